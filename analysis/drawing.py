@@ -1,0 +1,143 @@
+"""What the scripts of this folder share: arguments, palette, axes, saving. No arithmetic: that is ``gan3d.scaling``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gan3d.errors import Gan3dError
+from gan3d.records import METRICS
+from gan3d.tracking.store import add_to_study, default_tracking_uri
+
+#: Okabe and Ito's colours, told apart by colour-blind readers (jfly.uni-koeln.de/color).
+BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000"
+GREY = "#9A9A9A"
+#: Colour and marker of a trial's state.
+STATES = {"complete": (BLUE, "o"), "pruned": (ORANGE, "X"), "failed": (RED, "v"), "running": (GREEN, ">")}
+#: Range of values, largest over smallest, from which a logarithmic axis reads better.
+LOG_RATIO = 20.0
+
+plt.rcParams.update(
+    {
+        "figure.constrained_layout.use": True,
+        "savefig.dpi": 150,
+        "font.size": 10,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+    }
+)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Arguments every script takes."""
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    arguments.add_argument("study", help="the study's name")
+    arguments.add_argument("--tracking-uri", default=None, help="MLflow tracking URI; without: results/STUDY/tracking.db")
+    arguments.add_argument("--output", type=Path, default=None, help="folder of figures and tables; without: results/STUDY")
+    arguments.add_argument("--run-id", default=None, help="parent run of the launch to draw; without: the newest")
+    arguments.add_argument("--log", action="store_true", help="add figures and tables to the study's artefacts")
+    return arguments
+
+
+def run(arguments: argparse.Namespace, draw: Callable[[argparse.Namespace], str]) -> int:
+    """Fill in defaults, draw, print what was written; ``draw`` returns the study's run id and fills ``arguments.written``."""
+    results = Path("results") / arguments.study
+    arguments.tracking_uri = arguments.tracking_uri or default_tracking_uri(results)
+    arguments.output = arguments.output or results
+    arguments.written = []
+    try:
+        run_id = draw(arguments)
+        if arguments.log:
+            add_to_study(arguments.tracking_uri, run_id, arguments.written, "figures")
+    except Gan3dError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(*arguments.written, sep="\n")
+    return 0
+
+
+def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.DataFrame) -> None:
+    """Write ``name.png`` and ``name.csv`` into the output folder and note them in ``arguments.written``."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    png, csv = arguments.output / f"{name}.png", arguments.output / f"{name}.csv"
+    figure.savefig(png)
+    plt.close(figure)
+    table.to_csv(csv, index=False)
+    arguments.written += [png, csv]
+
+
+def heading(figure: Figure, title: str, note: str) -> None:
+    """A bold title and a note in small print under it, wrapped to the figure's width; the layout leaves room for both."""
+    characters = int(figure.get_figwidth() * 12)
+    lines = textwrap.wrap(note, int(characters * 1.25))
+    title_lines = textwrap.wrap(title, characters)
+    room = "\n".join(title_lines) + "\n" * len(lines)
+    figure.suptitle(room, x=0.01, y=0.99, ha="left", va="top", fontweight="bold", fontsize=12)
+    below_title = 0.99 - (0.08 + 0.2 * len(title_lines)) / figure.get_figheight()
+    figure.text(0.01, below_title, "\n".join(lines), ha="left", va="top", fontsize=9, color="#444444")
+
+
+def metric_label(name: str) -> str:
+    """A metric's name with its unit and better direction."""
+    metric = METRICS.get(name)
+    if metric is None:
+        return name
+    better = {"lower": "lower is better", "higher": "higher is better", "neither": ""}[metric.better]
+    notes = ", ".join(text for text in (metric.unit, better) if text)
+    return f"{name} ({notes})" if notes else name
+
+
+def log_scale_helps(values: pd.Series) -> bool:
+    """Whether positive values span so much that a logarithmic axis reads better."""
+    finite = values[values.abs() < float("inf")].dropna()
+    return len(finite) > 1 and bool(finite.min() > 0) and bool(finite.max() / finite.min() > LOG_RATIO)
+
+
+def legend_below(axes: Axes, columns: int) -> None:
+    """A legend under the axes, where it covers no data."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, columnspacing=1.2, handletextpad=0.5)
+
+
+def time_unit(seconds: pd.Series) -> tuple[float, str]:
+    """Seconds per unit and the unit's symbol in which the longest of these times reads well."""
+    longest = float(seconds.max())
+    for size, symbol in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if longest > 3 * size:
+            return size, symbol
+    return 1.0, "s"
+
+
+def state_markers(axes: Axes, x: pd.Series, y: pd.Series, states: pd.Series) -> None:
+    """One marker per trial, by its state; states without a trial have no legend entry."""
+    for state, (colour, marker) in STATES.items():
+        chosen = (states == state) & y.notna()
+        if chosen.any():
+            axes.scatter(x[chosen], y[chosen], color=colour, marker=marker, s=34, label=state, zorder=3, edgecolor="white", linewidth=0.6)
+
+
+def worker_ticks(axes: Axes, world_sizes: Sequence[int]) -> None:
+    """A logarithmic axis of world sizes that shows exactly those measured."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(world_sizes), [str(size) for size in world_sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("workers (world size)")

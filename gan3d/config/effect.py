@@ -1,0 +1,54 @@
+"""Which knobs change nothing under the other settings, and why. Such a knob cannot be sampled and is not in the digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gan3d.config.training import TrialSettings
+
+#: Knobs that no trial may vary, whatever the other settings.
+FIXED = {
+    "data.train": "all trials of a study train on the same files",
+    "data.validation": "all trials of a study are measured on the same files",
+    "data.max_validation_showers": "all trials of a study are measured on the same showers",
+    "data.grid.0": "the grid is the files'",
+    "data.grid.1": "the grid is the files'",
+    "data.grid.2": "the grid is the files'",
+    "data.num_train_showers": "it only tells `gan3d plan` what to expect and changes no trial",
+    "workers.cpus_per_worker": "workers outlive a trial, so their CPUs are reserved once for the study",
+    "workers.gpus_per_worker": "workers outlive a trial, so their GPUs are reserved once for the study",
+}
+
+#: Knobs that change how fast a trial is, not what it learns.
+SPEED_ONLY = ("data.cache_megabytes_per_worker", "data.read_ahead_batches", "workers.threads_per_worker")
+
+
+def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
+    """Dotted keys without effect on this trial, each with the reason."""
+    training = settings.training
+    found = {}
+    if not training.polar_angle:
+        found["training.loss_weights.polar_angle"] = "it acts only with training.polar_angle: true"
+    if training.learning_rate_rule == "none":
+        found["training.learning_rate_reference_batch"] = "it acts only with a training.learning_rate_rule other than none"
+    elif settings.learning_rate_factor == 1.0:
+        reason = "with a learning_rate_rule it rises from the reference value, which is the full value at this global batch"
+        found["training.learning_rate_warmup_epochs"] = reason
+    if training.loss_weights.deposited_energy == 0:
+        found["training.response"] = "the deposited energy is not trained on: training.loss_weights.deposited_energy is 0"
+    return found
+
+
+def effective_settings(settings: TrialSettings) -> dict[str, Any]:
+    """What the trial really does: derived batch and threads filled in, knobs without effect and mere expectations left out."""
+    effective = settings.model_dump(mode="json")
+    effective["training"] |= {"global_batch": settings.global_batch, "batch_per_worker": settings.batch_per_worker}
+    effective["workers"]["threads_per_worker"] = settings.threads_per_worker
+    for key in [*ineffective_knobs(settings), "data.num_train_showers"]:
+        *above, last = key.split(".")
+        section = effective
+        for part in above:
+            section = section[part]
+        section.pop(last, None)
+    return effective

@@ -1,0 +1,53 @@
+"""The schema as JSON Schema, so that editors complete and explain the keys of a study file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gan3d.config.effect import FIXED
+from gan3d.config.keys import knobs
+from gan3d.config.study import Study
+from gan3d.records import METRICS
+
+SCALAR = {"type": ["number", "string", "boolean", "null"]}
+RANGE = {
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {"choice": {"type": "array", "items": SCALAR, "minItems": 2, "uniqueItems": True}},
+            "required": ["choice"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "min": {"type": "number"},
+                "max": {"type": "number"},
+                "step": {"type": "number", "exclusiveMinimum": 0},
+                "log": {"type": "boolean"},
+            },
+            "required": ["min", "max"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+def search_space_json_schema() -> dict[str, Any]:
+    """JSON Schema of a search space file: every knob that can be sampled, with its sentence."""
+    names = [key for key in knobs() if key not in FIXED]
+    return {"type": "object", "properties": {key: {"$ref": "#/$defs/Range"} for key in names}, "additionalProperties": False}
+
+
+def study_json_schema() -> dict[str, Any]:
+    """JSON Schema of a study file, the descriptions being the sentences under the fields."""
+    schema = Study.model_json_schema()
+    definitions = schema["$defs"]
+    for name in ("SearchSpace", "Choice", "Between"):
+        definitions.pop(name, None)
+    definitions["Range"] = RANGE
+    space = schema["properties"]["search_space"]
+    space.pop("$ref", None)
+    space["anyOf"] = [{"type": "string"}, search_space_json_schema()]
+    definitions["Objective"]["properties"]["metric"]["enum"] = [name for name, metric in METRICS.items() if metric.better != "neither"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,182 @@
+"""The search space: dotted key → range, as written in the YAML, checked against the schema's own limits."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_serializer, model_validator
+
+from gan3d.config.problem import Contradictions
+from gan3d.config.space_checks import is_fractional, space_problems
+from gan3d.config.training import Settings
+
+Scalar = int | float | str | bool | None
+
+
+class Choice(Settings):
+    """One of the listed values."""
+
+    choice: Annotated[tuple[Scalar, ...], Field(min_length=2)]
+    """The values."""
+
+    @property
+    def num_values(self) -> int:
+        """How many values there are."""
+        return len(self.choice)
+
+    @property
+    def values(self) -> tuple[Scalar, ...]:
+        """Every value, in the order written."""
+        return self.choice
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        """The values a corner may take: all, for they have no order."""
+        return self.choice
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether the value can be proposed."""
+        return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in self.choice)
+
+    def nearest(self, value: Scalar) -> Scalar:
+        """The value itself if it is listed, else the nearest number, else the first."""
+        if self.contains(value) or isinstance(value, str | bool | None):
+            return value if self.contains(value) else self.choice[0]
+        numbers = [one for one in self.choice if isinstance(one, int | float)]
+        return min(numbers, key=lambda one: abs(one - value)) if numbers else self.choice[0]
+
+
+class Between(Settings):
+    """Numbers from `min` to `max`, both included; whole numbers if the knob is one."""
+
+    min: int | float
+    """Lower end."""
+    max: int | float
+    """Upper end."""
+    step: int | float | None = None
+    """Quantum, counted from `min`; it divides `max - min`."""
+    log: bool = False
+    """Uniform in the logarithm."""
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether proposals are whole numbers."""
+        return isinstance(self.min, int) and isinstance(self.max, int) and isinstance(self.step, int | None)
+
+    @property
+    def num_values(self) -> int | None:
+        """How many values there are; None if they are continuous."""
+        step = self.step or (1 if self.is_integer else None)
+        return None if step is None else round((self.max - self.min) / step) + 1
+
+    @property
+    def values(self) -> tuple[int | float, ...] | None:
+        """Every value from the lowest; None if they are continuous."""
+        if self.num_values is None:
+            return None
+        return tuple(self._value(position) for position in range(self.num_values))
+
+    def _value(self, position: int) -> int | float:
+        value = self.min + position * (self.step or 1)
+        return value if self.is_integer else min(float(f"{value:.12g}"), self.max)
+
+    @property
+    def ends(self) -> tuple[int | float, ...]:
+        """Both ends."""
+        return (self.min, self.max)
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether the value can be proposed."""
+        if isinstance(value, str | bool | None) or not self.min <= value <= self.max:
+            return False
+        if self.is_integer and not isinstance(value, int):
+            return False
+        steps = (value - self.min) / (self.step or 1)
+        return self.num_values is None or math.isclose(steps, round(steps), abs_tol=1e-9)
+
+    def nearest(self, value: Scalar) -> Scalar:
+        """The value moved into the range and onto its steps; the lower end for what is no number."""
+        if isinstance(value, str | bool | None):
+            return self.min
+        inside = min(max(value, self.min), self.max)
+        if self.num_values is None or self.contains(inside):
+            return inside
+        return self._value(round((inside - self.min) / (self.step or 1)))
+
+
+Range = Choice | Between
+
+
+def as_fractions(one: Range) -> Range:
+    """The same range with its whole numbers written as fractions, so that what lies between them is proposed too."""
+    if isinstance(one, Choice):
+        return Choice(choice=tuple(float(value) if type(value) is int else value for value in one.choice))
+    return Between(min=float(one.min), max=float(one.max), step=None if one.step is None else float(one.step), log=one.log)
+
+
+class SearchSpace(Settings):
+    """Dotted keys of `TrialSettings` and their ranges. Empty: the study is one trial, the settings as written."""
+
+    ranges: Annotated[dict[str, Range], Field(default_factory=dict)]
+    """Dotted key → range."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_bare_ranges(cls, data: Any) -> Any:
+        """Accept `{dotted key: range}` as in a file; check it in words before pydantic sees it."""
+        if not isinstance(data, dict):
+            return data
+        written = data["ranges"] if set(data) == {"ranges"} else data
+        plain = {key: value.model_dump(exclude_unset=True) if isinstance(value, Settings) else value for key, value in written.items()}
+        if problems := tuple(space_problems(plain)):
+            raise Contradictions(problems)
+        return {"ranges": plain}
+
+    @field_validator("ranges", mode="after")
+    @classmethod
+    def _as_the_knob_counts(cls, ranges: dict[str, Range]) -> dict[str, Range]:
+        """A range of a fractional knob is fractional, also when its ends are written as whole numbers."""
+        return {key: as_fractions(one) if is_fractional(key) else one for key, one in ranges.items()}
+
+    @model_serializer
+    def _as_bare_ranges(self) -> dict[str, Any]:
+        return {key: one.model_dump(exclude_defaults=True) for key, one in self.ranges.items()}
+
+    @property
+    def grid_size(self) -> int | None:
+        """Number of grid points; None where a continuous range has none."""
+        sizes = [one.num_values for one in self.ranges.values()]
+        known = [size for size in sizes if size is not None]
+        return math.prod(known) if len(known) == len(sizes) else None
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Every sample of a finite space; the last key changes fastest."""
+        values = [one.values for one in self.ranges.values()]
+        assert all(one is not None for one in values), "only a finite space has a grid"
+        return self._product([one for one in values if one is not None])
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Samples at the ends of every range; every value of a choice is an end."""
+        return self._product([one.ends for one in self.ranges.values()])
+
+    @property
+    def num_corners(self) -> int:
+        """How many samples `corners` yields."""
+        return math.prod(len(one.ends) for one in self.ranges.values())
+
+    def edges(self) -> Iterator[dict[str, Any]]:
+        """For spaces with too many corners: the ends of every two ranges, all others at their first value."""
+        first = {key: one.ends[0] for key, one in self.ranges.items()}
+        for pair in itertools.combinations(self.ranges, 2):
+            for values in itertools.product(*(self.ranges[key].ends for key in pair)):
+                yield first | dict(zip(pair, values, strict=True))
+
+    def _product(self, values: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+        return (dict(zip(self.ranges, point, strict=True)) for point in itertools.product(*values))
+
+    def contains(self, sample: Mapping[str, Any]) -> bool:
+        """Whether the sample has exactly this space's keys, each within its range."""
+        return sample.keys() == self.ranges.keys() and all(one.contains(sample[key]) for key, one in self.ranges.items())

@@ -1,0 +1,145 @@
+"""What must hold between the fields of a study, its search space and the trials it would start."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gan3d.config.effect import SPEED_ONLY, ineffective_knobs
+from gan3d.config.keys import nearest
+from gan3d.config.problem import Problem, show
+from gan3d.records import METRICS
+
+if TYPE_CHECKING:
+    from gan3d.config.space import SearchSpace
+    from gan3d.config.study import Study
+    from gan3d.config.training import TrialSettings
+
+#: A finite space of up to so many samples is checked sample by sample; of any other, the corners.
+MAX_SAMPLES_CHECKED = 10_000
+DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
+
+
+def study_problems(study: Study) -> Iterator[Problem]:
+    """Every contradiction of a study; whether its samples validate is looked at only when there is no other."""
+    found = [*_trials(study), *_scheduler(study), *_objective(study), *_figures(study), *_speed_knobs(study)]
+    yield from found or _samples(study)
+
+
+def objective_problems(metric: str, direction: str | None) -> Iterator[Problem]:
+    """Whether a metric exists, has a better side, and is optimised towards it."""
+    if metric not in METRICS:
+        near = nearest(metric, METRICS)
+        hint = f"; did you mean {near}?" if near else ""
+        way_out = "Groups: losses.*, physics.*, timing.*; `gan3d schema --metrics` lists all."
+        yield Problem("objective.metric", f"is not a metric{hint}", way_out, metric)
+        return
+    better = METRICS[metric].better
+    if better == "neither":
+        way_out = "Choose one that is, such as physics.shower_distance or timing.showers_per_second."
+        yield Problem("objective.metric", "is neither better when lower nor when higher", way_out, metric)
+    elif direction in DIRECTIONS.values() and direction != DIRECTIONS[better]:
+        way_out = f"Set it to {DIRECTIONS[better]}, or leave it out."
+        rule = f"contradicts that {better} is better for"
+        yield Problem("objective.direction", rule, way_out, direction, (("objective.metric", metric),))
+
+
+def _trials(study: Study) -> Iterator[Problem]:
+    size, number, sampler = study.search_space.grid_size, study.trials.number, study.sampler.name
+    if sampler == "grid" and size is None:
+        key = next(key for key, one in study.search_space.ranges.items() if one.num_values is None)
+        way_out = "Give that range a step, list its values as a choice, or use another sampler."
+        yield Problem("sampler.name", f"needs finite ranges, but {key} is continuous", way_out, sampler)
+    elif sampler == "grid" and size is not None and size > MAX_SAMPLES_CHECKED:
+        way_out = "Use fewer values or wider steps, or another sampler."
+        yield Problem("sampler.name", f"would train {size} samples, more than {MAX_SAMPLES_CHECKED}", way_out, sampler)
+    if size is not None and number is not None and number > size:
+        rule = f"exceeds the number of different samples in the search space, {size}"
+        yield Problem("trials.number", rule, f"Lower it to at most {size}, or widen the search space.", number)
+
+
+def _scheduler(study: Study) -> Iterator[Problem]:
+    scheduler, epochs = study.scheduler, study.training.epochs
+    if scheduler.name != "asha":
+        return
+    key = "training.epochs"
+    if key in study.search_space.ranges:
+        rule = "cannot be sampled while the scheduler decides how many epochs a trial gets:"
+        way_out = "Set it in the study's file, or set scheduler.name to none."
+        yield Problem(key, rule, way_out, others=(("scheduler.name", "asha"),), at=("search_space", key))
+    elif scheduler.grace_epochs > epochs:
+        way_out = "Lower scheduler.grace_epochs or raise training.epochs."
+        yield Problem("scheduler.grace_epochs", "exceeds", way_out, scheduler.grace_epochs, ((key, epochs),))
+
+
+def _objective(study: Study) -> Iterator[Problem]:
+    key = "training.polar_angle"
+    if study.objective.metric.endswith("_polar_angle") and not study.training.polar_angle and key not in study.search_space.ranges:
+        way_out = "It would be 0 for every trial: set training.polar_angle to true or choose another metric."
+        yield Problem("objective.metric", "is measured only with a polar angle, but", way_out, study.objective.metric, ((key, False),))
+
+
+def _figures(study: Study) -> Iterator[Problem]:
+    if "scaling_curves" in study.figures and "workers.per_trial" not in study.search_space.ranges:
+        way_out = "Sample workers.per_trial, or remove scaling_curves."
+        yield Problem("figures", "needs more than one world size: the search space has no workers.per_trial", way_out, list(study.figures))
+
+
+def _speed_knobs(study: Study) -> Iterator[Problem]:
+    if study.objective.metric.startswith("timing."):
+        return
+    for key in study.search_space.ranges:
+        if key in SPEED_ONLY:
+            rule = "cannot be sampled: it changes how fast a trial is, not what it learns, and the objective is no timing:"
+            way_out = "Set it in the study's file, or choose an objective such as timing.showers_per_second."
+            yield Problem(key, rule, way_out, others=(("objective.metric", study.objective.metric),), at=("search_space", key))
+
+
+def samples_to_check(space: SearchSpace) -> tuple[Iterator[dict[str, Any]], str]:
+    """All samples of a small finite space, else its corners (of very many, those of every two ranges); and their name."""
+    size = space.grid_size
+    if size is not None and size <= MAX_SAMPLES_CHECKED:
+        return space.grid(), "samples"
+    if space.num_corners <= MAX_SAMPLES_CHECKED:
+        return space.corners(), "corners of the search space"
+    return itertools.islice(space.edges(), MAX_SAMPLES_CHECKED), "corners of the search space's pairs"
+
+
+def _samples(study: Study) -> Iterator[Problem]:
+    """Whether every sample looked at makes a valid trial, and whether every sampled knob matters in at least one."""
+    samples, name = samples_to_check(study.search_space)
+    useless: dict[str, str] | None = None
+    failures: list[tuple[dict[str, Any], list[Problem]]] = []
+    count = 0
+    for sample in samples:
+        count += 1
+        settings, problems = study.settings_or_problems(sample)
+        if settings is None:
+            failures.append((sample, problems))
+        elif useless is None or useless:
+            useless = _useless(study, settings, useless)
+    if failures:
+        yield from _failed(failures, count, name)
+    for key, reason in (useless or {}).items():
+        rule = f"cannot be sampled, for it would change nothing: {reason}"
+        yield Problem(key, rule, "Remove it from the search space.", at=("search_space", key))
+
+
+def _useless(study: Study, settings: TrialSettings, before: Mapping[str, str] | None) -> dict[str, str]:
+    """The sampled knobs that mattered neither in this sample nor in any before."""
+    now = ineffective_knobs(settings)
+    return {key: now[key] for key in study.search_space.ranges if key in now and (before is None or key in before)}
+
+
+def _failed(failures: list[tuple[dict[str, Any], list[Problem]]], count: int, name: str) -> Iterator[Problem]:
+    sample, problems = failures[0]
+    for problem in problems:
+        at = ("search_space", problem.key) if problem.key in sample else problem.at
+        share = f"{len(failures)} of {count} {name} fail; the first is {{{_text(sample)}}}."
+        yield replace(problem, at=at, way_out=f"{problem.way_out} {share}" if sample else problem.way_out)
+
+
+def _text(sample: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}: {show(value)}" for key, value in sample.items())

@@ -1,0 +1,240 @@
+"""What one trial is asked to do: data, networks, recipe, workers. Every field is a knob; derived numbers are properties."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gan3d.config.checks import trial_problems
+from gan3d.config.effect import effective_settings
+from gan3d.config.problem import Contradictions
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """How messages describe a type whose bounds do not read well."""
+
+    text: str
+
+
+Filters = Annotated[int, Field(ge=1, le=1024)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Kernel = Literal[3, 5, 7]
+Normalisation = Literal["batch", "batch_per_plane", "group"]
+Files = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), Says("a list of at least one path or file pattern")]
+Grid = tuple[Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)]]
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, no unknown keys, no conversions, the string under a field is its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
+class Generator(Settings):
+    """The seed's generator: dense, three convolution blocks with two upsamplings, one output convolution."""
+
+    filters: tuple[Filters, Filters, Filters] = (64, 6, 6)
+    """Filters of the three convolution blocks. The seed: 64, 6, 6; its multiples-of-16 variant: 64, 16, 16."""
+    noise_dim: Annotated[int, Field(ge=1, le=4096)] = 200
+    """Length of the noise vector, conditions not counted."""
+    kernel: Literal["seed", 3, 5, 7] = "seed"
+    """Kernel edge of the three blocks (odd, so that it has a centre), or `seed`: 6x6x8, 6x5x8, 3x3x8."""
+    normalisation: Normalisation = "batch"
+    """`batch` per channel, `batch_per_plane` per depth plane (what the 2018 code did), `group` (same on any world size)."""
+    conditioning: Literal["multiply", "concatenate"] = "multiply"
+    """Incident energy multiplied into the noise (the seed) or concatenated to it."""
+    learning_rate: Positive = 1e-3
+    """Learning rate at the reference batch, before `learning_rate_rule`."""
+
+
+class Discriminator(Settings):
+    """The seed's discriminator: four convolution blocks, average pooling, linear heads."""
+
+    filters: tuple[Filters, Filters, Filters, Filters] = (32, 8, 8, 8)
+    """Filters of the four convolution blocks. The seed: 32, 8, 8, 8; its multiples-of-16 variant: 32, 16, 16, 16."""
+    kernel: Kernel = 5
+    """Kernel edge of all four blocks (odd). The seed: 5."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Dropout probability after every block."""
+    normalisation: Normalisation = "batch"
+    """As for the generator."""
+    learning_rate: Positive = 1e-3
+    """Learning rate at the reference batch, before `learning_rate_rule`."""
+
+
+class Optimiser(Settings):
+    """Of both networks."""
+
+    name: Literal["rmsprop", "adam"] = "rmsprop"
+    """`rmsprop` is the seed's."""
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of the squared-gradient average (RMSprop's alpha, Adam's beta2). Keras' RMSprop default, so the seed's: 0.9."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """RMSprop's momentum or Adam's beta1."""
+    epsilon: Positive = 1e-7
+    """Added to the denominator. Keras' default, so the seed's: 1e-7."""
+
+
+class LossWeights(Settings):
+    """Weights of the named losses in both networks' totals. The seed's distributed script: 8, 0.2, 0.1."""
+
+    validity: NonNegative = 8.0
+    """Binary cross-entropy of the validity logit."""
+    incident_energy: NonNegative = 0.2
+    """MAPE of the regressed incident energy, in percent."""
+    deposited_energy: NonNegative = 0.1
+    """MAPE of the deposited energy, in percent."""
+    polar_angle: NonNegative = 0.1
+    """MAPE of the regressed polar angle, in percent; acts only with `training.polar_angle`."""
+
+
+class Training(Settings):
+    """The recipe. Defaults are the seed's."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 25
+    """Epochs of a full trial."""
+    global_batch: Annotated[int, Field(ge=1)] | None = None
+    """Showers per optimiser step over all ranks. Exactly one of `global_batch` and `batch_per_worker`."""
+    batch_per_worker: Annotated[int, Field(ge=1)] | None = None
+    """Showers per optimiser step on one rank. Exactly one of `global_batch` and `batch_per_worker`."""
+    max_steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Ends an epoch after so many steps; by default an epoch is one pass over the training showers."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Of weights, order of showers, noise and flips."""
+    generator: Generator = Generator()
+    """The generator."""
+    discriminator: Discriminator = Discriminator()
+    """The discriminator."""
+    polar_angle: bool = False
+    """Condition the generator on the polar angle and regress it; needs showers that have one."""
+    optimiser: Optimiser = Optimiser()
+    """The optimiser of both networks."""
+    loss_weights: LossWeights = LossWeights()
+    """Weights of the named losses."""
+    generator_steps: Annotated[int, Field(ge=1, le=10)] = 2
+    """Generator updates per discriminator update."""
+    flipped_targets: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    """Share of validity targets flipped in the discriminator's batches."""
+    conditions: Literal["training_set", "seed"] = "training_set"
+    """Where generated showers' incident energies come from: the training set's own, or the seed's uniform 10-500 GeV."""
+    response: Literal["training_set", "seed"] = "training_set"
+    """Deposited energy expected at an incident energy: fitted to the training set, or the seed's CLIC polynomial."""
+    learning_rate_rule: Literal["none", "sqrt", "linear"] = "none"
+    """How learning rates grow with global batch over `learning_rate_reference_batch`."""
+    learning_rate_reference_batch: Annotated[int, Field(ge=1)] = 8
+    """Global batch at which the stated learning rates hold. Acts only with a rule."""
+    learning_rate_warmup_epochs: NonNegative = 0.0
+    """Epochs over which learning rates rise linearly, step by step, to their full value; from the reference value with a rule."""
+    gradient_clipping: Positive | None = None
+    """Largest norm of each network's gradient."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Arithmetic of the networks. tf32 and bf16 need a GPU per worker."""
+
+
+class Workers(Settings):
+    """How a trial is spread out."""
+
+    per_trial: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """Ray Train workers (DDP ranks) of one trial: its world size."""
+    cpus_per_worker: Annotated[int, Field(ge=1)] = 1
+    """CPUs that Ray reserves for one worker."""
+    gpus_per_worker: Annotated[int, Field(ge=0, le=1)] = 0
+    """GPUs that Ray reserves for one worker: 0, or 1."""
+    threads_per_worker: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads that torch uses in one worker; by default `cpus_per_worker`."""
+
+
+class Data(Settings):
+    """Shower files and their transform to network units."""
+
+    train: Files
+    """Training files: paths, globs, `$VARS`; relative to the study's file."""
+    validation: Files
+    """Validation files, as `train`."""
+    grid: Grid = (25, 25, 25)
+    """Cells along x, y and the depth. Checked against the files."""
+    num_train_showers: Annotated[int, Field(ge=1)] | None = None
+    """Expected number of training showers, for `plan` when the files are not here."""
+    max_train_showers: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many training showers."""
+    max_validation_showers: Annotated[int, Field(ge=2)] | None = None
+    """Use only the first so many validation showers."""
+    threshold_gev: NonNegative = 1e-6
+    """Cells below are set to zero by the transform. The seed: 1e-6 GeV."""
+    cell_scale: Positive = 1.0
+    """Cells in network units are (cell_scale * GeV) ** cell_power. The seed: 1."""
+    cell_power: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """See `cell_scale`. The seed's fixed angle: 1; its variable angle: 0.85."""
+    cache_megabytes_per_worker: Annotated[int, Field(ge=0)] = 512
+    """Decoded showers a worker may keep in memory between epochs."""
+    read_ahead_batches: Annotated[int, Field(ge=1, le=64)] = 4
+    """Batches read ahead in a thread, so that a step does not wait."""
+
+
+class TrialSettings(Settings):
+    """Everything a worker needs to train one sample."""
+
+    training: Training
+    """The recipe."""
+    workers: Workers
+    """How the trial is spread out."""
+    data: Data
+    """Shower files."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if problems := tuple(trial_problems(self)):
+            raise Contradictions(problems)
+        return self
+
+    def digest(self) -> str:
+        """Twelve hex digits, equal for two trials that train alike: SHA-256 of the effective settings' canonical JSON."""
+        text = json.dumps(effective_settings(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def threads_per_worker(self) -> int:
+        """CPU threads that torch uses in one worker."""
+        return self.workers.threads_per_worker or self.workers.cpus_per_worker
+
+    @property
+    def world_size(self) -> int:
+        """Ranks of the trial."""
+        return self.workers.per_trial
+
+    @property
+    def global_batch(self) -> int:
+        """Showers per optimiser step over all ranks."""
+        if self.training.global_batch is not None:
+            return self.training.global_batch
+        assert self.training.batch_per_worker is not None
+        return self.training.batch_per_worker * self.world_size
+
+    @property
+    def batch_per_worker(self) -> int:
+        """Showers per optimiser step on one rank."""
+        return self.global_batch // self.world_size
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What `learning_rate_rule` multiplies both learning rates with.
+
+        Linear: Goyal et al., arXiv:1706.02677. Square root (RMSprop, Adam): Malladi et al., arXiv:2205.10287.
+        """
+        ratio = self.global_batch / self.training.learning_rate_reference_batch
+        factors = {"none": 1.0, "sqrt": math.sqrt(ratio), "linear": ratio}
+        return factors[self.training.learning_rate_rule]

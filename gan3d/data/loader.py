@@ -1,0 +1,99 @@
+"""Batches of a rank: its share of each epoch, shuffled, within bounded memory, read ahead in a thread.
+
+A set that fits into ``cache_megabytes`` is kept decoded and shuffled as a whole. A larger one is read in blocks, in another order
+each epoch, and shuffled again within a window of many blocks. Either way an epoch depends on its number, the seed and the world
+size only, so a trial resumes in the middle of its epochs as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan3d.data.dataset import ShowerSet, shard
+from gan3d.data.memory import WholeSet, Window, shuffled_within
+from gan3d.data.read_ahead import read_ahead
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
+
+MEGABYTE = 1_000_000
+WINDOW_BLOCKS = 32
+"""Blocks in the shuffling window: enough that neighbours in a file come apart, few enough to fill soon when an epoch begins."""
+
+
+class Loader:
+    """Epochs of batches for one rank; every rank makes its own, with the same settings."""
+
+    def __init__(
+        self,
+        showers: ShowerSet,
+        *,
+        batch_per_worker: int,
+        rank: int,
+        world_size: int,
+        seed: int,
+        cache_megabytes: int,
+        read_ahead_batches: int,
+        num_steps: int | None = None,
+    ) -> None:
+        """See `config.training.Data` for ``cache_megabytes`` and ``read_ahead_batches``; ``num_steps`` ends an epoch early.
+
+        Raises:
+            DataError: fewer showers than one global batch.
+        """
+        assert 0 <= rank < world_size
+        self._showers = showers
+        self._batch_per_worker = batch_per_worker
+        self._rank, self._world_size, self._seed = rank, world_size, seed
+        self._read_ahead_batches = read_ahead_batches
+        self._budget = cache_megabytes * MEGABYTE // showers.shower_bytes
+        self._whole_set = WholeSet(showers) if len(showers) <= self._budget else None
+        whole_pass = self._whole_pass()
+        self._num_steps = whole_pass if num_steps is None else min(num_steps, whole_pass)
+
+    @property
+    def num_steps(self) -> int:
+        """Batches in an epoch, the same on all ranks; the remainder, smaller than one global batch, is another one each epoch."""
+        return self._num_steps
+
+    def epoch(self, number: int) -> Iterator[Showers]:
+        """The `num_steps` batches of epoch ``number``; close the iterator (or use it up) to end the thread that reads ahead."""
+        return read_ahead(self._batches(number), self._read_ahead_batches)
+
+    def _batches(self, number: int) -> Iterator[Showers]:
+        memory, going = self._small_set(self._whole_set, number) if self._whole_set is not None else self._large_set(number)
+        for start in range(0, self._num_steps * self._batch_per_worker, self._batch_per_worker):
+            yield memory.batch(going[start : start + self._batch_per_worker])
+
+    def _small_set(self, whole_set: WholeSet, number: int) -> tuple[WholeSet, NDArray[np.int64]]:
+        single_showers = np.arange(len(self._showers) + 1)
+        return whole_set, shard(single_showers, self._rank, self._world_size, number, self._seed)
+
+    def _large_set(self, number: int) -> tuple[Window, NDArray[np.int64]]:
+        order = shard(self._showers.edges, self._rank, self._world_size, number, self._seed)
+        # Cut before the window is filled, so that nothing is decoded in vain; which showers are cut off is random, as blocks are.
+        order = order[: self._num_steps * self._batch_per_worker]
+        window = self._window(len(order))
+        random = np.random.default_rng([self._seed, number, self._rank])
+        return Window(self._showers, order, window, self._batch_per_worker), shuffled_within(len(order), window, random)
+
+    def _window(self, num_showers: int) -> int:
+        """Showers in the shuffling window: within the budget, but two blocks at least."""
+        block = int(np.diff(self._showers.edges).max())
+        return max(2 * block, min(self._budget, WINDOW_BLOCKS * block, num_showers // 4))
+
+    def _whole_pass(self) -> int:
+        global_batch = self._batch_per_worker * self._world_size
+        if len(self._showers) < global_batch:
+            message = (
+                f"{len(self._showers)} showers are fewer than one global batch of {global_batch}; lower training.global_batch or add files"
+            )
+            raise DataError(message, file=str(self._showers.files[0].path))
+        return len(self._showers) // global_batch
+
+
+def validation_shard(num_showers: int, rank: int, world_size: int) -> NDArray[np.int64]:
+    """This rank's showers, consecutive; the ranks' lengths differ by one at most and together they are all showers."""
+    return np.arange(num_showers * rank // world_size, num_showers * (rank + 1) // world_size)

@@ -1,0 +1,53 @@
+"""From what a study says (paths, globs, `$VARS`) to the shower files that are there."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan3d.errors import DataError
+
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+
+
+def find_files(patterns: Sequence[str], base: Path) -> tuple[Path, ...]:
+    """Files that match ``patterns``, relative ones from the folder ``base``.
+
+    In the order of the patterns, sorted by name within each; a file matched twice counts once.
+
+    Raises:
+        DataError: an undefined variable, or a pattern that no file matches.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        found |= dict.fromkeys(_matches(pattern, base))
+    if not found:
+        message = "no shower file is named: the list of patterns is empty"
+        raise DataError(message)
+    return tuple(found)
+
+
+def _matches(pattern: str, base: Path) -> list[Path]:
+    where = os.path.normpath(base.absolute() / Path(_expanded(pattern)).expanduser())
+    if Path(where).is_file():
+        return [Path(where)]
+    files = sorted(path for path in map(Path, glob.glob(where, recursive=True)) if path.is_file())
+    if not files:
+        hint = f"it is a folder: name its files, as in {pattern.rstrip('/')}/*.h5" if Path(where).is_dir() else "check the path"
+        message = f"no file matches '{pattern}' (looked for {where}); {hint}"
+        raise DataError(message, file=pattern)
+    return files
+
+
+def _expanded(pattern: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in os.environ:
+            message = f"the environment variable {name} is not defined; export {name}=/the/folder/of/the/files, or write the path itself"
+            raise DataError(message, file=pattern)
+        return os.environ[name]
+
+    return VARIABLE.sub(value, pattern)

@@ -1,0 +1,159 @@
+"""One HDF5 file of showers: opened in any layout of the field (`layouts`), checked, read in part; and written in the CLIC layout.
+
+The file is open only while it is read. So a `ShowerFile` crosses processes and threads as it is, any number of ranks may read
+the same file, and any number of files may belong to a data set; an opening takes 0.2 ms, a block of 64 showers to decode 8 ms.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gan3d.data.layouts import GridShape, Layout, detect
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
+
+ELECTRON = 11
+"""PDG code (Particle Data Group, Monte Carlo particle numbering scheme)."""
+WRITTEN_CHUNK = 8
+"""Showers to a chunk in the files written here."""
+DAMAGE = (OSError, RuntimeError, KeyError)
+"""What h5py raises on a file whose bytes are not what HDF5 expects."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShowerFile:
+    """A file whose layout is known."""
+
+    path: Path
+    layout: Layout
+
+    @property
+    def num_showers(self) -> int:
+        """Showers in the file, bad ones counted."""
+        return len(self.layout.incident_energy)
+
+    @property
+    def grid(self) -> GridShape:
+        """Cells (X, Y, L)."""
+        return self.layout.grid
+
+    @property
+    def has_polar_angle(self) -> bool:
+        """Whether every shower has one."""
+        return self.layout.polar_angle is not None
+
+    def read(self, start: int, stop: int) -> Showers:
+        """Showers ``start`` to ``stop`` (exclusive); ``identity`` is the index in this file.
+
+        Raises:
+            DataError: the file is damaged, or a cell's energy is negative.
+        """
+        assert 0 <= start < stop <= self.num_showers
+        cells = self.layout.cells(self._stored(start, stop))
+        self._check_not_negative(cells, start)
+        here = slice(start, stop)
+        angle = self.layout.polar_angle
+        return Showers(
+            cells=cells,
+            incident_energy=self.layout.incident_energy[here],
+            polar_angle=None if angle is None else angle[here],
+            identity=np.arange(start, stop, dtype=np.int64),
+        )
+
+    def _stored(self, start: int, stop: int) -> NDArray[Any]:
+        with _opened(self.path) as file:
+            try:
+                stored: NDArray[Any] = file[self.layout.cells_name][start:stop]
+            except DAMAGE as error:
+                message = f"showers {start} to {stop - 1} cannot be decoded, the file is damaged: {error}"
+                raise DataError(message, file=str(self.path), index=start) from error
+        return stored
+
+    def _check_not_negative(self, cells: NDArray[np.float32], start: int) -> None:
+        if cells.min() >= 0:
+            return
+        # Not finite showers come here too (a comparison with NaN is false); those are dropped later, not refused.
+        wrong = np.flatnonzero((cells < 0).any(axis=(1, 2, 3)) & np.isfinite(cells).all(axis=(1, 2, 3)))
+        if len(wrong):
+            message = f"a cell holds a negative energy, {cells[wrong[0]].min():g} GeV"
+            raise DataError(message, file=str(self.path), index=start + int(wrong[0]))
+
+
+def open_shower_file(path: Path | str) -> ShowerFile:
+    """Detect and check the layout of ``path``; reads the conditions of all showers and the cells of a few.
+
+    Raises:
+        DataError: not there, not HDF5, truncated, or not in a layout of `layouts`.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        try:
+            layout = detect(file, str(path))
+        except DAMAGE as error:
+            message = f"cannot be read, the file is damaged: {error}"
+            raise DataError(message, file=str(path)) from error
+    return ShowerFile(path, layout)
+
+
+def write_clic_file(path: Path | str, showers: Showers) -> None:
+    """Write ``showers`` in the CLIC fixed-angle layout: `ECAL`, `target` (pdg, E, px, py, pz), `energy`, and `theta` if they have one.
+
+    The file appears under its name only when it is complete. `ECAL` says that its unit is GeV, so that showers of any response
+    (an untrained generator's too) are read back as they were.
+
+    Raises:
+        DataError: there is no shower.
+    """
+    path = Path(path)
+    if len(showers) == 0:
+        message = "there is no shower to write"
+        raise DataError(message, file=str(path))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "w") as file:
+            _write(file, showers)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(file: h5py.File, showers: Showers) -> None:
+    chunks = (min(WRITTEN_CHUNK, len(showers)), *showers.cells.shape[1:])
+    ecal = file.create_dataset("ECAL", data=showers.cells, dtype="f4", chunks=chunks, compression="gzip", shuffle=True)
+    ecal.attrs["unit"] = "GeV"
+    file["target"] = _target(showers)
+    file["energy"] = showers.incident_energy.reshape(-1, 1).astype("f4")
+    if showers.polar_angle is not None:
+        file["theta"] = showers.polar_angle.reshape(-1, 1).astype("f4")
+
+
+def _target(showers: Showers) -> NDArray[np.float32]:
+    """(N, 5): PDG code, E, px, py, pz [GeV] of an electron whose mass is neglected; pi/2 is normal incidence, tilted towards x."""
+    energy = showers.incident_energy
+    angle = np.full_like(energy, np.pi / 2) if showers.polar_angle is None else showers.polar_angle
+    columns = (np.full_like(energy, ELECTRON), energy, energy * np.cos(angle), np.zeros_like(energy), energy * np.sin(angle))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    if not path.is_file():
+        message = "there is no such file"
+        raise DataError(message, file=str(path))
+    try:
+        # Read-only and parallel file systems often cannot lock; nobody writes into a file under its final name.
+        file = h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        message = f"not a complete HDF5 file: {error}"
+        raise DataError(message, file=str(path)) from error
+    with file:
+        yield file

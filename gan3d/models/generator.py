@@ -1,0 +1,102 @@
+"""The generator: noise and conditions to showers, on any grid.
+
+Legend: B showers, C channels, X, Y transverse cells, L layers, Z noise.
+Architecture and initialisers are the seed's (svalleco/3Dgan, branch Energy-gan, keras/EcalEnergyGan.py).
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gan3d.config.training import Generator, Grid
+from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size
+from gan3d.models.keras_defaults import LEAK, he_uniform_, initialise_
+from gan3d.models.normalisation import make_normalisation
+from gan3d.models.upsampling import upsampled_convolution
+from gan3d.physics.transform import ENERGY_UNIT_GEV
+
+#: Channels into which the dense layer's output is shaped (the seed's).
+START_CHANNELS = 8
+
+
+class GeneratorNetwork(nn.Module):
+    """Dense, three convolution blocks with an upsampling between each two, an output convolution, ReLU.
+
+    The final ReLU is the seed's; where it dies, all showers are empty, which training has to notice.
+    """
+
+    def __init__(self, settings: Generator, grid: Grid, polar_angle: bool = False) -> None:
+        super().__init__()
+        geometry = GeneratorGeometry.for_grid(grid, settings.kernel)
+        kernels, paddings, kind = geometry.kernels, geometry.paddings, settings.normalisation
+        filters1, filters2, filters3 = settings.filters
+        self.start = (START_CHANNELS, *geometry.start)
+        self.conditioning = Conditioning(settings.noise_dim, settings.conditioning, polar_angle)
+        self.dense = nn.Linear(self.conditioning.num_outputs, prod(self.start))
+        self.block1 = GeneratorBlock((START_CHANNELS, filters1), kernels[0], paddings[0])
+        self.normalisation1 = make_normalisation(kind, filters1, geometry.start[-1])
+        self.block2 = GeneratorBlock((filters1, filters2), kernels[1], paddings[1], UPSAMPLINGS[0])
+        self.normalisation2 = make_normalisation(kind, filters2, geometry.middle[-1])
+        self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1])
+        self.output = nn.Conv3d(filters3, 1, OUTPUT_KERNEL, bias=False)
+        initialise_(self.dense, nn.init.xavier_uniform_)
+        initialise_(self.output, nn.init.xavier_normal_)
+
+    def forward(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Generated cells in network units, >= 0.
+
+        Args:
+            noise_BZ: Standard normal noise.
+            incident_energy_B: [GeV].
+            polar_angle_B: [rad]; exactly where the network is conditioned on it.
+
+        Returns:
+            Cells (B, X, Y, L).
+        """
+        inputs = self.conditioning(noise_BZ, incident_energy_B, polar_angle_B)
+        x = self.dense(inputs).view(-1, *self.start)
+        x = self.normalisation1(self.block1(x))
+        x = self.normalisation2(self.block2(x))
+        return functional.relu(self.output(self.block3(x))).squeeze(1)
+
+
+class Conditioning(nn.Module):
+    """Joins noise and conditions to the dense layer's input; has no parameters."""
+
+    def __init__(self, noise_dim: int, incident_energy: Literal["multiply", "concatenate"], polar_angle: bool) -> None:
+        super().__init__()
+        self.multiplies = incident_energy == "multiply"
+        self.has_polar_angle = polar_angle
+        self.num_outputs = noise_dim + (not self.multiplies) + polar_angle
+
+    def forward(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None) -> torch.Tensor:
+        """Noise times energy, or noise and energy, in units of 100 GeV; then the polar angle [rad]. Shape (B, num_outputs)."""
+        assert (polar_angle_B is not None) == self.has_polar_angle, (
+            "the polar angle is given exactly where the network is conditioned on it"
+        )
+        energy_B1 = incident_energy_B.unsqueeze(1) / ENERGY_UNIT_GEV
+        parts = [noise_BZ * energy_B1] if self.multiplies else [noise_BZ, energy_B1]
+        if polar_angle_B is not None:
+            parts.append(polar_angle_B.unsqueeze(1))
+        return torch.cat(parts, dim=1)
+
+
+class GeneratorBlock(nn.Module):
+    """Upsampling, padding, convolution, LeakyReLU."""
+
+    def __init__(self, channels: tuple[int, int], kernel: Size, padding: Padding, upsampling: Size = (1, 1, 1)) -> None:
+        super().__init__()
+        self.padding, self.upsampling = padding, upsampling
+        self.convolution = nn.Conv3d(*channels, kernel)
+        initialise_(self.convolution, he_uniform_)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Activations (B, C, X, Y, L) to activations of other C, X, Y, L."""
+        weight, bias = self.convolution.weight, self.convolution.bias
+        assert bias is not None
+        return functional.leaky_relu(upsampled_convolution(x, weight, bias, self.upsampling, self.padding), LEAK)

@@ -1,0 +1,73 @@
+"""The named losses of both networks and the deposited energy they expect. Legend: B showers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+from gan3d.config.training import LossWeights
+from gan3d.models.discriminator import DiscriminatorOutput
+from gan3d.models.response import ResponseCurve
+
+__all__ = ["LossParts", "ResponseCurve", "Targets", "absolute_percentage_error", "losses"]
+
+#: Smallest denominator of a percentage error (Keras' epsilon).
+SMALLEST_TRUTH = 1e-7
+
+
+class Targets(NamedTuple):
+    """What the discriminator should say of each shower; tensors of shape (B,)."""
+
+    validity: torch.Tensor
+    """1 real, 0 generated."""
+    incident_energy: torch.Tensor
+    """[GeV]."""
+    deposited_energy: torch.Tensor
+    """[GeV]."""
+    polar_angle: torch.Tensor | None
+    """[rad]."""
+
+
+class LossParts(NamedTuple):
+    """Means over the showers, scalar tensors. The total is weighted; the parts are not."""
+
+    total: torch.Tensor
+    """Weighted sum of the parts."""
+    validity: torch.Tensor
+    """Binary cross-entropy [nat]."""
+    incident_energy: torch.Tensor
+    """Mean absolute percentage error [%]."""
+    deposited_energy: torch.Tensor
+    """Mean absolute percentage error [%]."""
+    polar_angle: torch.Tensor
+    """Mean absolute percentage error [%]; 0 where the showers are not conditioned on it."""
+
+
+def losses(output: DiscriminatorOutput, targets: Targets, weights: LossWeights) -> LossParts:
+    """Compare the discriminator's output with its targets."""
+    validity = functional.binary_cross_entropy_with_logits(output.validity_logit, targets.validity)
+    incident_energy = absolute_percentage_error(output.incident_energy, targets.incident_energy)
+    deposited_energy = absolute_percentage_error(output.deposited_energy, targets.deposited_energy)
+    polar_angle = _polar_angle_error(output.polar_angle, targets.polar_angle, like=validity)
+    total = (
+        weights.validity * validity
+        + weights.incident_energy * incident_energy
+        + weights.deposited_energy * deposited_energy
+        + weights.polar_angle * polar_angle
+    )
+    return LossParts(total, validity, incident_energy, deposited_energy, polar_angle)
+
+
+def absolute_percentage_error(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean of ``100 |truth - predicted| / |truth|`` [%], as Keras has it: relative to the truth."""
+    return 100 * ((truth - predicted).abs() / truth.abs().clamp_min(SMALLEST_TRUTH)).mean()
+
+
+def _polar_angle_error(predicted: torch.Tensor | None, truth: torch.Tensor | None, *, like: torch.Tensor) -> torch.Tensor:
+    """The polar angle's error [%], or a zero scalar where there is no such head."""
+    if predicted is None:
+        return torch.zeros_like(like)
+    assert truth is not None, "a discriminator that regresses the polar angle needs its truth"
+    return absolute_percentage_error(predicted, truth)

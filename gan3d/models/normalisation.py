@@ -1,0 +1,49 @@
+"""The three normalisations a block can have. Legend: B showers, C channels, X, Y transverse cells, L layers (depth planes)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gan3d.config.training import Normalisation
+from gan3d.models.keras_defaults import EPSILON, MOMENTUM
+
+#: Most groups of a group normalisation.
+MAX_GROUPS = 8
+
+
+def make_normalisation(kind: Normalisation, num_channels: int, num_planes: int) -> nn.Module:
+    """Normalisation of activations (B, C, X, Y, L), with a learnt scale and shift.
+
+    Args:
+        kind: ``batch`` over the batch, per channel; ``batch_per_plane`` over the batch, per depth plane; ``group`` within each shower.
+        num_channels: C.
+        num_planes: L.
+    """
+    match kind:
+        case "batch":
+            return nn.BatchNorm3d(num_channels, eps=EPSILON, momentum=MOMENTUM)
+        case "batch_per_plane":
+            return BatchNormPerPlane(num_planes)
+        case "group":
+            return nn.GroupNorm(num_groups(num_channels), num_channels, eps=EPSILON)
+
+
+def num_groups(num_channels: int) -> int:
+    """Largest divisor of the channel count that is at most ``MAX_GROUPS``."""
+    return max(groups for groups in range(1, MAX_GROUPS + 1) if num_channels % groups == 0)
+
+
+class BatchNormPerPlane(nn.BatchNorm1d):
+    """One mean and variance per depth plane, over showers, channels and transverse cells.
+
+    What Keras' ``BatchNormalization()``, whose axis is the last one, did on the 2018 code's channels-first tensors.
+    """
+
+    def __init__(self, num_planes: int) -> None:
+        super().__init__(num_planes, eps=EPSILON, momentum=MOMENTUM)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Normalise activations (B, C, X, Y, L); the shape stays."""
+        planes: torch.Tensor = super().forward(input.reshape(-1, input.shape[-1]))
+        return planes.view(input.shape)

@@ -1,0 +1,159 @@
+"""What was learned: immutable rows, one per epoch and one per trial, and the metric names made from them.
+
+A metric's name is ``<group>.<field>`` (``physics.shower_distance``). Every field states its unit and which way is better,
+so that ``objective.metric`` can be checked, axes labelled and directions defaulted from here alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+Better = Literal["lower", "higher", "neither"]
+
+
+def measured(unit: str, better: Better, meaning: str) -> Any:
+    """A record's field with its unit, the better direction and one sentence."""
+    return field(metadata={"unit": unit, "better": better, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Means over the epoch's steps and all ranks. Totals are weighted; parts are not."""
+
+    discriminator_total: float = measured("", "neither", "weighted sum of the discriminator's losses, mean of its two batches")
+    discriminator_validity: float = measured("", "neither", "binary cross-entropy of the discriminator")
+    discriminator_incident_energy: float = measured("%", "lower", "MAPE of the regressed incident energy")
+    discriminator_deposited_energy: float = measured("%", "neither", "MAPE of the deposited energy against the response curve")
+    discriminator_polar_angle: float = measured("%", "lower", "MAPE of the regressed polar angle; 0 when not conditioned on")
+    generator_total: float = measured("", "neither", "weighted sum of the generator's losses")
+    generator_validity: float = measured("", "neither", "binary cross-entropy of generated showers against 'real'")
+    generator_incident_energy: float = measured("%", "lower", "MAPE of the incident energy regressed from generated showers")
+    generator_deposited_energy: float = measured("%", "lower", "MAPE of generated deposited energy against the response curve")
+    generator_polar_angle: float = measured("%", "lower", "MAPE of the polar angle of generated showers; 0 when not used")
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicsDistance:
+    """Generated against Monte Carlo showers of the validation set; ``*_floor`` is Monte Carlo against Monte Carlo.
+
+    Definitions and their version: ``gan3d.physics.distance``.
+    """
+
+    shower_distance: float = measured("", "lower", "the scalar: mean of the bounded distances below")
+    response: float = measured("", "lower", "relative difference of the sampling fraction, mean over energy bins")
+    resolution: float = measured("", "lower", "relative difference of the sampling fraction's spread, mean over energy bins")
+    longitudinal_profile: float = measured("", "lower", "total variation between mean longitudinal profiles")
+    transverse_profile: float = measured("", "lower", "total variation between mean transverse profiles, mean of x and y")
+    first_moments: float = measured("", "lower", "Wasserstein-1 over the Monte Carlo spread, mean of three axes")
+    second_moments: float = measured("", "lower", "Wasserstein-1 over the Monte Carlo spread, mean of three axes")
+    layer_fractions: float = measured("", "lower", "Wasserstein-1 over the Monte Carlo spread, mean of three depth regions")
+    occupancy: float = measured("", "lower", "Wasserstein-1 over the Monte Carlo spread")
+    cell_energy_spectrum: float = measured("", "lower", "total variation between histograms of log10 cell energy")
+    maximum_position: float = measured("", "lower", "total variation between histograms of the hottest cell, mean of three axes")
+    shower_distance_floor: float = measured("", "neither", "floor of shower_distance")
+    response_floor: float = measured("", "neither", "floor of response")
+    resolution_floor: float = measured("", "neither", "floor of resolution")
+    longitudinal_profile_floor: float = measured("", "neither", "floor of longitudinal_profile")
+    transverse_profile_floor: float = measured("", "neither", "floor of transverse_profile")
+    first_moments_floor: float = measured("", "neither", "floor of first_moments")
+    second_moments_floor: float = measured("", "neither", "floor of second_moments")
+    layer_fractions_floor: float = measured("", "neither", "floor of layer_fractions")
+    occupancy_floor: float = measured("", "neither", "floor of occupancy")
+    cell_energy_spectrum_floor: float = measured("", "neither", "floor of cell_energy_spectrum")
+    maximum_position_floor: float = measured("", "neither", "floor of maximum_position")
+
+
+#: The phases of an epoch, in the order they are drawn. Exclusive: their sum is the epoch's wall time.
+PHASES = (
+    "data_wait",
+    "discriminator",
+    "generator",
+    "optimiser",
+    "exposed_communication",
+    "straggler_wait",
+    "validation",
+    "checkpoint",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Wall seconds of one epoch; each phase as mean and max over the trial's ranks."""
+
+    epoch_seconds: float = measured("s", "lower", "wall time of the epoch, validation and checkpoint included (max over ranks)")
+    showers_per_second: float = measured("1/s", "higher", "showers really trained on by all ranks over the epoch's training time")
+    num_showers: float = measured("", "neither", "showers really trained on by all ranks")
+    num_steps: float = measured("", "neither", "optimiser steps of the epoch (discriminator updates)")
+    world_size: float = measured("", "neither", "workers of the trial")
+    data_wait_seconds_mean: float = measured("s", "lower", "waiting for the loader")
+    data_wait_seconds_max: float = measured("s", "lower", "waiting for the loader, slowest rank")
+    discriminator_seconds_mean: float = measured("s", "lower", "forward and backward of the discriminator's two batches")
+    discriminator_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+    generator_seconds_mean: float = measured("s", "lower", "forward and backward of the generator's steps")
+    generator_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+    optimiser_seconds_mean: float = measured("s", "lower", "clipping and optimiser steps of both networks")
+    optimiser_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+    exposed_communication_seconds_mean: float = measured("s", "lower", "all-reduce time that no computation hid")
+    exposed_communication_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+    straggler_wait_seconds_mean: float = measured("s", "lower", "waiting for slower ranks before a collective")
+    straggler_wait_seconds_max: float = measured("s", "lower", "the same, longest-waiting rank")
+    validation_seconds_mean: float = measured("s", "lower", "generation and physics on the validation set")
+    validation_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+    checkpoint_seconds_mean: float = measured("s", "lower", "writing the checkpoint")
+    checkpoint_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch of one trial, already merged over ranks. ``epoch`` counts from 1."""
+
+    epoch: int
+    losses: Losses
+    physics: PhysicsDistance
+    timing: Timing
+
+    def as_metrics(self) -> dict[str, float]:
+        """Flat ``{"losses.generator_total": 1.2, ...}``, every name of ``METRICS`` exactly once."""
+        groups = {"losses": self.losses, "physics": self.physics, "timing": self.timing}
+        return {f"{group}.{name}": float(value) for group, row in groups.items() for name, value in asdict(row).items()}
+
+
+TrialState = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """How one trial ended. ``number`` is Optuna's trial number, used everywhere."""
+
+    number: int
+    sample: dict[str, Any]
+    state: TrialState
+    reason: str
+    epochs: int
+    objective: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Name, unit, better direction and meaning of one metric."""
+
+    name: str
+    unit: str
+    better: Better
+    meaning: str
+
+
+def _metrics() -> dict[str, Metric]:
+    groups = {"losses": Losses, "physics": PhysicsDistance, "timing": Timing}
+    found = {}
+    for group, row in groups.items():
+        for entry in fields(row):
+            name = f"{group}.{entry.name}"
+            found[name] = Metric(name, **entry.metadata)
+    return found
+
+
+#: Every metric a record can hold, by name.
+METRICS: dict[str, Metric] = _metrics()

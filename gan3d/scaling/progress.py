@@ -1,0 +1,58 @@
+"""Progress of a search: the best objective found so far, against trials, wall time and worker time.
+
+Covered: arithmetic on the frames of ``gan3d.tracking.frames``. Not covered: drawing (``analysis/search_progress.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+Direction = Literal["minimize", "maximize"]
+
+
+def best_by_trial(trials: pd.DataFrame, direction: Direction) -> pd.DataFrame:
+    """Best objective after each trial, by trial number; trials without one (failed at once) repeat the best before them.
+
+    Returns:
+        ``trial``, ``state``, ``best_objective`` of the trial, ``best`` so far, ``worker_seconds`` spent so far on all workers.
+    """
+    rows = trials.sort_values("trial", ignore_index=True)[["trial", "state", "best_objective"]].copy()
+    rows["best"] = _best_so_far(rows["best_objective"], direction)
+    ordered = trials.sort_values("trial", ignore_index=True)
+    rows["worker_seconds"] = (ordered["seconds"] * ordered["world_size"].astype(float)).fillna(0.0).cumsum()
+    return rows
+
+
+def best_by_time(epochs: pd.DataFrame, metric: str, direction: Direction) -> pd.DataFrame:
+    """Best objective after each epoch of any trial, by wall time since the study's first trial started.
+
+    Time between an interruption and its resume counts, as it did for whoever waited.
+
+    Returns:
+        ``seconds``, ``trial``, ``epoch``, ``value``, ``best`` so far.
+    """
+    rows = epochs.sort_values("logged_at", kind="stable", ignore_index=True)
+    start = rows["started"].min()
+    return pd.DataFrame(
+        {
+            "seconds": (rows["logged_at"] - start).dt.total_seconds(),
+            "trial": rows["trial"],
+            "epoch": rows["epoch"],
+            "value": rows[metric],
+            "best": _best_so_far(rows[metric], direction),
+        }
+    )
+
+
+def reached(progress: pd.DataFrame, target: float, direction: Direction) -> pd.Series | None:
+    """The first row of a progress frame whose ``best`` is at least as good as ``target``; None if none is."""
+    good = progress["best"] <= target if direction == "minimize" else progress["best"] >= target
+    return progress[good].iloc[0] if good.any() else None
+
+
+def _best_so_far(values: pd.Series, direction: Direction) -> pd.Series:
+    """Running minimum or maximum; NaN values leave it as it was."""
+    running = values.cummin() if direction == "minimize" else values.cummax()
+    return running.ffill()

@@ -1,0 +1,90 @@
+"""From layers to cells: each layer's energy falls in discrete spots around the shower's axis, and the spots into cells.
+
+Axes: z along the calorimeter's normal, x in the plane of the polar angle. Showers cross the centre of the stack's depth inside the
+central cell, so that inclined ones stay in the window. B showers, L layers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gan3d.physics.calorimeter import Calorimeter
+from gan3d.simulation.constants import ShowerConstants, fitted_constants
+from gan3d.simulation.longitudinal import fluctuate_sampling, relative_depth, shapes, shower_depths, visible_energy
+from gan3d.simulation.radial import Radii, draw_offsets, radii
+
+#: Showers whose spots are held in memory at a time (up to about 2e5 spots of a TeV shower each).
+_SHOWERS_AT_ONCE = 4
+
+
+def shower_cells(
+    energy_gev: np.ndarray,
+    polar_angle_rad: np.ndarray,
+    generator: np.random.Generator,
+    calorimeter: Calorimeter,
+    constants: ShowerConstants | None = None,
+) -> np.ndarray:
+    """(B, X, Y, L) float32 deposited energy [GeV] of electrons of ``energy_gev`` (B,) at ``polar_angle_rad`` (B,); pi/2 is normal.
+
+    ``constants`` are the ones fitted for the calorimeter unless given.
+    """
+    constants = constants or fitted_constants(calorimeter)
+    parts = [
+        _few_shower_cells(energy_gev[start:stop], polar_angle_rad[start:stop], generator, calorimeter, constants)
+        for start, stop in _spans(len(energy_gev))
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, *calorimeter.grid), np.float32)
+
+
+def _spans(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + _SHOWERS_AT_ONCE, length)) for start in range(0, length, _SHOWERS_AT_ONCE)]
+
+
+def _few_shower_cells(
+    energy: np.ndarray, polar_angle: np.ndarray, generator: np.random.Generator, calorimeter: Calorimeter, constants: ShowerConstants
+) -> np.ndarray:
+    sine = np.sin(polar_angle)
+    drawn = shapes(energy, generator.standard_normal((len(energy), 2)), calorimeter.medium, constants)
+    visible = visible_energy(energy, sine, drawn, calorimeter, constants)
+    visible = fluctuate_sampling(visible, generator, calorimeter, constants)
+    at, spot_energy = _draw_spots(visible, generator, constants)
+    tau = relative_depth(shower_depths(calorimeter, sine, constants), drawn)
+    x, y = _positions(at, radii(tau, energy, calorimeter, constants), polar_angle, generator, calorimeter)
+    return _fill(at, x, y, spot_energy, len(energy), calorimeter)
+
+
+def _draw_spots(visible: np.ndarray, generator: np.random.Generator, constants: ShowerConstants) -> tuple[np.ndarray, np.ndarray]:
+    """Each spot's index into the flattened (B, L) and its energy [GeV]; the spots of a layer add up to its ``visible`` energy."""
+    counts = np.maximum(generator.poisson(visible / constants.spot_energy_gev).ravel(), 1)
+    at = np.repeat(np.arange(counts.size), counts)
+    weight = generator.standard_gamma(constants.spot_shape, at.size, dtype=np.float32)
+    scale = visible.ravel() / np.maximum(np.bincount(at, weight, counts.size), np.finfo(np.float32).tiny)
+    return at, weight * scale[at]
+
+
+def _positions(
+    at: np.ndarray, found: Radii, polar_angle: np.ndarray, generator: np.random.Generator, calorimeter: Calorimeter
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where spots lie in the planes of their layers, from the window's corner [cells]."""
+    across, along = draw_offsets(found, at, generator)
+    half_cell = calorimeter.cell_mm / 2
+    impact = generator.uniform(-half_cell, half_cell, (2, len(polar_angle), 1))
+    depth = calorimeter.sensitive_depth_mm - calorimeter.depth_mm / 2
+    axis_x = impact[0] + depth / np.tan(polar_angle)[:, None]
+    axis_y = np.broadcast_to(impact[1], axis_x.shape)
+    stretch = np.broadcast_to(1 / np.sin(polar_angle)[:, None], axis_x.shape)
+    corner = calorimeter.cells_across / 2
+    x = (axis_x.ravel()[at] + across * stretch.ravel()[at]) / calorimeter.cell_mm + corner
+    y = (axis_y.ravel()[at] + along) / calorimeter.cell_mm + corner
+    return x, y
+
+
+def _fill(at: np.ndarray, x: np.ndarray, y: np.ndarray, energy: np.ndarray, num_showers: int, calorimeter: Calorimeter) -> np.ndarray:
+    """(B, X, Y, L) sums over spots; those outside the window are lost."""
+    num_x, num_y, num_layers = calorimeter.grid
+    inside = (x >= 0) & (x < num_x) & (y >= 0) & (y < num_y)
+    at, column, row = at[inside], x[inside].astype(np.int64), y[inside].astype(np.int64)
+    shower, layer = np.divmod(at, num_layers)
+    flat = ((shower * num_x + column) * num_y + row) * num_layers + layer
+    cells = np.bincount(flat, energy[inside], num_showers * num_x * num_y * num_layers)
+    return cells.reshape(num_showers, num_x, num_y, num_layers).astype(np.float32)

@@ -1,0 +1,118 @@
+"""A quiet MLflow client: no telemetry, no chatter on the terminal, nothing dropped into the working directory.
+
+Covered: opening a tracking server or database, searching it page by page. Not covered: what is written (``store``) and read (``frames``).
+MLflow takes seconds to import, so it is imported on first use; only ``MlflowClient`` is used, never the fluent global API.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan3d.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
+
+SQLITE = "sqlite:///"
+#: Set before the first import of MLflow, unless the user has. An unreachable server may hold the driver for seconds, not minutes.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+#: Two drivers that make the same new database collide; one of them wins, so the others only have to ask again after a pause [s].
+_PAUSES = (1, 2, 3)
+
+
+def open_client(tracking_uri: str, *, create: bool = False) -> MlflowClient:
+    """A client of a tracking server or database; a missing SQLite database is made only with ``create``.
+
+    Raises:
+        ConfigError: The database is missing, or the server or database does not answer.
+    """
+    database = sqlite_file(tracking_uri)
+    if database is not None:
+        if not create and not database.is_file():
+            message = f"tracking URI {tracking_uri}: there is no database {database}. Run the study first, or give its --tracking-uri."
+            raise ConfigError(message, key="tracking_uri")
+        tracking_uri = f"{SQLITE}{database}"
+    failed = failures()
+    for pause in _PAUSES if database is not None else ():
+        try:
+            return _answering_client(tracking_uri, database)
+        except failed:
+            time.sleep(pause)
+    try:
+        return _answering_client(tracking_uri, database)
+    except failed as error:
+        message = f"tracking URI {tracking_uri} does not answer: {error}. Start its server, or leave the URI out for a local database."
+        raise ConfigError(message, key="tracking_uri") from error
+
+
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """The absolute path of an SQLite tracking URI's database; None for any other URI."""
+    if not tracking_uri.startswith(SQLITE):
+        return None
+    return Path(tracking_uri.removeprefix(SQLITE)).absolute()
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises when a server or database fails; connections are ``OSError``, a missing driver is ``ImportError``."""
+    exceptions = load_mlflow().exceptions
+    return (exceptions.MlflowException, importlib.import_module("sqlalchemy.exc").SQLAlchemyError, OSError, ImportError)
+
+
+def search_runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    """Every run of an experiment that fulfils an MLflow filter, newest first."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], condition, max_results=1000, order_by=["attributes.start_time DESC"], page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def search_experiments(client: MlflowClient, prefix: str) -> list[Experiment]:
+    """Every experiment whose name begins with ``prefix``, newest first."""
+    found: list[Experiment] = []
+    token = None
+    while True:
+        page = client.search_experiments(filter_string=f"name LIKE '{prefix}%'", max_results=1000, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def load_mlflow() -> Any:
+    """The ``mlflow`` module, imported quietly: its own import trips over SQLAlchemy's deprecations, which are not ours to heed."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = importlib.import_module("mlflow")
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return module
+
+
+def _answering_client(tracking_uri: str, database: Path | None) -> MlflowClient:
+    """A client that has answered one cheap question."""
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    client: MlflowClient = load_mlflow().MlflowClient(tracking_uri)
+    client.search_experiments(max_results=1)
+    return client

@@ -1,0 +1,136 @@
+"""A trial's folder: states and finished epochs on disk, so that nothing finished is ever lost.
+
+    trials/0003/
+      settings.json     effective settings of the trial
+      records.jsonl     one line per finished epoch: the commit mark, and what a restarted driver reads again
+      epoch_0007.pt     the state after that epoch (only the newest is kept)
+      best.pt           the state at the best objective so far
+
+Order of an epoch's end: state (temporary file, fsync, rename), then its line in records.jsonl, then the older state goes.
+Killed anywhere in between, the newest line names a state that is there. Loading never unpickles objects.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan3d.errors import DataError
+
+#: Raised when a checkpoint's layout changes.
+FORMAT = 1
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """``write`` a temporary file beside ``path``, sync it and rename: readers see the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_state(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values atomically."""
+    write_atomically(path, lambda temporary: torch.save({"format": FORMAT} | content, temporary))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a state without unpickling objects.
+
+    Raises:
+        DataError: the file is absent, broken, of another format, or holds anything but tensors and plain values.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as problem:  # torch raises half a dozen unrelated types for a broken file
+        message = f"not a checkpoint of gan3d ({type(problem).__name__}). Delete the trial's folder to train it again."
+        raise DataError(message, file=str(path)) from problem
+    if content.get("format") != FORMAT:
+        message = f"checkpoint format {content.get('format')}, this version reads {FORMAT}. Delete the trial's folder to train it again."
+        raise DataError(message, file=str(path))
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFolder:
+    """The files of one trial; rank 0 writes."""
+
+    path: Path
+
+    @property
+    def best(self) -> Path:
+        """The state at the best objective."""
+        return self.path / "best.pt"
+
+    @property
+    def records_file(self) -> Path:
+        """One JSON line per finished epoch."""
+        return self.path / "records.jsonl"
+
+    def state(self, epoch: int) -> Path:
+        """The state after ``epoch``."""
+        return self.path / f"epoch_{epoch:04d}.pt"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Finished epochs, oldest first; a line cut off by a crash is not one."""
+        if not self.records_file.exists():
+            return []
+        rows = []
+        for line in self.records_file.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.endswith("\n"):
+                break
+            rows.append(json.loads(line))
+        return rows
+
+    def newest(self) -> Path | None:
+        """The state to go on from: that of the last finished epoch."""
+        rows = self.records()
+        return self.state(rows[-1]["epoch"]) if rows else None
+
+    def commit(self, record: dict[str, Any]) -> None:
+        """Append one finished epoch, whose state is on disk already; then drop older states."""
+        self._cut_broken_line()
+        with self.records_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        for state in self.path.glob("epoch_*.pt"):
+            if state != self.state(record["epoch"]):
+                state.unlink()
+
+    def keep_best(self, epoch: int) -> None:
+        """Copy the state of ``epoch`` to ``best.pt``."""
+        write_atomically(self.best, lambda temporary: _copy(self.state(epoch), temporary))
+
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Make the folder and keep the trial's effective settings beside its states."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(settings, indent=1)
+        write_atomically(self.path / "settings.json", lambda temporary: _write_text(temporary, text))
+
+    def _cut_broken_line(self) -> None:
+        if self.records_file.exists():
+            content = self.records_file.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if len(whole) != len(content):
+                with self.records_file.open("rb+") as file:
+                    file.truncate(len(whole))
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

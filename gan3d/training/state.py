@@ -1,0 +1,107 @@
+"""All that changes while a trial trains. Its law: 4 epochs are 2 epochs, save, load, 2 epochs, bit for bit on CPU.
+
+No random state is kept: noise belongs to (seed, step), dropout is seeded anew by (seed, epoch, rank).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gan3d.config.training import Optimiser, TrialSettings
+from gan3d.models.discriminator import DiscriminatorNetwork
+from gan3d.models.generator import GeneratorNetwork
+from gan3d.physics.transform import Transform
+from gan3d.training.clock import TimedAllReduce
+from gan3d.training.ranks import Ranks
+
+
+class TrainState:
+    """Networks, their optimisers and the two counters."""
+
+    __slots__ = (
+        "all_reduce",
+        "discriminator",
+        "discriminator_ddp",
+        "discriminator_optimiser",
+        "epoch",
+        "generator",
+        "generator_ddp",
+        "generator_optimiser",
+        "step",
+    )
+
+    def __init__(self, settings: TrialSettings, ranks: Ranks) -> None:
+        """Fresh networks with the trial's seed, equal on every rank, wrapped in one DDP each where there are several ranks."""
+        training = settings.training
+        torch.manual_seed(training.seed)
+        grid, angle = settings.data.grid, training.polar_angle
+        self.generator = GeneratorNetwork(training.generator, grid, angle).to(ranks.device)
+        self.discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), angle).to(ranks.device)
+        self.generator_optimiser = make_optimiser(self.generator, training.optimiser, training.generator.learning_rate)
+        self.discriminator_optimiser = make_optimiser(self.discriminator, training.optimiser, training.discriminator.learning_rate)
+        self.all_reduce = TimedAllReduce(ranks)
+        self.generator_ddp = self._distributed(self.generator, ranks)
+        self.discriminator_ddp = self._distributed(self.discriminator, ranks)
+        self.epoch = 0
+        self.step = 0
+
+    def _distributed(self, network: nn.Module, ranks: Ranks) -> nn.Module:
+        """DDP without buffer broadcasts: they overwrite running statistics between two forwards (pytorch #175024)."""
+        if ranks.group is None:
+            return network
+        ddp = DistributedDataParallel(network, process_group=ranks.group, forward_sync_buffers=False)
+        ddp.register_comm_hook(None, self.all_reduce)
+        return ddp
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain numbers, loadable with ``weights_only=True``."""
+        return {name: part.state_dict() for name, part in self._parts()} | {"epoch": self.epoch, "step": self.step}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Take over a saved state, in place."""
+        for name, part in self._parts():
+            part.load_state_dict(saved[name])
+        self.epoch, self.step = saved["epoch"], saved["step"]
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        for name in ("generator", "discriminator", "generator_optimiser", "discriminator_optimiser"):
+            yield name, getattr(self, name)
+
+    def average_buffers(self, ranks: Ranks) -> None:
+        """Average the running statistics of normalisation over ranks, before validation and checkpoint."""
+        for network in (self.generator, self.discriminator):
+            floating = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+            if not floating or ranks.group is None:
+                continue
+            flat = ranks.mean(torch.cat([buffer.flatten() for buffer in floating]))
+            for buffer, mean in zip(floating, flat.split([buffer.numel() for buffer in floating]), strict=True):
+                buffer.copy_(mean.view_as(buffer))
+
+    def set_learning_rates(self, settings: TrialSettings, factor: float) -> None:
+        """Both learning rates: as stated, times ``factor``."""
+        training = settings.training
+        rates = ((self.generator_optimiser, training.generator), (self.discriminator_optimiser, training.discriminator))
+        for optimiser, network in rates:
+            for group in optimiser.param_groups:
+                group["lr"] = network.learning_rate * factor
+
+
+def transform_of(settings: TrialSettings) -> Transform:
+    """The transform between GeV and network units that the settings ask for."""
+    data = settings.data
+    return Transform(threshold_gev=data.threshold_gev, cell_scale=data.cell_scale, cell_power=data.cell_power)
+
+
+def make_optimiser(network: nn.Module, settings: Optimiser, learning_rate: float) -> torch.optim.Optimizer:
+    """RMSprop as Keras has it (alpha .9, eps 1e-7 by default), or Adam."""
+    if settings.name == "adam":
+        betas = (settings.momentum, settings.smoothing)
+        return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=betas, eps=settings.epsilon)
+    return torch.optim.RMSprop(
+        network.parameters(), lr=learning_rate, alpha=settings.smoothing, eps=settings.epsilon, momentum=settings.momentum
+    )

@@ -1,0 +1,129 @@
+"""One step of the seed's recipe: a discriminator update on Monte Carlo, one on generated showers, then the generator's updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gan3d.config.training import Training, TrialSettings
+from gan3d.models.losses import LossParts, ResponseCurve, Targets, losses
+from gan3d.training.clock import PhaseClock
+from gan3d.training.conditions import Conditions, SeedConditions, TrainingSetConditions
+from gan3d.training.noise import Slots
+from gan3d.training.ranks import Ranks
+from gan3d.training.state import TrainState
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Monte Carlo showers of one step on this rank's device. Cells (B, X, Y, L) in network units; energies [GeV], angle [rad]."""
+
+    cells: torch.Tensor
+    incident_energy: torch.Tensor
+    deposited_energy: torch.Tensor
+    polar_angle: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What stays the same over a trial's steps."""
+
+    training: Training
+    conditions: TrainingSetConditions | SeedConditions
+    response: ResponseCurve
+    autocast: Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepLosses:
+    """Loss parts of one step: the discriminator's mean over its two batches, the generator's mean over its updates."""
+
+    discriminator: torch.Tensor
+    generator: torch.Tensor
+
+
+def slots_of(settings: TrialSettings, ranks: Ranks, step: int) -> Slots:
+    """This rank's places in the global batch of ``step``."""
+    batch = settings.batch_per_worker
+    return Slots(settings.training.seed, step, settings.global_batch, ranks.rank * batch, batch)
+
+
+def train_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, clock: PhaseClock) -> StepLosses:
+    """Update both networks once the seed's way; ``state`` changes, the losses are detached."""
+    state.all_reduce.clock = clock
+    with clock.phase("discriminator"):
+        discriminator = discriminator_step(state, batch, recipe, slots, clock)
+    with clock.phase("generator"):
+        updates = [generator_step(state, recipe, slots, clock, number) for number in range(recipe.training.generator_steps)]
+    state.step += 1
+    return StepLosses(discriminator, torch.stack(updates).mean(0))
+
+
+def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, clock: PhaseClock) -> torch.Tensor:
+    """Two updates, Monte Carlo first, each with its own flips; returns the mean of their loss parts, shape (5,)."""
+    device = batch.cells.device
+    real = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
+    wanted = recipe.conditions.draw(slots, "discriminator.conditions").to(device)
+    noise = slots.normal("discriminator.noise", recipe.training.generator.noise_dim).to(device)
+    with torch.no_grad(), recipe.autocast():
+        # The bare network, in evaluation mode: the seed's `predict`.
+        state.generator.eval()
+        cells = state.generator(noise, wanted.incident_energy, wanted.polar_angle)
+        state.generator.train()
+    fake = Targets(flipped(0.0, recipe, slots, device), wanted.incident_energy, recipe.response(wanted.incident_energy), wanted.polar_angle)
+    parts = []
+    for showers, targets in ((batch.cells, real), (cells, fake)):
+        state.discriminator_optimiser.zero_grad(set_to_none=True)
+        with recipe.autocast():
+            loss = losses(state.discriminator_ddp(showers), targets, recipe.training.loss_weights)
+        loss.total.backward()
+        update(state.discriminator, state.discriminator_optimiser, recipe, clock)
+        parts.append(detached(loss))
+    return torch.stack(parts).mean(0)
+
+
+def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: PhaseClock, number: int) -> torch.Tensor:
+    """One update against the frozen, bare discriminator (its reducer must not run here); returns loss parts, shape (5,)."""
+    device = next(state.generator.parameters()).device
+    wanted = recipe.conditions.draw(slots, f"generator.{number}.conditions").to(device)
+    noise = slots.normal(f"generator.{number}.noise", recipe.training.generator.noise_dim).to(device)
+    targets = asked(wanted, recipe)
+    state.discriminator.requires_grad_(requires_grad=False)
+    state.generator_optimiser.zero_grad(set_to_none=True)
+    with recipe.autocast():
+        cells = state.generator_ddp(noise, wanted.incident_energy, wanted.polar_angle)
+        loss = losses(state.discriminator(cells), targets, recipe.training.loss_weights)
+    loss.total.backward()
+    state.discriminator.requires_grad_(requires_grad=True)
+    update(state.generator, state.generator_optimiser, recipe, clock)
+    return detached(loss)
+
+
+def asked(wanted: Conditions, recipe: Recipe) -> Targets:
+    """Targets of showers that should pass for Monte Carlo at these conditions."""
+    energy = wanted.incident_energy
+    return Targets(torch.ones_like(energy), energy, recipe.response(energy), wanted.polar_angle)
+
+
+def flipped(validity: float, recipe: Recipe, slots: Slots, device: torch.device) -> torch.Tensor:
+    """Validity targets of this rank's showers, a share of them flipped, shape (B,)."""
+    flips = slots.uniform(f"flips.{validity:.0f}") < recipe.training.flipped_targets
+    targets = torch.full((slots.count,), validity)
+    return torch.where(flips, 1 - targets, targets).to(device)
+
+
+def update(network: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, clock: PhaseClock) -> None:
+    """Clip, where asked for, and step."""
+    with clock.phase("optimiser"):
+        if recipe.training.gradient_clipping is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), recipe.training.gradient_clipping)
+        optimiser.step()
+
+
+def detached(loss: LossParts) -> torch.Tensor:
+    """Loss parts as one tensor, shape (5,), in the order of ``LossParts``."""
+    return torch.stack([part.detach().float() for part in loss])

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from shower_makers import GRID, geant4_showers, random_showers
+
+from gan3d.physics import observables
+
+DIFFERENTIABLE = (
+    observables.deposited_energy,
+    observables.first_moments,
+    observables.second_moments,
+    observables.layer_fractions,
+    observables.axis_slopes,
+)
+
+
+def one_cell(x: int, y: int, layer: int, energy_gev: float = 0.5) -> torch.Tensor:
+    cells = torch.zeros(1, *GRID, dtype=torch.float64)
+    cells[0, x, y, layer] = energy_gev
+    return cells
+
+
+def inner_showers(seed: int = 1) -> torch.Tensor:
+    """Showers that leave the outermost cells empty, so that rolling them by one is a shift."""
+    cells = random_showers(20, seed)[0].double()
+    inner = torch.zeros_like(cells)
+    inner[:, 1:-1, 1:-1, 1:-1] = cells[:, 1:-1, 1:-1, 1:-1]
+    return inner
+
+
+def test_deposited_energy_adds_over_disjoint_cells() -> None:
+    cells = random_showers(20, 1)[0].double()
+    is_first = torch.rand(GRID, generator=torch.Generator().manual_seed(3)) < 0.5
+    parts = observables.deposited_energy(cells * is_first) + observables.deposited_energy(cells * ~is_first)
+    torch.testing.assert_close(observables.deposited_energy(cells), parts, rtol=1e-12, atol=0)
+
+
+def test_profiles_sum_to_the_deposited_energy() -> None:
+    cells = random_showers(20, 1)[0].double()
+    for profile, length in zip(observables.profiles(cells), GRID, strict=True):
+        assert profile.shape == (20, length)
+        torch.testing.assert_close(profile.sum(dim=1), observables.deposited_energy(cells), rtol=1e-12, atol=0)
+
+
+def test_sampling_fraction_is_deposited_over_incident_energy() -> None:
+    assert observables.sampling_fraction(one_cell(1, 2, 3, 0.5), torch.tensor([25.0])).item() == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_shift_moves_the_barycentre_and_nothing_else(axis: int) -> None:
+    cells = inner_showers()
+    shifted = cells.roll(1, dims=axis + 1)
+    expected = observables.first_moments(cells)
+    expected[:, axis] += 1.0
+    torch.testing.assert_close(observables.first_moments(shifted), expected)
+    torch.testing.assert_close(observables.second_moments(shifted), observables.second_moments(cells))
+    torch.testing.assert_close(observables.axis_slopes(shifted), observables.axis_slopes(cells))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_mirrored_shower_mirrors_barycentre_and_angle(axis: int) -> None:
+    cells = inner_showers()
+    mirrored = cells.flip(axis + 1)
+    moments, slopes = observables.first_moments(cells), observables.axis_slopes(cells)
+    moments[:, axis] = GRID[axis] - 1 - moments[:, axis]
+    slopes[:, axis] = -slopes[:, axis]
+    torch.testing.assert_close(observables.first_moments(mirrored), moments)
+    torch.testing.assert_close(observables.axis_slopes(mirrored), slopes)
+    torch.testing.assert_close(observables.second_moments(mirrored), observables.second_moments(cells))
+
+
+def test_ratios_do_not_change_with_the_energy_scale() -> None:
+    cells = inner_showers()
+    for observable in DIFFERENTIABLE[1:]:
+        torch.testing.assert_close(observable(7.0 * cells), observable(cells))
+
+
+def test_moments_of_one_cell_and_of_two() -> None:
+    assert observables.first_moments(one_cell(3, 4, 5)).tolist() == [[3.0, 4.0, 5.0]]
+    assert observables.second_moments(one_cell(3, 4, 5)).tolist() == [[0.0, 0.0, 0.0]]
+    assert observables.second_moments(one_cell(2, 4, 5) + one_cell(4, 4, 9)).tolist() == [[1.0, 0.0, 4.0]]
+
+
+def test_a_straight_line_of_cells_has_its_slope() -> None:
+    line = one_cell(1, 7, 2) + one_cell(2, 6, 4) + one_cell(3, 5, 6)
+    torch.testing.assert_close(observables.axis_slopes(line), torch.tensor([[0.5, -0.5]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("num_layers", "expected"), [(25, (8, 8, 9)), (12, (4, 4, 4)), (8, (2, 2, 4)), (2, (0, 0, 2))])
+def test_layer_regions_are_thirds_with_the_rest_last(num_layers: int, expected: tuple[int, int, int]) -> None:
+    fractions = observables.layer_fractions(torch.ones(1, 4, 4, num_layers, dtype=torch.float64))
+    assert (fractions[0] * num_layers).tolist() == pytest.approx(expected)
+
+
+def test_occupancy_counts_cells_above_the_threshold() -> None:
+    cells = one_cell(0, 0, 0, 1e-3) + one_cell(1, 1, 1, 2.9e-4)
+    num_cells = math.prod(GRID)
+    assert observables.occupancy(cells).item() == pytest.approx(1 / num_cells)
+    assert observables.occupancy(cells, 1e-4).item() == pytest.approx(2 / num_cells)
+    assert observables.occupancy(cells, 1e-2).item() == 0.0
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (8, 9, 11), (3, 7, 2)])
+def test_maximum_position_is_the_hottest_cell(place: tuple[int, int, int]) -> None:
+    cells = torch.full((1, *GRID), 1e-3)
+    cells[(0, *place)] = 2e-3
+    assert observables.maximum_position(cells).tolist() == [list(place)]
+
+
+@pytest.mark.parametrize("observable", DIFFERENTIABLE)
+@pytest.mark.parametrize("energy_gev", [0.0, 1e-12, 0.5])
+def test_values_and_gradients_are_finite_for_empty_and_one_cell_showers(observable: observables.Observable, energy_gev: float) -> None:
+    cells = one_cell(3, 4, 5, energy_gev).float().requires_grad_()
+    values = observable(cells)
+    (gradient,) = torch.autograd.grad(values.sum(), cells)
+    assert torch.isfinite(values).all()
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("observable", DIFFERENTIABLE)
+def test_gradients_are_right(observable: observables.Observable) -> None:
+    cells = 0.1 + torch.rand(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert torch.autograd.gradcheck(observable, cells.requires_grad_())
+
+
+def test_real_showers_look_like_the_published_ones() -> None:
+    cells, energy = geant4_showers("train", 60)
+    assert observables.sampling_fraction(cells, energy).mean().item() == pytest.approx(0.0202, rel=0.03)
+    assert (observables.first_moments(cells)[:, :2] - 12).abs().mean() < 0.5
+    assert observables.second_moments(cells)[:, :2].mean().sqrt().item() == pytest.approx(1.45, rel=0.1)
+    assert observables.axis_slopes(cells).abs().mean() < 0.1

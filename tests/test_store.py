@@ -1,0 +1,273 @@
+"""The writer, against a real MLflow on SQLite: one run per study, one per trial, every epoch once, no harm from a failing database."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from gan3d.config.study import Objective
+from gan3d.config.training import TrialSettings
+from gan3d.errors import ConfigError
+from gan3d.records import METRICS, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.tracking.client import open_client, search_runs
+from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG, StudyTracker, default_tracking_uri
+
+SETTINGS = TrialSettings.model_validate(
+    {"training": {"batch_per_worker": 8}, "workers": {"per_trial": 4}, "data": {"train": ["a"], "validation": ["b"]}}
+).model_dump()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """One folder, so one database, for all tests: each test has a study of its own name."""
+    return tmp_path_factory.mktemp("results with a # and a space")
+
+
+@pytest.fixture(scope="module")
+def client(results):
+    return open_client(default_tracking_uri(results), create=True)
+
+
+@pytest.fixture
+def opened(results, client, request):
+    """Opens trackers of the test's own study."""
+    name = request.node.name.replace("[", "_").replace("]", "")
+
+    def open_tracker(resume=False):
+        return StudyTracker.open(default_tracking_uri(results), study_name=name, results=results, resume=resume)
+
+    return open_tracker
+
+
+def record(epoch, value=1.0):
+    groups = (kind(**{entry.name: value for entry in fields(kind)}) for kind in (Losses, PhysicsDistance, Timing))
+    return EpochRecord(epoch, *groups)
+
+
+def start(tracker, number=0):
+    tracker.start_trial(number, {"training.seed": 7, "training.generator.learning_rate": 1e-3}, SETTINGS, "c0ffee")
+
+
+def ended(state="complete", number=0):
+    return TrialRecord(number, {}, state, "" if state == "complete" else "why", 2, 0.25, 12.5)
+
+
+def trial_runs(client, tracker):
+    experiment = client.get_run(tracker.study_run_id).info.experiment_id
+    return search_runs(client, experiment, f"tags.`{PARENT_TAG}` = '{tracker.study_run_id}'")
+
+
+def logged_steps(client, run, metric=MARKER_METRIC):
+    return [point.step for point in client.get_metric_history(run.info.run_id, metric)]
+
+
+@contextmanager
+def broken_database(results):
+    """A database that takes no metrics and no tags while this lasts."""
+    tables = ("metrics", "tags")
+    with sqlite3.connect(results / "tracking.db") as connection:
+        for table in tables:
+            connection.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+    yield
+    with sqlite3.connect(results / "tracking.db") as connection:
+        for table in tables:
+            connection.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+
+
+def test_a_trial_is_a_run_nested_in_the_study(opened, client):
+    tracker = opened()
+    start(tracker, 3)
+    (run,) = trial_runs(client, tracker)
+    assert run.data.params == {"training.seed": "7", "training.generator.learning_rate": "0.001"}
+    expected = {
+        "trial_number": "3",
+        "digest": "c0ffee",
+        "world_size": "4",
+        "global_batch": "32",
+        "batch_per_worker": "8",
+        "state": "running",
+    }
+    assert expected.items() <= run.data.tags.items()
+    assert run.info.status == "RUNNING"
+
+
+def test_every_metric_of_a_record_is_logged_at_its_epoch(opened, client):
+    tracker = opened()
+    start(tracker)
+    tracker.log_epoch(0, record(1, 5.0))
+    (run,) = trial_runs(client, tracker)
+    assert run.data.metrics == dict.fromkeys(METRICS, 5.0)
+    assert logged_steps(client, run, "physics.shower_distance") == [1]
+
+
+def test_what_is_no_metric_of_a_record_is_not_logged(opened, client):
+    tracker = opened()
+    start(tracker)
+    tracker.log_metrics(0, 1, {MARKER_METRIC: 1.0, "time_total_s": 3.0, "done": False})
+    assert trial_runs(client, tracker)[0].data.metrics == {MARKER_METRIC: 1.0}
+
+
+def test_the_same_epoch_logged_twice_is_one_point(opened, client):
+    tracker = opened()
+    start(tracker)
+    for epoch in (1, 2, 2, 1, 3):
+        tracker.log_epoch(0, record(epoch))
+    assert logged_steps(client, trial_runs(client, tracker)[0]) == [1, 2, 3]
+
+
+def test_starting_a_trial_twice_keeps_one_run(opened, client):
+    tracker = opened()
+    start(tracker)
+    start(tracker)
+    assert len(trial_runs(client, tracker)) == 1
+
+
+def test_a_resumed_study_continues_its_runs_and_epochs(opened, client):
+    first = opened()
+    start(first)
+    first.log_epoch(0, record(1))
+    first.end("interrupted")
+    assert client.get_run(first.study_run_id).info.status == "KILLED"
+
+    second = opened(resume=True)
+    assert second.study_run_id == first.study_run_id
+    start(second)
+    for epoch in (1, 2):
+        second.log_epoch(0, record(epoch))
+    (run,) = trial_runs(client, second)
+    assert logged_steps(client, run) == [1, 2]
+    assert run.info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_finished_study_is_not_continued(opened, resume):
+    first = opened()
+    first.end()
+    assert opened(resume=resume).study_run_id != first.study_run_id
+
+
+def test_a_new_launch_is_a_new_run_of_the_same_experiment(opened, client):
+    first, second = opened(), opened()
+    assert first.study_run_id != second.study_run_id
+    experiments = {client.get_run(tracker.study_run_id).info.experiment_id for tracker in (first, second)}
+    assert len(experiments) == 1
+
+
+@pytest.mark.parametrize(("state", "status"), [("complete", "FINISHED"), ("pruned", "FINISHED"), ("failed", "FAILED")])
+def test_how_a_trial_ended_is_told_by_status_and_tags(opened, client, state, status):
+    tracker = opened()
+    start(tracker)
+    tracker.end_trial(ended(state))
+    (run,) = trial_runs(client, tracker)
+    assert run.info.status == status
+    expected = {"state": state, "reason": "" if state == "complete" else "why", "epochs": "2", "objective": "0.25", "seconds": "12.500"}
+    assert expected.items() <= run.data.tags.items()
+
+
+def test_the_study_run_holds_what_was_asked_and_with_what(opened, client, results):
+    tracker = opened()
+    objective = Objective(metric="timing.showers_per_second", direction="maximize")
+    facts = {"commit": "abc", "packages": {"torch": "2"}}
+    tracker.log_study("How fast?", "name: x\n", ["training.seed=2"], {"trials": 3}, facts, objective=objective)
+    run = client.get_run(tracker.study_run_id)
+    expected = {"question": "How fast?", "objective_metric": "timing.showers_per_second", "provenance.commit": "abc"}
+    assert expected.items() <= run.data.tags.items()
+    folder = results / "artifacts" / run.data.tags["study"] / tracker.study_run_id / "artifacts"
+    assert (folder / "study.yaml").read_text() == "name: x\n"
+    assert (folder / "overrides.txt").read_text() == "training.seed=2\n"
+    assert json.loads((folder / "plan.json").read_text()) == {"trials": 3}
+    assert json.loads((folder / "provenance.json").read_text()) == facts
+
+
+def test_files_become_artefacts_beside_the_database(opened, client, tmp_path):
+    tracker = opened()
+    start(tracker)
+    (tmp_path / "figure.png").write_bytes(b"png")
+    tracker.log_artifact_file(tmp_path / "figure.png", "figures")
+    tracker.log_artifact_file(tmp_path / "figure.png", "figures", number=0)
+    for run_id in (tracker.study_run_id, trial_runs(client, tracker)[0].info.run_id):
+        assert [entry.path for entry in client.list_artifacts(run_id, "figures")] == ["figures/figure.png"]
+
+
+def test_an_overlong_question_is_cut_not_lost(opened, client):
+    tracker = opened()
+    tracker.log_study("why " * 5000, "", [], {}, {}, objective=Objective())
+    assert client.get_run(tracker.study_run_id).data.tags["question"].startswith("why why")
+
+
+def test_a_failing_database_delays_records_but_loses_none(opened, client, results, caplog):
+    tracker = opened()
+    start(tracker)
+    with broken_database(results):
+        for epoch in (1, 2):
+            tracker.log_epoch(0, record(epoch, float(epoch)))
+        tracker.end_trial(ended("pruned"))
+        assert tracker.end() is False
+    (spool,) = results.glob(f"tracking_spool_{tracker.study_run_id}.jsonl")
+    assert [json.loads(line)["do"] for line in spool.read_text().splitlines()] == ["log_metrics", "log_metrics", "end_trial", "end"]
+    assert len([line for line in caplog.messages if "offered again" in line]) == 1
+
+    assert tracker.end() is True
+    (run,) = trial_runs(client, tracker)
+    assert logged_steps(client, run) == [1, 2]
+    assert run.data.tags["state"] == "pruned"
+    assert not spool.exists()
+
+
+def test_records_spooled_by_a_dead_driver_are_delivered_on_resume(opened, client, results):
+    dead = opened()
+    start(dead)
+    with broken_database(results):
+        dead.log_epoch(0, record(1))
+    alive = opened(resume=True)
+    assert logged_steps(client, trial_runs(client, alive)[0]) == [1]
+
+
+def test_a_refused_record_does_not_block_the_next(opened, client, tmp_path, caplog):
+    tracker = opened()
+    start(tracker)
+    tracker.log_artifact_file(tmp_path / "never written.png")
+    tracker.log_epoch(99, record(1))
+    tracker.log_epoch(0, record(1))
+    assert logged_steps(client, trial_runs(client, tracker)[0]) == [1]
+    assert len([line for line in caplog.messages if "refused" in line]) == 2
+
+
+def test_a_deleted_experiment_is_named_with_the_way_out(opened, client):
+    tracker = opened()
+    run = client.get_run(tracker.study_run_id)
+    client.delete_experiment(run.info.experiment_id)
+    with pytest.raises(ConfigError, match=f"{EXPERIMENT_PREFIX}.* was deleted .*restore"):
+        opened()
+
+
+@pytest.mark.parametrize("tracking_uri", ["http://127.0.0.1:1", "mssql+no_such_driver://127.0.0.1:1/x", "file:///nowhere"])
+def test_a_tracking_uri_that_cannot_work_is_refused_before_anything_starts(results, tracking_uri):
+    with pytest.raises(ConfigError, match=f"{re.escape(tracking_uri)} does not answer"):
+        StudyTracker.open(tracking_uri, study_name="x", results=results, resume=False)
+
+
+def test_tracking_is_quiet_and_leaves_the_working_directory_clean(tmp_path):
+    """A process of its own, as a user's would be: no chatter, no ./mlruns or ./mlflow.db, and importing the store stays light."""
+    code = """
+import sys
+from pathlib import Path
+from gan3d.tracking.store import StudyTracker, default_tracking_uri
+assert "mlflow" not in sys.modules
+results = Path("results/quiet")
+tracker = StudyTracker.open(default_tracking_uri(results), study_name="quiet", results=results, resume=False)
+tracker.start_trial(0, {"training.seed": 1}, {}, "")
+assert tracker.end()
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert sorted(path.name for path in Path(tmp_path / "results" / "quiet").iterdir()) == ["artifacts", "tracking.db"]
