@@ -16,6 +16,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from gan3d.errors import Gan3dError
 from gan3d.records import METRICS
@@ -27,7 +29,7 @@ GREY = "#9A9A9A"
 #: Colour and marker of a trial's state.
 STATES = {"complete": (BLUE, "o"), "pruned": (ORANGE, "X"), "failed": (RED, "v"), "running": (GREEN, ">")}
 #: Range of values, largest over smallest, from which a logarithmic axis reads better.
-LOG_RATIO = 20.0
+LOG_RATIO = 8.0
 
 plt.rcParams.update(
     {
@@ -87,14 +89,16 @@ def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.Dat
 
 
 def heading(figure: Figure, title: str, note: str) -> None:
-    """A bold title and a note in small print under it, wrapped to the figure's width; the layout leaves room for both."""
-    characters = int(figure.get_figwidth() * 12)
-    lines = textwrap.wrap(note, int(characters * 1.25))
-    title_lines = textwrap.wrap(title, characters)
-    room = "\n".join(title_lines) + "\n" * len(lines)
-    figure.suptitle(room, x=0.01, y=0.99, ha="left", va="top", fontweight="bold", fontsize=12)
-    below_title = 0.99 - (0.08 + 0.2 * len(title_lines)) / figure.get_figheight()
-    figure.text(0.01, below_title, "\n".join(lines), ha="left", va="top", fontsize=9, color="#444444")
+    """A bold title and a note in small print under it, wrapped to the figure's width; the axes make room for both."""
+    width, height = figure.get_size_inches()
+    titles, notes = textwrap.wrap(title, int(width * 12)), textwrap.wrap(note, int(width * 15))
+    figure.text(0.08 / width, 1 - 0.08 / height, "\n".join(titles), ha="left", va="top", fontweight="bold", fontsize=12)
+    top = 0.1 + 0.21 * len(titles)
+    figure.text(0.08 / width, 1 - top / height, "\n".join(notes), ha="left", va="top", fontsize=9, color="#444444")
+    top += 0.1 + 0.16 * len(notes)
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, 0, 1, 1 - top / height))
 
 
 def metric_label(name: str) -> str:
@@ -113,9 +117,23 @@ def log_scale_helps(values: pd.Series) -> bool:
     return len(finite) > 1 and bool(finite.min() > 0) and bool(finite.max() / finite.min() > LOG_RATIO)
 
 
-def legend_below(axes: Axes, columns: int) -> None:
-    """A legend under the axes, where it covers no data."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, columnspacing=1.2, handletextpad=0.5)
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """The legend of some axes under the whole figure, where it covers no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), columnspacing=1.3, handlelength=1.4, handletextpad=0.5)
+
+
+def plain_log(axes: Axes) -> None:
+    """A logarithmic vertical axis with plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the horizontal axis at whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def time_unit(seconds: pd.Series) -> tuple[float, str]:

@@ -61,8 +61,8 @@ def progress_figure(study: frames.StudyInfo, trials: pd.DataFrame, epochs: pd.Da
             draw_floor(axes, float(epochs[FLOOR].mean()))
     if drawing.log_scale_helps(epochs[metric]):
         for axes in panels.values():
-            axes.set_yscale("log")
-    drawing.legend_below(panels["epochs"], 3)
+            drawing.plain_log(axes)
+    drawing.legend_below(figure, panels["epochs"])
     drawing.heading(figure, f"{study.name}: {study.question}", f"{len(trials)} trials ({counts}). Objective: {direction} {metric}.")
     return figure
 
@@ -73,13 +73,12 @@ def draw_epochs(axes: Axes, epochs: pd.DataFrame, metric: str, direction: Direct
         axes.plot(curve["epoch"], curve[metric], color=GREY, linewidth=0.9, alpha=0.7)
     ends = epochs.groupby("trial").tail(1)
     drawing.state_markers(axes, ends["epoch"], ends[metric], ends["state"])
-    values = epochs[metric].dropna()
-    if len(values):
-        winner = int(epochs.loc[values.idxmin() if direction == "minimize" else values.idxmax(), "trial"])
+    ordered = epochs.dropna(subset=[metric]).sort_values(metric, ascending=direction == "minimize", kind="stable")
+    for winner in ordered["trial"].head(1):
         curve = epochs[epochs["trial"] == winner]
         axes.plot(curve["epoch"], curve[metric], color=BLUE, linewidth=2.2, label=f"best: trial {winner}")
     axes.set(title="Every trial, epoch by epoch", xlabel="epoch", ylabel=drawing.metric_label(metric))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    drawing.whole_numbers(axes)
 
 
 def draw_best_by_trial(axes: Axes, trials: pd.DataFrame, direction: Direction) -> None:
@@ -92,7 +91,7 @@ def draw_best_by_trial(axes: Axes, trials: pd.DataFrame, direction: Direction) -
     top = [1.0] * len(without)
     axes.scatter(without["trial"], top, color=colour, marker=marker, s=34, transform=axes.get_xaxis_transform(), clip_on=False)
     axes.set(title="Best so far, by trial", xlabel="trial", ylabel="objective")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    drawing.whole_numbers(axes)
 
 
 def draw_best_by_time(axes: Axes, progress: pd.DataFrame) -> None:
@@ -118,13 +117,12 @@ def samples_figure(study: frames.StudyInfo, trials: pd.DataFrame, keys: list[str
     for axes, key in zip(grid.flat, keys, strict=False):
         draw_sampled(axes, trials, key)
         if log:
-            axes.set_yscale("log")
+            drawing.plain_log(axes)
     for axes in grid.flat[len(keys) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel("best objective")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    drawing.legend_below(figure, grid[0, 0])
     drawing.heading(figure, f"{study.name}: sampled values", f"Best {drawing.metric_label(study.objective_metric)} of each trial.")
     return figure
 

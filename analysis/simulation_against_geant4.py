@@ -27,13 +27,14 @@ from gan3d.simulation.spots import shower_cells
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 
 BLOCK = 64
 #: Columns and layers with a smaller share of the energy are drawn, but not judged.
 SMALLEST_SHARE = 0.01
 #: The goal: judged layers and columns agree within this.
 GOAL = 0.10
-AXIS_NAMES = {"layer": "layer", "column x": "cell along x", "column y": "cell along y"}
+AXIS_NAMES = {"layer": "layer", "column x": "cell along x", "column y": "cell along y", "folded": "cells from the central one"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def selections(reference: Summary, simulated: Summary, energies: Sequence[float]
     for low, high in pairwise(energies):
         for first, last in pairwise(angles):
             masks = [
-                (low <= s.energy) & (s.energy < high) & (first <= np.degrees(s.polar_angle)) & (np.degrees(s.polar_angle) < last)
+                (low <= s.energy) & (s.energy <= high) & (first <= np.degrees(s.polar_angle)) & (np.degrees(s.polar_angle) <= last)
                 for s in (reference, simulated)
             ]
             if masks[0].sum() >= 5:
@@ -90,14 +91,15 @@ def selections(reference: Summary, simulated: Summary, energies: Sequence[float]
 def draw_profiles(bins: Sequence[Selection], calorimeter: str, path: Path) -> None:
     """Layers and columns of every bin, each with the ratio under it."""
     figure, axes = plt.subplots(
-        6, len(bins), figsize=(4.2 * len(bins), 13), squeeze=False, gridspec_kw={"height_ratios": [3, 1.3] * 3}, layout="constrained"
+        8, len(bins), figsize=(4.2 * len(bins), 16), squeeze=False, gridspec_kw={"height_ratios": [3, 1.3] * 4}, layout="constrained"
     )
     for column, selection in enumerate(bins):
         for pair, quantity in enumerate(AXIS_NAMES):
             rows = [row for row in selection.rows if row.quantity == quantity]
             _draw_profile(axes[2 * pair][column], axes[2 * pair + 1][column], rows, logarithmic=quantity != "layer")
-        axes[0][column].set_title(selection.label)
-    axes[0][0].legend()
+        axes[0][column].set_title(selection.label, fontsize="medium")
+    entries = [found for row in (0, 1) for found in zip(*axes[row][0].get_legend_handles_labels(), strict=True)]
+    figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=len(entries))
     figure.suptitle(f"{calorimeter}: energy in silicon over incident energy, Geant4 and the embedded Monte Carlo")
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -111,9 +113,11 @@ def _draw_profile(above: Axes, below: Axes, rows: Sequence[Row], *, logarithmic:
     above.set_ylabel("deposited energy [MeV/GeV]")
     judged = np.array([r.share > SMALLEST_SHARE for r in rows])
     ratio, error = np.array([r.difference + 1 for r in rows]), np.array([r.error for r in rows])
-    below.axhspan(1 - GOAL, 1 + GOAL, color="0.92")
-    below.errorbar(at[judged], ratio[judged], error[judged], fmt="C0.", label="> 1 % of the energy")
-    below.errorbar(at[~judged], ratio[~judged], error[~judged], fmt=".", color="0.6")
+    floor = np.array([r.floor for r in rows])
+    below.axhspan(1 - GOAL, 1 + GOAL, color="0.92", label="goal")
+    below.fill_between(at, 1 - floor, 1 + floor, step="mid", color="C1", alpha=0.4, linewidth=0, label="error of Geant4 alone")
+    below.errorbar(at[judged], ratio[judged], error[judged], fmt="C0.", label="more than 1 % of the energy")
+    below.errorbar(at[~judged], ratio[~judged], error[~judged], fmt=".", color="0.6", label="less")
     below.axhline(1, color="k", linewidth=0.8)
     below.set(ylim=(0.65, 1.35), xlabel=AXIS_NAMES[rows[0].quantity], ylabel="Monte Carlo\n/ Geant4")
 
@@ -122,25 +126,31 @@ def draw_response(reference: Summary, simulated: Summary, edges: Sequence[float]
     """Response, its spread and the mean depth against the incident energy, and the spectrum of cell energies."""
     figure, axes = plt.subplots(2, 4, figsize=(18, 6.5), gridspec_kw={"height_ratios": [3, 1.3]}, layout="constrained")
     fine = np.geomspace(edges[0], edges[-1], 11)
-    bins = list(selections(reference, simulated, list(fine), [0, 180.1]))
+    bins = list(selections(reference, simulated, list(fine), [0, 180]))
     at = [float(s.reference.energy.mean()) for s in bins]
-    for column, (quantity, label) in enumerate(
-        {"response": "response", "response, spread": "spread of the response at fixed energy", "mean layer": "mean layer"}.items()
-    ):
+    labels = {"response": "response", "response, spread": "spread of the response at fixed energy", "mean layer": "mean layer"}
+    for column, (quantity, label) in enumerate(labels.items()):
         rows = [next(row for row in s.rows if row.quantity == quantity) for s in bins]
-        axes[0][column].errorbar(at, [r.reference for r in rows], [r.reference_error for r in rows], fmt="k.", label="Geant4")
-        axes[0][column].errorbar(
-            at, [r.simulated for r in rows], [r.simulated_error for r in rows], fmt="C0x", label="embedded Monte Carlo"
-        )
-        axes[0][column].set(xscale="log", ylabel=label)
-        axes[1][column].errorbar(at, [r.difference + 1 for r in rows], [r.error for r in rows], fmt="C0.")
-        axes[1][column].axhline(1, color="k", linewidth=0.8)
-        axes[1][column].set(xscale="log", xlabel="incident energy [GeV]", ylabel="Monte Carlo\n/ Geant4")
+        _draw_against_energy(axes[0][column], axes[1][column], at, rows)
+        axes[0][column].set_ylabel(label)
     _draw_spectrum(axes[0][3], axes[1][3], reference, simulated)
     axes[0][0].legend()
     figure.suptitle(f"{calorimeter}: response and cells")
     figure.savefig(path, dpi=100)
     plt.close(figure)
+
+
+def _draw_against_energy(above: Axes, below: Axes, at: Sequence[float], rows: Sequence[Row]) -> None:
+    above.errorbar(at, [r.reference for r in rows], [r.reference_error for r in rows], fmt="k.", label="Geant4")
+    above.errorbar(at, [r.simulated for r in rows], [r.simulated_error for r in rows], fmt="C0x", label="embedded Monte Carlo")
+    below.errorbar(at, [r.difference + 1 for r in rows], [r.error for r in rows], fmt="C0.")
+    below.axhline(1, color="k", linewidth=0.8)
+    below.set(xlabel="incident energy [GeV]", ylabel="Monte Carlo\n/ Geant4")
+    for panel in (above, below):
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(FixedLocator([10, 20, 50, 100, 200, 500]))
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_spectrum(above: Axes, below: Axes, reference: Summary, simulated: Summary) -> None:
@@ -220,8 +230,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--calorimeter", choices=sorted(CALORIMETERS), default="clic")
     parser.add_argument("--output", type=Path, default=Path(), help="folder for figures and tables")
     parser.add_argument("--name", default="", help="added to the names of what is written")
-    parser.add_argument("--energies", type=float, nargs="+", default=[10, 50, 100, 300, 500.1], metavar="GEV", help="edges of bins")
-    parser.add_argument("--angles", type=float, nargs="+", default=[0, 180.1], metavar="DEGREES", help="edges of bins")
+    parser.add_argument("--energies", type=float, nargs="+", default=[10, 50, 100, 300, 500], metavar="GEV", help="edges of bins")
+    parser.add_argument("--angles", type=float, nargs="+", default=[0, 180], metavar="DEGREES", help="edges of bins")
     parser.add_argument("--repeat", type=int, default=4, help="simulated showers per Geant4 shower")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--half", choices=["all", "even", "odd"], default="all", help="use every other shower only")

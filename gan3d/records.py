@@ -115,7 +115,7 @@ class EpochRecord:
 
     def as_metrics(self) -> dict[str, float]:
         """Flat ``{"losses.generator_total": 1.2, ...}``, every name of ``METRICS`` exactly once."""
-        groups = {"losses": self.losses, "physics": self.physics, "timing": self.timing}
+        groups: dict[str, Losses | PhysicsDistance | Timing] = {"losses": self.losses, "physics": self.physics, "timing": self.timing}
         return {f"{group}.{name}": float(value) for group, row in groups.items() for name, value in asdict(row).items()}
 
 

@@ -271,3 +271,22 @@ assert tracker.end()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     assert sorted(path.name for path in Path(tmp_path / "results" / "quiet").iterdir()) == ["artifacts", "tracking.db"]
+
+
+@pytest.mark.slow
+def test_drivers_that_open_the_same_new_database_wait_for_each_other(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from gan3d.tracking.store import StudyTracker, default_tracking_uri
+results = Path(sys.argv[1])
+tracker = StudyTracker.open(default_tracking_uri(results), study_name="shared", results=results, resume=False)
+print(tracker.study_run_id)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    drivers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    run_ids = {driver.communicate()[0].strip() for driver in drivers}
+    assert [driver.returncode for driver in drivers] == [0, 0, 0]
+    client = open_client(default_tracking_uri(tmp_path))
+    assert {client.get_run(run_id).info.status for run_id in run_ids} == {"RUNNING"}
+    assert len(run_ids) == 3

@@ -7,7 +7,6 @@ dict, list, str, int, float, bool and None.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -16,16 +15,23 @@ from typing import Any, NoReturn
 import yaml
 
 from gan3d.config.problem import Path, show
+from gan3d.config.scalars import LEADING_ZERO, plain
 from gan3d.errors import ConfigError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 16
 
-NULL = re.compile(r"(~|null|Null|NULL|)$")
-BOOLEAN = re.compile(r"(true|True|TRUE|false|False|FALSE)$")
-INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})$")
-NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
-LEADING_ZERO = re.compile(r"[-+]?0[0-9]+$")
+#: The parser's words for what a user sees.
+PLAIN_WORDS = {
+    "a flow sequence": "a list in brackets",
+    "a flow mapping": "keys in braces",
+    "a block mapping": "a section",
+    "a block collection": "a list",
+    "a simple key": "a key",
+    "<stream end>": "the end",
+    "<block end>": "the end of the section",
+    "<block mapping start>": "a key",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,8 @@ def _files_there(path: FilePath) -> str:
     return f"YAML files in {path.parent}: {', '.join(found)}." if found else f"{path.parent} holds no YAML file."
 
 
-def parse_document(text: str, source: str, *, lines: bool = True) -> Document:
-    """Parse one YAML document; with `lines=False` every place is the bare `source` (a `--set`).
+def parse_document(text: str, source: str, *, at: Path = (), lines: bool = True) -> Document:
+    """Parse one YAML document; with `lines=False` every place is the bare `source` (a `--set`) and `at` is the key it sets.
 
     Raises:
         ConfigError: not YAML, or not the part of it that is accepted.
@@ -105,16 +111,20 @@ def parse_document(text: str, source: str, *, lines: bool = True) -> Document:
     document = Document(source, text)
     builder = _Builder(document, iter(yaml.parse(text, Loader=yaml.SafeLoader)), lines=lines)
     try:
-        document.data = builder.root()
+        document.data = builder.root(at)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         raise ConfigError(_syntax(error), where=str(Place(source, line if lines else 0))) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"the character {error.character!r} is not allowed in YAML. Remove it."
+        message = f"the character U+{_code(error.character):04X} is not allowed in YAML. Remove it."
         raise ConfigError(message, where=str(Place(source, line if lines else 0))) from None
     return document
+
+
+def _code(character: str | int) -> int:
+    return ord(character) if isinstance(character, str) else character
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
@@ -127,8 +137,11 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         )
     if "alias" in (error.context or ""):
         return "not valid YAML: a word that starts with * or & has another meaning. Quote it."
-    context = f"{error.context}, " if error.context else ""
-    return f"not valid YAML: {context}{problem}. Check brackets, quotes and indentation here and on the line above."
+    start = f" that starts in line {error.context_mark.line + 1}" if error.context and error.context_mark else ""
+    text = f"{error.context}{start}, {problem}" if error.context else problem
+    for theirs, ours in PLAIN_WORDS.items():
+        text = text.replace(theirs, ours)
+    return f"not valid YAML: {text}. Check brackets, quotes and indentation here and on the line above."
 
 
 class _Builder:
@@ -144,12 +157,12 @@ class _Builder:
     def refuse(self, event: yaml.Event, message: str) -> NoReturn:
         raise ConfigError(message, where=str(self.place(event)))
 
-    def root(self) -> Any:
+    def root(self, path: Path) -> Any:
         next(self.events)  # the stream starts
         event = next(self.events)
         if isinstance(event, yaml.StreamEndEvent):
             return None
-        value = self.value(next(self.events), ())
+        value = self.value(next(self.events), path)
         next(self.events)  # the document ends
         after = next(self.events)
         if not isinstance(after, yaml.StreamEndEvent):
@@ -206,16 +219,3 @@ class _Builder:
             rule = f"{key} = {text} starts with a zero, which some readers take for octal"
             self.refuse(event, f"{rule}. Write {int(text)}, or quote it if it is text.")
         return plain(text)
-
-
-def plain(text: str) -> Any:
-    """The value of an unquoted scalar."""
-    if NULL.match(text):
-        return None
-    if BOOLEAN.match(text):
-        return text.lower() == "true"
-    if INTEGER.match(text):
-        return int(text)
-    if NUMBER.match(text):
-        return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
-    return text

@@ -40,6 +40,12 @@ class Field:
         return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The words it may be, if it is one of some words."""
+        bare, _ = _unwrap(self.kind)
+        return tuple(value for value in get_args(bare) if isinstance(value, str)) if get_origin(bare) is Literal else ()
+
+    @property
     def is_list(self) -> bool:
         """Whether its value is a list."""
         return get_origin(_unwrap(self.kind)[0]) is tuple

@@ -10,9 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from gan3d.config.document import INTEGER, LEADING_ZERO, NUMBER, Document, read_document
+from gan3d.config.document import Document, read_document
 from gan3d.config.overrides import apply_override, parse_override
 from gan3d.config.places import config_error, find_place, problems_of
+from gan3d.config.scalars import INTEGER, LEADING_ZERO, NUMBER
 from gan3d.config.space import SearchSpace
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
@@ -92,7 +93,7 @@ def _validated(document: Document) -> Study:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes whatever `document.plain` would not read as the same text."""
+    """Quotes whatever `scalars.plain` would not read as the same text."""
 
 
 _Dumper.add_implicit_resolver("tag:gan3d,number", NUMBER, None)

@@ -41,7 +41,8 @@ def parse_override(text: str) -> Override:
     if not written.strip():
         message = f"{key} has no value. Write one after the =, or null to unset the key."
         raise ConfigError(message, where=where, key=key)
-    return Override(text, _path(key), parse_document(written, where, lines=False).data)
+    path = _path(key)
+    return Override(text, path, parse_document(written, where, at=path, lines=False).data)
 
 
 def _path(key: str) -> Path:

@@ -38,10 +38,18 @@ def _structural(kind: str, location: Path, schema: type[BaseModel], data: Any) -
         return unknown(key, parent.section.model_fields if parent.section else ())
     if kind == "missing" and not isinstance(location[-1], int):
         field = field_at(schema, location)
-        return Problem(key, "is missing", f"Add it: it {field.rule}." if field else "Add it.")
+        assert field is not None
+        return Problem(key, "is missing", _what_to_add(field))
     while (field := field_at(schema, location)) is None or (kind == "missing" and isinstance(location[-1], int)):
         location, kind = location[:-1], ""
     return _wrong_value(location, field, _value_at(data, location))
+
+
+def _what_to_add(field: Field) -> str:
+    if field.section is None:
+        return f"Add it: it {field.rule}."
+    needed = [name for name, below in fields_of(field.section).items() if below.default is ...]
+    return f"Add it as a section with the keys {', '.join(needed or fields_of(field.section))}."
 
 
 def _wrong_value(location: Path, field: Field, value: Any) -> Problem:
@@ -50,8 +58,7 @@ def _wrong_value(location: Path, field: Field, value: Any) -> Problem:
 
 
 def _way_out(field: Field, value: Any) -> str:
-    words = field.rule.removeprefix("must be one of ").split(", ") if "one of" in field.rule else []
-    near = nearest(value, words) if isinstance(value, str) else None
+    near = nearest(value, field.words) if isinstance(value, str) else None
     if near:
         return f"Did you mean {near}?"
     if field.section is not None:

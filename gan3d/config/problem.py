@@ -6,9 +6,12 @@ A check yields `Problem`s with dotted keys; `gan3d.config.places` adds file and 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from gan3d.config.scalars import plain
 
 Path = tuple[str | int, ...]
 LONGEST_VALUE = 80
@@ -62,8 +65,12 @@ def split(key: str) -> Path:
 
 def show(value: Any) -> str:
     """A value as one would write it in YAML, on one line and not too long."""
-    if isinstance(value, str) and value.isprintable() and value.strip() == value != "":
+    if isinstance(value, float) and not math.isfinite(value):
+        text = ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+    elif isinstance(value, str) and value.isprintable() and value.strip() == value and isinstance(plain(value), str):
         text = value
+    elif isinstance(value, list | tuple):
+        text = f"[{', '.join(map(show, value))}]"
     else:
         text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

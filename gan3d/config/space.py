@@ -80,8 +80,10 @@ class Between(Settings):
         return tuple(self._value(position) for position in range(self.num_values))
 
     def _value(self, position: int) -> int | float:
+        if position + 1 == self.num_values:
+            return self.max
         value = self.min + position * (self.step or 1)
-        return value if self.is_integer else min(float(f"{value:.12g}"), self.max)
+        return value if self.is_integer else float(f"{value:.12g}")  # 0.3, where the sum is 0.30000000000000004
 
     @property
     def ends(self) -> tuple[int | float, ...]:
@@ -90,12 +92,12 @@ class Between(Settings):
 
     def contains(self, value: Scalar) -> bool:
         """Whether the value can be proposed."""
-        if isinstance(value, str | bool | None) or not self.min <= value <= self.max:
+        if isinstance(value, str | bool | None) or (self.is_integer and not isinstance(value, int)):
             return False
-        if self.is_integer and not isinstance(value, int):
-            return False
-        steps = (value - self.min) / (self.step or 1)
-        return self.num_values is None or math.isclose(steps, round(steps), abs_tol=1e-9)
+        if self.num_values is None:
+            return self.min <= value <= self.max
+        steps = (value - self.min) / (self.step or 1)  # close to a whole number is enough: 0.1 + 2 * 0.1 is not 0.3
+        return math.isclose(steps, round(steps), abs_tol=1e-9) and 0 <= round(steps) < self.num_values
 
     def nearest(self, value: Scalar) -> Scalar:
         """The value moved into the range and onto its steps; the lower end for what is no number."""

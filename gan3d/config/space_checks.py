@@ -90,14 +90,10 @@ def _choice(key: str, values: Any, knob: Field) -> Iterator[Problem]:
     for position, value in enumerate(values):
         here = (*at, position)
         if not knob.accepts(value):
-            hint = f"; did you mean {close}?" if isinstance(value, str) and (close := nearest(value, _words(knob))) else ""
+            hint = f"; did you mean {close}?" if isinstance(value, str) and (close := nearest(value, knob.words)) else ""
             yield Problem(f"{key}: choice", f"{knob.rule}{hint}", "Correct or remove this value.", value, at=here)
         elif any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values[:position]):
             yield Problem(f"{key}: choice", "is listed twice", "Remove one of them.", value, at=here)
-
-
-def _words(knob: Field) -> list[str]:
-    return [word.strip() for word in knob.rule.removeprefix("must be one of ").split(",")]
 
 
 def _between(key: str, written: Mapping[str, Any], knob: Field) -> Iterator[Problem]:
@@ -111,9 +107,9 @@ def _between(key: str, written: Mapping[str, Any], knob: Field) -> Iterator[Prob
             yield Problem(f"{key}: {name}", "must be a number", FORM, written[name], at=(*at, name))
             return
     if not isinstance(written.get("log", False), bool):
-        yield Problem(f"{key}: log", "must be true or false", FORM, written["log"], at=(*at, "log"))
+        yield Problem(f"{key}: log", "must be true or false", "Write log: true, or leave it out.", written["log"], at=(*at, "log"))
         return
-    problem = _order(key, written) or _step(key, written, knob)
+    problem = _order(key, written) or _step(key, written)
     if problem is not None:
         yield problem
         return
@@ -133,7 +129,7 @@ def _order(key: str, written: Mapping[str, Any]) -> Problem | None:
     return None
 
 
-def _step(key: str, written: Mapping[str, Any], knob: Field) -> Problem | None:
+def _step(key: str, written: Mapping[str, Any]) -> Problem | None:
     step = written.get("step")
     if step is None:
         return None
@@ -145,11 +141,11 @@ def _step(key: str, written: Mapping[str, Any], knob: Field) -> Problem | None:
         rule = f"must be above 0 and at most max - min = {show(span)}"
         return Problem(f"{key}: step", rule, "Choose a step in that range.", step, at=at)
     if not is_fractional(key) and not isinstance(step, int):
-        return Problem(f"{key}: step", f"must be a whole number, for {key} {knob.rule}", "Round it.", step, at=at)
+        return Problem(f"{key}: step", f"must be a whole number, as {key} is", "Round it.", step, at=at)
     if not math.isclose(span / step, round(span / step), abs_tol=1e-9):
         top = written["min"] + int(span / step + 1e-9) * step
         way_out = f"max would never be proposed: set max to {top:.12g} or change the step."
-        return Problem(f"{key}: step", "does not divide max - min =", way_out, step, ((f"{key}: max - min", span),), at=at)
+        return Problem(f"{key}: step", f"does not divide max - min = {show(span)}", way_out, step, at=at)
     return None
 
 

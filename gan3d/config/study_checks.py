@@ -23,9 +23,9 @@ DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
 
 
 def study_problems(study: Study) -> Iterator[Problem]:
-    """Every contradiction of a study; whether its samples validate is looked at only when there is no other."""
-    found = [*_trials(study), *_scheduler(study), *_objective(study), *_figures(study), *_speed_knobs(study)]
-    yield from found or _samples(study)
+    """Every contradiction of a study, its samples last."""
+    for check in (_trials, _scheduler, _objective, _figures, _speed_knobs, _samples):
+        yield from check(study)
 
 
 def objective_problems(metric: str, direction: str | None) -> Iterator[Problem]:
@@ -134,11 +134,14 @@ def _useless(study: Study, settings: TrialSettings, before: Mapping[str, str] | 
 
 
 def _failed(failures: list[tuple[dict[str, Any], list[Problem]]], count: int, name: str) -> Iterator[Problem]:
-    sample, problems = failures[0]
+    """One failing sample's problems, of the largest world size: what helps it mostly helps the others; which sample, where that matters."""
+    sample, problems = max(failures, key=lambda failure: failure[0].get("workers.per_trial", 0))
+    share = f"All {count} {name} fail;" if len(failures) == count else f"{len(failures)} of {count} {name} fail;"
     for problem in problems:
         at = ("search_space", problem.key) if problem.key in sample else problem.at
-        share = f"{len(failures)} of {count} {name} fail; the first is {{{_text(sample)}}}."
-        yield replace(problem, at=at, way_out=f"{problem.way_out} {share}" if sample else problem.way_out)
+        is_sampled = not sample.keys().isdisjoint([problem.key, *(key for key, _ in problem.others)])
+        addition = f" {share} one is {{{_text(sample)}}}." if is_sampled else ""
+        yield replace(problem, at=at, way_out=f"{problem.way_out}{addition}")
 
 
 def _text(sample: Mapping[str, Any]) -> str:

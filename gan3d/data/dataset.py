@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from gan3d.errors import DataError
 
 BLOCK_BYTES = 16_000_000
 """Decoded size of a block of consecutive showers: large beside the cost of a read, small beside a worker's memory."""
-BLOCK_SHOWERS = 64
+BLOCK_SHOWERS = 32
 """And not more showers than this, unless the file's chunks are larger: small blocks make a better shuffle."""
 LARGEST_BLOCK_BYTES = 256_000_000
 """Where even one chunk of the file is larger, a block is a part of it."""
@@ -109,6 +110,13 @@ class ShowerSet:
         every = np.concatenate([file.layout.incident_energy for file in self.files])
         return every[self._found.kept]
 
+    def polar_angles(self) -> NDArray[np.float32] | None:
+        """(N,) float32 [rad]; None where not every shower has one."""
+        if not self.has_polar_angle:
+            return None
+        every = np.concatenate([file.layout.polar_angle for file in self.files if file.layout.polar_angle is not None])
+        return every[self._found.kept]
+
     def deposited_energies(self) -> NDArray[np.float32]:
         """(N,) float32 [GeV], of all cells, no threshold applied."""
         return self._found.deposited_energy
@@ -126,9 +134,12 @@ class ShowerSet:
             DataError: a file is damaged.
         """
         rows = self._found.kept[index]
-        showers = Showers.empty(len(rows), self.grid, has_polar_angle=self.has_polar_angle)
         rising = np.argsort(rows, kind="stable")
-        for run in self._runs(rows[rising]):
+        runs = self._runs(rows[rising])
+        if len(runs) == 1 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return self._read_range(int(rows[0]), int(rows[-1]) + 1)
+        showers = Showers.empty(len(rows), self.grid, has_polar_angle=self.has_polar_angle)
+        for run in runs:
             here = rising[run]
             first, last = int(rows[here[0]]), int(rows[here[-1]])
             showers.put(here, self._read_range(first, last + 1).take(rows[here] - first))
@@ -154,14 +165,15 @@ class ShowerSet:
         """Parts of rising ``rows`` that are read at once: in one block, where decoding what lies between costs least."""
         blocks = np.searchsorted(self._edges_in_files, rows, side="right")
         cuts = np.concatenate([[0], np.flatnonzero(np.diff(blocks)) + 1, [len(rows)]])
-        return [slice(int(start), int(stop)) for start, stop in zip(cuts[:-1], cuts[1:], strict=True) if stop > start]
+        return [slice(int(start), int(stop)) for start, stop in pairwise(cuts) if stop > start]
 
     def _read_range(self, start: int, stop: int) -> Showers:
         """Showers ``start`` to ``stop`` of one file, counted over all files."""
         number = int(np.searchsorted(self._starts, start, side="right")) - 1
         offset = int(self._starts[number])
         showers = self.files[number].read(start - offset, stop - offset)
-        return Showers(showers.cells, showers.incident_energy, showers.polar_angle, showers.identity + offset)
+        polar_angle = showers.polar_angle if self.has_polar_angle else None
+        return Showers(showers.cells, showers.incident_energy, polar_angle, showers.identity + offset)
 
     def _check_grids(self) -> None:
         first = self.files[0]
@@ -174,14 +186,16 @@ class ShowerSet:
 def shard(edges: NDArray[np.int64], rank: int, world_size: int, epoch: int, seed: int) -> NDArray[np.int64]:
     """Showers of this rank in this epoch, in the order in which they are read.
 
-    The blocks between ``edges`` are permuted with (seed, epoch), their concatenation is cut into ``world_size`` pieces of one
-    length: so ranks share no shower, read different blocks (a compressed chunk is decoded by one rank), and the showers left
-    over, fewer than ``world_size``, are others in each epoch.
+    The blocks between ``edges`` are permuted with (seed, epoch), their concatenation, begun at a random shower, is cut into
+    ``world_size`` pieces of one length: so ranks share no shower, read different blocks (a compressed chunk is decoded by one
+    rank), and the showers left over, fewer than ``world_size``, are others in each epoch.
     """
-    permuted = np.random.default_rng([seed, epoch]).permutation(len(edges) - 1)
+    random = np.random.default_rng([seed, epoch])
+    permuted = random.permutation(len(edges) - 1)
     lengths = np.diff(edges)[permuted]
     num_showers = int(edges[-1])
-    order = np.arange(num_showers) + np.repeat(edges[:-1][permuted] - (np.cumsum(lengths) - lengths), lengths)
+    order: NDArray[np.int64] = np.arange(num_showers) + np.repeat(edges[:-1][permuted] - (np.cumsum(lengths) - lengths), lengths)
+    order = np.roll(order, random.integers(num_showers))
     length = num_showers // world_size
     return order[rank * length : (rank + 1) * length]
 

@@ -82,7 +82,7 @@ def detect(file: h5py.File, path: str) -> Layout:
 
 def _clic(file: h5py.File, path: str) -> Layout:
     ecal = _numbers(file, "ECAL", path)
-    if ecal.ndim != 4:
+    if ecal.ndim != 4 or 0 in ecal.shape[1:]:
         message = f"'ECAL' has shape {ecal.shape}; expected (showers, x, y, layers)"
         raise DataError(message, file=path)
     incident_energy = _checked_energy(_clic_energy(file, path), ecal.shape[0], path)
@@ -128,19 +128,20 @@ def _clic_energy(file: h5py.File, path: str) -> NDArray[Any]:
     """Incident energy [GeV] from `energy` ((N,), (N, 1) or the older [:, 0, 1]) or column 1 of `target` ((N, k) or (N, 1, k))."""
     if "energy" in file:
         energy = _numbers(file, "energy", path)
-        return _target_energy(energy, "energy", path) if energy.ndim == 3 else _column(energy, "energy", path)
+        is_older = energy.ndim == 3 and energy.shape[1] >= 1 and energy.shape[2] >= 2
+        return np.asarray(energy[:, 0, 1]) if is_older else _column(energy, "energy", path)
     if "target" in file:
-        return _target_energy(_numbers(file, "target", path), "target", path)
+        return _target_energy(_numbers(file, "target", path), path)
     message = f"the incident energy is missing: neither 'energy' nor 'target' is in the file; it holds {_names(file)}"
     raise DataError(message, file=path)
 
 
-def _target_energy(data_set: h5py.Dataset, name: str, path: str) -> NDArray[Any]:
-    is_table = data_set.ndim == 2 or (data_set.ndim == 3 and data_set.shape[1] == 1)
-    if not is_table or data_set.shape[-1] < 2:
-        message = f"'{name}' has shape {data_set.shape}; expected (showers, k) or (showers, 1, k) with the incident energy in column 1"
+def _target_energy(target: h5py.Dataset, path: str) -> NDArray[Any]:
+    is_table = target.ndim == 2 or (target.ndim == 3 and target.shape[1] == 1)
+    if not is_table or target.shape[-1] < 2:
+        message = f"'target' has shape {target.shape}; expected (showers, k) or (showers, 1, k) with the incident energy in column 1"
         raise DataError(message, file=path)
-    values: NDArray[Any] = data_set[..., 1].reshape(-1)
+    values: NDArray[Any] = target[..., 1].reshape(-1)
     return values
 
 

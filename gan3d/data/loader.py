@@ -2,12 +2,12 @@
 
 A set that fits into ``cache_megabytes`` is kept decoded and shuffled as a whole. A larger one is read in blocks, in another order
 each epoch, and shuffled again within a window of many blocks. Either way an epoch depends on its number, the seed and the world
-size only, so a trial resumes in the middle of its epochs as if it had never stopped.
+size only (and the settings above), so a trial resumes at any epoch as if it had never stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from gan3d.errors import DataError
 MEGABYTE = 1_000_000
 WINDOW_BLOCKS = 32
 """Blocks in the shuffling window: enough that neighbours in a file come apart, few enough to fill soon when an epoch begins."""
+SMALLEST_WINDOW_BYTES = 64_000_000
+"""The shuffling window may be so large even where the cache is smaller, or none: without one there is no shuffle."""
 
 
 class Loader:
@@ -58,7 +60,7 @@ class Loader:
         """Batches in an epoch, the same on all ranks; the remainder, smaller than one global batch, is another one each epoch."""
         return self._num_steps
 
-    def epoch(self, number: int) -> Iterator[Showers]:
+    def epoch(self, number: int) -> Generator[Showers]:
         """The `num_steps` batches of epoch ``number``; close the iterator (or use it up) to end the thread that reads ahead."""
         return read_ahead(self._batches(number), self._read_ahead_batches)
 
@@ -73,16 +75,17 @@ class Loader:
 
     def _large_set(self, number: int) -> tuple[Window, NDArray[np.int64]]:
         order = shard(self._showers.edges, self._rank, self._world_size, number, self._seed)
-        # Cut before the window is filled, so that nothing is decoded in vain; which showers are cut off is random, as blocks are.
-        order = order[: self._num_steps * self._batch_per_worker]
+        # The window is filled from one batch more than the epoch needs: the showers left out are a random choice.
+        order = order[: (self._num_steps + 1) * self._batch_per_worker]
         window = self._window(len(order))
-        random = np.random.default_rng([self._seed, number, self._rank])
+        random = np.random.default_rng([self._seed, number, 1 + self._rank])
         return Window(self._showers, order, window, self._batch_per_worker), shuffled_within(len(order), window, random)
 
     def _window(self, num_showers: int) -> int:
         """Showers in the shuffling window: within the budget, but two blocks at least."""
         block = int(np.diff(self._showers.edges).max())
-        return max(2 * block, min(self._budget, WINDOW_BLOCKS * block, num_showers // 4))
+        budget = max(self._budget, SMALLEST_WINDOW_BYTES // self._showers.shower_bytes)
+        return max(2 * block, min(budget, WINDOW_BLOCKS * block, num_showers // 4))
 
     def _whole_pass(self) -> int:
         global_batch = self._batch_per_worker * self._world_size

@@ -34,12 +34,16 @@ def _matches(pattern: str, base: Path) -> list[Path]:
     where = os.path.normpath(base.absolute() / Path(_expanded(pattern)).expanduser())
     if Path(where).is_file():
         return [Path(where)]
-    files = sorted(path for path in map(Path, glob.glob(where, recursive=True)) if path.is_file())
+    files = sorted(path for path in map(Path, _glob(where)) if path.is_file())
     if not files:
         hint = f"it is a folder: name its files, as in {pattern.rstrip('/')}/*.h5" if Path(where).is_dir() else "check the path"
         message = f"no file matches '{pattern}' (looked for {where}); {hint}"
         raise DataError(message, file=pattern)
     return files
+
+
+def _glob(where: str) -> list[str]:
+    return glob.glob(where, recursive=True)  # noqa: PTH207 - unlike pathlib's, it leaves hidden files out
 
 
 def _expanded(pattern: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -71,9 +72,16 @@ def read_ahead(items: Iterator[Item], depth: int) -> Generator[Item]:
     ahead = _Ahead[Item](depth)
     # A daemon: a consumer that dies without closing must not keep its process alive.
     thread = threading.Thread(target=ahead.fill, args=(items,), name="gan3d-read-ahead", daemon=True)
+
+    def stop() -> None:
+        ahead.close()
+        thread.join()
+
+    # The interpreter freezes daemons before it closes generators: one that is still open then would wait for its thread for ever.
+    atexit.register(stop)
     thread.start()
     try:
         yield from ahead.items()
     finally:
-        ahead.close()
-        thread.join()
+        atexit.unregister(stop)
+        stop()

@@ -43,7 +43,7 @@ class Showers:
         return Showers(self.cells[index], self.incident_energy[index], polar_angle, self.identity[index])
 
     def put(self, index: NDArray[np.int64] | slice, showers: Showers) -> None:
-        """Overwrite the showers at ``index``; an angle that this batch has no room for is left out."""
+        """Overwrite the showers at ``index``."""
         self.cells[index] = showers.cells
         self.incident_energy[index] = showers.incident_energy
         self.identity[index] = showers.identity

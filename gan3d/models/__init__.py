@@ -1,0 +1,1 @@
+"""The networks, their losses, and the response curve that the losses aim at."""

@@ -57,8 +57,8 @@ class DiscriminatorNetwork(nn.Module):
         self.validity = head(num_features)
         self.incident_energy = head(num_features)
         self.polar_angle = head(num_features) if polar_angle else None
-        # A quarter faster on a CPU than the default layout; the same function.
-        self.to(memory_format=torch.channels_last_3d)
+        # The same function, and faster on a CPU: a quarter with the seed's filters. (torch's stubs lack this argument.)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, cells_BXYL: torch.Tensor) -> DiscriminatorOutput:
         """Judge cells in network units."""

@@ -71,6 +71,7 @@ class Conditioning(nn.Module):
     def __init__(self, noise_dim: int, incident_energy: Literal["multiply", "concatenate"], polar_angle: bool) -> None:
         super().__init__()
         self.multiplies = incident_energy == "multiply"
+        self.noise_dim = noise_dim
         self.has_polar_angle = polar_angle
         self.num_outputs = noise_dim + (not self.multiplies) + polar_angle
 

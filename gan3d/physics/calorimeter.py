@@ -218,14 +218,14 @@ def _clic_layer(tungsten_mm: float, electron_response: float) -> Layer:
     )
 
 
-_UNIFORM_LAYER = Layer((Slab(TUNGSTEN, 3.504), Slab(SILICON, 0.5, is_sensitive=True)), electron_response=0.81)
+_UNIFORM_LAYER = Layer((Slab(TUNGSTEN, 3.504), Slab(SILICON, 0.5, is_sensitive=True)), electron_response=0.8127)
 
 #: By name: the CLIC electromagnetic calorimeter's barrel, and a stack with one radiation length of bare tungsten per layer.
 CALORIMETERS = MappingProxyType(
     {
         calorimeter.name: calorimeter
         for calorimeter in (
-            Calorimeter("clic", (_clic_layer(2.4, 0.7298),) * 17 + (_clic_layer(4.8, 0.6809),) * 8),
+            Calorimeter("clic", (_clic_layer(2.4, 0.7292),) * 17 + (_clic_layer(4.8, 0.6829),) * 8),
             Calorimeter("uniform", (_UNIFORM_LAYER,) * 25),
         )
     }

@@ -8,8 +8,6 @@ Definitions after the analysis scripts of the 3DGAN line (svalleco/3Dgan, branch
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -18,9 +16,6 @@ READOUT_THRESHOLD_GEV = 3e-4
 
 #: Mean energy [GeV] that makes one electron-hole pair in silicon (3.6 eV): a shower that deposits less left no signal anywhere.
 EMPTY_SHOWER_GEV = 3.6e-9
-
-#: From ``cells_BXYL`` to one row per shower.
-Observable = Callable[[Tensor], Tensor]
 
 #: Dimensions of ``cells_BXYL`` over which a profile along x, y or the layers sums.
 _OTHER_DIMENSIONS = ((2, 3), (1, 3), (1, 2))

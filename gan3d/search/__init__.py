@@ -1,0 +1,1 @@
+"""Many trials: plan, samplers, schedulers, teams of workers, the run of a study."""

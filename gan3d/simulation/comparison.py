@@ -25,7 +25,8 @@ class Summary:
     polar_angle: np.ndarray
     """(N,) [rad]."""
     profiles: dict[str, np.ndarray]
-    """`layer` (N, L), `column x` (N, X), `column y` (N, Y): energy over the incident energy."""
+    """`layer` (N, L), `column x` (N, X), `column y` (N, Y), and `folded` (N, X // 2 + 1), columns by their distance from the central one:
+    energy over the incident energy."""
     scalars: dict[str, np.ndarray]
     """(N,) each: `response`, `mean layer`, `hit cells`."""
     spectrum: np.ndarray
@@ -47,6 +48,7 @@ def summarise(cells: np.ndarray, energy: np.ndarray, polar_angle: np.ndarray) ->
     fractions = cells / energy[:, None, None, None]
     layers = fractions.sum((1, 2), dtype=np.float64)
     profiles = {"layer": layers, "column x": fractions.sum((2, 3), dtype=np.float64), "column y": fractions.sum((1, 3), dtype=np.float64)}
+    profiles["folded"] = _folded(profiles, polar_angle)
     response = layers.sum(1)
     scalars = {
         "response": response,
@@ -55,6 +57,15 @@ def summarise(cells: np.ndarray, energy: np.ndarray, polar_angle: np.ndarray) ->
     }
     spectrum = np.stack([np.histogram(np.log10(shower[shower > 0]), SPECTRUM_EDGES)[0] for shower in cells])
     return Summary(energy, polar_angle, profiles, scalars, spectrum)
+
+
+def _folded(profiles: dict[str, np.ndarray], polar_angle: np.ndarray) -> np.ndarray:
+    """Mean of the sides that mirror each other, so that the impact point within the cell matters least: x only at normal incidence."""
+    across = profiles["column y"]
+    inclined = ~np.isclose(polar_angle, np.pi / 2, atol=1e-3)
+    along = np.where(inclined[:, None], across, profiles["column x"])
+    both = (across + across[:, ::-1] + along + along[:, ::-1]) / 4
+    return np.asarray(both[:, across.shape[1] // 2 :])
 
 
 def joined(parts: list[Summary]) -> Summary:
@@ -106,7 +117,7 @@ def compare(reference: Summary, simulated: Summary) -> Iterator[Row]:
         ours = simulated.profiles[name]
         mean, error, our_mean, our_error = values.mean(0), _error(values), ours.mean(0), _error(ours)
         for index in range(len(mean)):
-            share = float(mean[index] / mean.sum())
+            share = float(mean[index] / reference.scalars["response"].mean())
             yield Row(name, index, float(mean[index]), float(error[index]), float(our_mean[index]), float(our_error[index]), share)
     for name, values in reference.scalars.items():
         ours = simulated.scalars[name]

@@ -25,6 +25,7 @@ LONGITUDINAL = (
     "alpha_growth",
     "start_depth_x0",
     "peak_spread",
+    "peak_spread_growth",
     "alpha_spread",
     "last_layer_response",
     "sampling_resolution",
@@ -34,7 +35,7 @@ SPOTS = ("spot_energy_gev", "spot_shape")
 
 #: Trusted no better than this, whatever the statistical error: the parametrisation's own error, so that no bin rules the fit.
 _MODEL_ERROR = 0.01
-_NUM_DRAWS = 150
+_NUM_DRAWS = 250
 _FEWEST_SHOWERS = 10
 _SPOT_SHOWERS = 300
 
@@ -82,9 +83,7 @@ def fit_longitudinal(
     bins: Sequence[Sample], calorimeter: Calorimeter, start: ShowerConstants, names: Sequence[str] = LONGITUDINAL
 ) -> tuple[ShowerConstants, Calorimeter]:
     """The constants of ``names`` and each kind of layer's e/mip, by least squares."""
-    draws = np.random.default_rng(1).standard_normal((_NUM_DRAWS, 2 + len(calorimeter.layers)))
-    draws = np.concatenate([draws, -draws])
-    draws /= draws.std(0)
+    draws = _uncorrelated_draws(2 + len(calorimeter.layers))
     targets = [(sample.energy, _summary(sample.layers, sample.energy, calorimeter), _errors(sample, calorimeter)) for sample in bins]
     num_kinds = len(set(calorimeter.layers))
 
@@ -96,6 +95,13 @@ def fit_longitudinal(
     first = [getattr(start, name) for name in names] + [1.0] * num_kinds
     found = least_squares(residuals, first, x_scale=0.1).x
     return _with(start, names, found[: len(names)]), with_responses(calorimeter, found[len(names) :])
+
+
+def _uncorrelated_draws(num_columns: int) -> np.ndarray:
+    """(D, columns) standard normals whose sample mean, spreads and correlations are exactly 0, 1 and 0, so that few are enough."""
+    half = np.random.default_rng(1).standard_normal((_NUM_DRAWS, num_columns))
+    draws = np.concatenate([half, -half])
+    return np.asarray(draws @ np.linalg.inv(np.linalg.cholesky(np.cov(draws.T, bias=True))).T)
 
 
 def _summary(layers: np.ndarray, energy: np.ndarray, calorimeter: Calorimeter) -> np.ndarray:

@@ -34,7 +34,8 @@ def shapes(energy_gev: np.ndarray, normals: np.ndarray, medium: Material, consta
     peak = (1 + constants.peak_growth) * log_y - 0.812 + constants.peak_offset_x0
     alpha = 0.81 + constants.alpha_offset + (1 + constants.alpha_growth) * (0.458 + 2.26 / medium.atomic_number) * log_y
     peak, alpha = np.maximum(peak, _SMALLEST_PEAK), np.maximum(alpha, _SMALLEST_ALPHA)
-    peak_spread = constants.peak_spread * _spread(-2.5 + 1.25 * log_y)
+    peak_factor = constants.peak_spread + constants.peak_spread_growth * np.log(energy_gev / 50)
+    peak_spread = np.maximum(peak_factor, 0) * _spread(-2.5 + 1.25 * log_y)
     alpha_spread = constants.alpha_spread * _spread(-0.82 + 0.79 * log_y)
     correlation = 0.784 - 0.023 * log_y
     common = np.sqrt((1 + correlation) / 2) * normals[:, 0]
@@ -60,6 +61,12 @@ def profile(depth_x0: np.ndarray, drawn: Shapes) -> np.ndarray:
     alpha = drawn.alpha[:, None]
     beta = (alpha - 1) / drawn.peak_x0[:, None]
     return np.asarray(np.exp(alpha * np.log(beta) + (alpha - 1) * np.log(depth_x0) - beta * depth_x0 - gammaln(alpha)))
+
+
+def profile_growth(depth_x0: np.ndarray, drawn: Shapes) -> np.ndarray:
+    """(B, L) derivative of the profile's logarithm with depth [1/X0]."""
+    slope = (drawn.alpha - 1)[:, None]
+    return np.asarray(slope / depth_x0 - slope / drawn.peak_x0[:, None])
 
 
 def relative_depth(depth_x0: np.ndarray, drawn: Shapes) -> np.ndarray:

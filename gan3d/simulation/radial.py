@@ -67,11 +67,60 @@ def _moliere_radius_mm(mm_per_x0: np.ndarray, calorimeter: Calorimeter) -> np.nd
     return np.asarray(mm_per_x0 * SCATTERING_ENERGY_MEV / calorimeter.medium.critical_energy_mev)
 
 
-def draw_offsets(found: Radii, at: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets from the shower's axis [mm] of spots, one per entry of ``at``: indices into the flattened (B, L) of ``found``."""
-    in_core = generator.random(at.size, dtype=np.float32) < found.core_fraction.astype(np.float32).ravel()[at]
-    scale = np.where(in_core, found.core_mm.astype(np.float32).ravel()[at], found.tail_mm.astype(np.float32).ravel()[at])
-    share = generator.random(at.size, dtype=np.float32)  # of the component's energy that lies closer to the axis
+class Offsets(NamedTuple):
+    """Spots about the axis [mm]; whether each belongs to the core, and the share of its component's energy that lies closer in."""
+
+    x_mm: np.ndarray
+    y_mm: np.ndarray
+    in_core: np.ndarray
+    share: np.ndarray
+
+
+def draw_offsets(found: Radii, at: np.ndarray, generator: np.random.Generator) -> Offsets:
+    """Offsets of spots at right angles to the shower, one per entry of ``at``: indices into the flattened (B, L) of ``found``."""
+    in_core = generator.random(at.size, dtype=np.float32) < _each(found.core_fraction, at)
+    scale = np.where(in_core, _each(found.core_mm, at), _each(found.tail_mm, at))
+    share = generator.random(at.size, dtype=np.float32)
     radius = scale * np.sqrt(share / (1 - share))
     azimuth = np.float32(2 * np.pi) * generator.random(at.size, dtype=np.float32)
-    return radius * np.cos(azimuth), radius * np.sin(azimuth)
+    return Offsets(radius * np.cos(azimuth), radius * np.sin(azimuth), in_core, share)
+
+
+class Growth(NamedTuple):
+    """Logarithmic derivatives with depth [1/X0], each (B, L): energy in the core and the tail, and their radii."""
+
+    core: np.ndarray
+    tail: np.ndarray
+    core_radius: np.ndarray
+    tail_radius: np.ndarray
+
+
+def growth(profile_growth: np.ndarray, here: Radii, deeper: Radii, step_x0: float) -> Growth:
+    """From the profile's own growth (B, L) and the radii here and ``step_x0`` deeper."""
+    tiny = 1e-6
+    core = np.log((deeper.core_fraction + tiny) / (here.core_fraction + tiny)) / step_x0
+    tail = np.log((1 - deeper.core_fraction + tiny) / (1 - here.core_fraction + tiny)) / step_x0
+    return Growth(
+        core=profile_growth + core,
+        tail=profile_growth + tail,
+        core_radius=np.log(deeper.core_mm / here.core_mm) / step_x0,
+        tail_radius=np.log(deeper.tail_mm / here.tail_mm) / step_x0,
+    )
+
+
+def lean(spots: Offsets, at: np.ndarray, grown: Growth, x0_per_mm: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """``x_mm`` of an inclined shower's spots: in one layer, those further along x are ``x0_per_mm`` (B, L) older, so differ in number.
+
+    Each spot keeps its distance and takes the side in proportion to its component's density there, to first order in the distance.
+    """
+    density = np.where(spots.in_core, _each(grown.core, at), _each(grown.tail, at))
+    radius = np.where(spots.in_core, _each(grown.core_radius, at), _each(grown.tail_radius, at))
+    density = density + 2 * radius * (2 * spots.share - 1)  # d ln [R^2 / (r^2 + R^2)^2], with share = r^2 / (r^2 + R^2)
+    distance = np.abs(spots.x_mm)
+    log_odds = np.clip(2 * distance * _each(x0_per_mm, at) * density, -30, 30)
+    older = generator.random(at.size, dtype=np.float32) < 1 / (1 + np.exp(-log_odds))
+    return np.asarray(np.where(older, distance, -distance))
+
+
+def _each(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.asarray(values.astype(np.float32).ravel()[at])

@@ -88,6 +88,7 @@ def simulate(
 
     Raises:
         ConfigError: if the range of energies or angles, or a number, cannot be simulated.
+        DataError: if nothing can be written at ``path``.
     """
     beam = _beam(calorimeter, num_showers, incident_energy_gev, polar_angle_rad, seed)
     if processes < 1:
@@ -106,6 +107,9 @@ def _beam(
     if num_showers < 1:
         msg = f"num_showers = {num_showers} must be at least 1"
         raise ConfigError(msg, key="num_showers")
+    if seed < 0:
+        msg = f"seed = {seed} must be at least 0"
+        raise ConfigError(msg, key="seed")
     _check_range("incident_energy_gev", energy, (LOWEST_ENERGY_GEV, np.inf), "GeV")
     if polar_angle is not None:
         _check_range("polar_angle_rad", polar_angle, POLAR_ANGLES_RAD, "rad")

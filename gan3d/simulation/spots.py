@@ -10,11 +10,13 @@ import numpy as np
 
 from gan3d.physics.calorimeter import Calorimeter
 from gan3d.simulation.constants import ShowerConstants, fitted_constants
-from gan3d.simulation.longitudinal import fluctuate_sampling, relative_depth, shapes, shower_depths, visible_energy
-from gan3d.simulation.radial import Radii, draw_offsets, radii
+from gan3d.simulation.longitudinal import fluctuate_sampling, profile_growth, relative_depth, shapes, shower_depths, visible_energy
+from gan3d.simulation.radial import Offsets, draw_offsets, growth, lean, radii
 
 #: Showers whose spots are held in memory at a time (up to about 2e5 spots of a TeV shower each).
 _SHOWERS_AT_ONCE = 4
+#: Step of the numerical derivatives with depth.
+_STEP_X0 = 0.1
 
 
 def shower_cells(
@@ -48,8 +50,15 @@ def _few_shower_cells(
     visible = visible_energy(energy, sine, drawn, calorimeter, constants)
     visible = fluctuate_sampling(visible, generator, calorimeter, constants)
     at, spot_energy = _draw_spots(visible, generator, constants)
-    tau = relative_depth(shower_depths(calorimeter, sine, constants), drawn)
-    x, y = _positions(at, radii(tau, energy, calorimeter, constants), polar_angle, generator, calorimeter)
+    depth = shower_depths(calorimeter, sine, constants)
+    found = radii(relative_depth(depth, drawn), energy, calorimeter, constants)
+    spots = draw_offsets(found, at, generator)
+    if np.any(polar_angle != np.pi / 2):
+        deeper = radii(relative_depth(depth + _STEP_X0, drawn), energy, calorimeter, constants)
+        grown = growth(profile_growth(depth, drawn), found, deeper, _STEP_X0)
+        x0_per_mm = calorimeter.layer_x0 / calorimeter.layer_mm / np.tan(polar_angle)[:, None]
+        spots = spots._replace(x_mm=lean(spots, at, grown, x0_per_mm, generator))
+    x, y = _positions(spots, at, polar_angle, generator, calorimeter)
     return _fill(at, x, y, spot_energy, len(energy), calorimeter)
 
 
@@ -63,10 +72,9 @@ def _draw_spots(visible: np.ndarray, generator: np.random.Generator, constants: 
 
 
 def _positions(
-    at: np.ndarray, found: Radii, polar_angle: np.ndarray, generator: np.random.Generator, calorimeter: Calorimeter
+    spots: Offsets, at: np.ndarray, polar_angle: np.ndarray, generator: np.random.Generator, calorimeter: Calorimeter
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where spots lie in the planes of their layers, from the window's corner [cells]."""
-    across, along = draw_offsets(found, at, generator)
     half_cell = calorimeter.cell_mm / 2
     impact = generator.uniform(-half_cell, half_cell, (2, len(polar_angle), 1))
     depth = calorimeter.sensitive_depth_mm - calorimeter.depth_mm / 2
@@ -74,8 +82,8 @@ def _positions(
     axis_y = np.broadcast_to(impact[1], axis_x.shape)
     stretch = np.broadcast_to(1 / np.sin(polar_angle)[:, None], axis_x.shape)
     corner = calorimeter.cells_across / 2
-    x = (axis_x.ravel()[at] + across * stretch.ravel()[at]) / calorimeter.cell_mm + corner
-    y = (axis_y.ravel()[at] + along) / calorimeter.cell_mm + corner
+    x = (axis_x.ravel()[at] + spots.x_mm * stretch.ravel()[at]) / calorimeter.cell_mm + corner
+    y = (axis_y.ravel()[at] + spots.y_mm) / calorimeter.cell_mm + corner
     return x, y
 
 

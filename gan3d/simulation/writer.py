@@ -14,6 +14,8 @@ from typing import Self
 import h5py
 import numpy as np
 
+from gan3d.errors import DataError
+
 ELECTRON_PDG_CODE = 11
 #: Showers per HDF5 chunk: what the smallest read decompresses.
 _SHOWERS_PER_CHUNK = 4
@@ -23,12 +25,23 @@ class ShowerWriter:
     """A context manager; the file appears under its name when the block ends without an exception."""
 
     def __init__(self, path: Path, grid: tuple[int, int, int], *, has_polar_angle: bool) -> None:
-        """Create a temporary file beside ``path``, whose folder is created where it is missing."""
+        """Create a temporary file beside ``path``, whose folder is created where it is missing.
+
+        Raises:
+            DataError: if nothing can be written there.
+        """
         self._path = path
         self._has_polar_angle = has_polar_angle
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        self._file = h5py.File(self._partial, "w")
+        if path.is_dir():
+            msg = "is a folder, not a file to write"
+            raise DataError(msg, file=str(path))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = h5py.File(self._partial, "w")
+        except OSError as error:
+            msg = f"cannot be written: {error}"
+            raise DataError(msg, file=str(path)) from error
         self._create("ECAL", grid, compression="gzip", shuffle=True)
         self._create("target", (5,))
         self._create("energy", (1,))

@@ -6,11 +6,13 @@ MLflow takes seconds to import, so it is imported on first use; only ``MlflowCli
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import logging
 import os
-import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,9 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-#: Two drivers that make the same new database collide; one of them wins, so the others only have to ask again after a pause [s].
-_PAUSES = (1, 2, 3)
 
 
 def open_client(tracking_uri: str, *, create: bool = False) -> MlflowClient:
@@ -47,13 +47,9 @@ def open_client(tracking_uri: str, *, create: bool = False) -> MlflowClient:
             raise ConfigError(message, key="tracking_uri")
         tracking_uri = f"{SQLITE}{database}"
     failed = failures()
-    for pause in _PAUSES if database is not None else ():
-        try:
-            return _answering_client(tracking_uri, database)
-        except failed:
-            time.sleep(pause)
     try:
-        return _answering_client(tracking_uri, database)
+        with nullcontext() if database is None else _alone_in(database.parent):
+            return _answering_client(tracking_uri)
     except failed as error:
         message = f"tracking URI {tracking_uri} does not answer: {error}. Start its server, or leave the URI out for a local database."
         raise ConfigError(message, key="tracking_uri") from error
@@ -109,10 +105,24 @@ def load_mlflow() -> Any:
     return module
 
 
-def _answering_client(tracking_uri: str, database: Path | None) -> MlflowClient:
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for other processes here: two drivers that migrate the same new database break each other's migration.
+
+    The folder itself is locked, so no lock file is left behind; a file system without locks is used without.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _answering_client(tracking_uri: str) -> MlflowClient:
     """A client that has answered one cheap question."""
-    if database is not None:
-        database.parent.mkdir(parents=True, exist_ok=True)
     client: MlflowClient = load_mlflow().MlflowClient(tracking_uri)
     client.search_experiments(max_results=1)
     return client

@@ -1,0 +1,1 @@
+"""One trial: state, step, loop, validation, checkpoint, clock; `worker` alone knows Ray."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -65,8 +64,8 @@ class TimedAllReduce:
         self.ranks = ranks
         self.clock: PhaseClock | None = None
 
-    def __call__(self, _state: Any, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
-        """Reduce one bucket; the future holds the averaged gradients."""
+    def reduce(self, _state, bucket):  # type: ignore[no-untyped-def] - DDP compares annotations with classes, not strings
+        """Reduce one ``dist.GradBucket``; the future holds the averaged gradients."""
         gradients = bucket.buffer().div_(self.ranks.world_size)
         if self.clock is None or not bucket.is_last() or gradients.is_cuda:
             work = dist.all_reduce(gradients, group=self.ranks.group, async_op=True)

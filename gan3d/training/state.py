@@ -55,7 +55,7 @@ class TrainState:
         if ranks.group is None:
             return network
         ddp = DistributedDataParallel(network, process_group=ranks.group, forward_sync_buffers=False)
-        ddp.register_comm_hook(None, self.all_reduce)
+        ddp.register_comm_hook(None, self.all_reduce.reduce)
         return ddp
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class TrainState:
             if not floating or ranks.group is None:
                 continue
             flat = ranks.mean(torch.cat([buffer.flatten() for buffer in floating]))
-            for buffer, mean in zip(floating, flat.split([buffer.numel() for buffer in floating]), strict=True):
+            for buffer, mean in zip(floating, torch.split(flat, [buffer.numel() for buffer in floating]), strict=True):
                 buffer.copy_(mean.view_as(buffer))
 
     def set_learning_rates(self, settings: TrialSettings, factor: float) -> None:

@@ -80,7 +80,7 @@ def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: S
         state.discriminator_optimiser.zero_grad(set_to_none=True)
         with recipe.autocast():
             loss = losses(state.discriminator_ddp(showers), targets, recipe.training.loss_weights)
-        loss.total.backward()
+        torch.autograd.backward(loss.total)
         update(state.discriminator, state.discriminator_optimiser, recipe, clock)
         parts.append(detached(loss))
     return torch.stack(parts).mean(0)
@@ -97,7 +97,7 @@ def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: Phase
     with recipe.autocast():
         cells = state.generator_ddp(noise, wanted.incident_energy, wanted.polar_angle)
         loss = losses(state.discriminator(cells), targets, recipe.training.loss_weights)
-    loss.total.backward()
+    torch.autograd.backward(loss.total)
     state.discriminator.requires_grad_(requires_grad=True)
     update(state.generator, state.generator_optimiser, recipe, clock)
     return detached(loss)

@@ -1,0 +1,65 @@
+"""Ray for the length of a study: a cluster of its own on this machine, or one that is there already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from gan3d.config.load import LoadedStudy
+from gan3d.errors import ResourceError
+
+#: Environment of every process of the study.
+#: Train looks after its workers twice a second (by default every 2 s) and needs no watcher of preemptions, which costs a
+#: process per team; workers keep the driver's priority; nothing is sent to anybody.
+WORKER_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_worker_niceness": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+#: Names in `$NAME` and `${NAME}`.
+VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+
+
+@contextmanager
+def connected(loaded: LoadedStudy, address: str | None, *, verbose: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """A Ray session; a local one has this machine's CPUs and no dashboard, and ends with the block.
+
+    Raises:
+        ResourceError: no cluster answers at ``address``.
+    """
+    os.environ.update(WORKER_ENVIRONMENT)
+    say(f"Connecting to the Ray cluster at {address}" if address else "Starting Ray on this machine")
+    environment = {"env_vars": WORKER_ENVIRONMENT | variables_of(loaded)}
+    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(
+            address=address or "local",
+            runtime_env=environment,
+            log_to_driver=verbose,
+            logging_level=logging.INFO if verbose else logging.ERROR,
+            configure_logging=verbose,
+            **local,
+        )
+    except (ConnectionError, ValueError) as problem:
+        message = f"no Ray cluster at --address {address}: {problem}. Start one with `ray start --head`, or leave --address out."
+        raise ResourceError(message) from problem
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def variables_of(loaded: LoadedStudy) -> dict[str, str]:
+    """Environment variables that the shower files' paths name, so that workers elsewhere can expand them too."""
+    data = loaded.study.data
+    names = {name for pattern in (*data.train, *data.validation) for name in VARIABLE.findall(pattern)}
+    return {name: os.environ[name] for name in sorted(names) if name in os.environ}

@@ -1,0 +1,161 @@
+"""How large networks are and what memory and disk a trial needs. Networks are built for real, on torch's device without memory.
+
+Sizes of networks and files are counted; a worker's memory is an estimate (`worker_memory`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from gan3d.config.training import TrialSettings
+from gan3d.data.loader import MEGABYTE, SMALLEST_WINDOW_BYTES
+from gan3d.models.discriminator import DiscriminatorNetwork
+from gan3d.models.generator import GeneratorNetwork
+from gan3d.training.showers import CHUNK
+from gan3d.training.state import transform_of
+
+#: A worker that has imported torch and Ray, and has no network yet: measured, Ray 2.60 and torch 2.13 on Linux.
+BASELINE_BYTES = 450 * 10**6
+FLOAT_BYTES = 4
+#: States of a trial that may be on disk together: the newest, the best, and one being written.
+STATES_OF_RUNNING_TRIAL, STATES_OF_ENDED_TRIAL = 3, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Both networks of one trial."""
+
+    generator_parameters: int
+    discriminator_parameters: int
+    running_statistics: int
+    optimiser_numbers: int
+    """What the optimisers remember."""
+    weight_bytes_per_step: int
+    """Of what is derived from weights in a step."""
+    activation_bytes_per_shower: int
+    """Kept between forward and backward of the generator's step."""
+
+    @property
+    def parameters(self) -> int:
+        """Trainable, of both."""
+        return self.generator_parameters + self.discriminator_parameters
+
+    @property
+    def megabytes(self) -> float:
+        """Weights and running statistics."""
+        return (self.parameters + self.running_statistics) * FLOAT_BYTES / MEGABYTE
+
+    @property
+    def state_bytes(self) -> int:
+        """A checkpoint: weights, running statistics, the optimisers' memory."""
+        return (self.parameters + self.running_statistics + self.optimiser_numbers) * FLOAT_BYTES
+
+
+def networks_of(settings: TrialSettings) -> Networks:
+    """The networks of a trial, counted."""
+    training = settings.training
+    with torch.device("meta"):
+        generator = GeneratorNetwork(training.generator, settings.data.grid, training.polar_angle)
+        discriminator = DiscriminatorNetwork(training.discriminator, settings.data.grid, transform_of(settings), training.polar_angle)
+        two, three = (saved_bytes(generator, discriminator, num_showers) for num_showers in (2, 3))
+    numbers = [sum(parameter.numel() for parameter in network.parameters()) for network in (generator, discriminator)]
+    statistics = sum(buffer.numel() for network in (generator, discriminator) for buffer in network.buffers() if buffer.is_floating_point())
+    return Networks(
+        generator_parameters=numbers[0],
+        discriminator_parameters=numbers[1],
+        running_statistics=statistics,
+        optimiser_numbers=sum(numbers) * numbers_per_parameter(settings),
+        weight_bytes_per_step=max(0, 3 * two - 2 * three),
+        activation_bytes_per_shower=three - two,
+    )
+
+
+def numbers_per_parameter(settings: TrialSettings) -> int:
+    """What the optimiser remembers of each parameter: Adam two averages, RMSprop one and, if it has momentum, another."""
+    optimiser = settings.training.optimiser
+    return 2 if optimiser.name == "adam" or optimiser.momentum > 0 else 1
+
+
+def saved_bytes(generator: GeneratorNetwork, discriminator: DiscriminatorNetwork, num_showers: int) -> int:
+    """What autograd keeps of a generator's step on so many showers, parameters not counted; needs no memory on the meta device."""
+    parameters = {id(parameter) for network in (generator, discriminator) for parameter in network.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in parameters:
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = storage
+        return tensor
+
+    energy = torch.ones(num_showers)
+    angle = torch.ones(num_showers) if generator.conditioning.has_polar_angle else None
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = discriminator(generator(torch.ones(num_showers, generator.conditioning.noise_dim), energy, angle))
+    del output
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks, Networks]:
+    """The networks with most and with fewest parameters."""
+    different = {
+        (settings.training.generator, settings.training.discriminator, settings.training.polar_angle, settings.data.grid): settings
+        for settings in (without_rates(settings) for settings in candidates)
+    }
+    found = sorted((networks_of(settings) for settings in different.values()), key=lambda networks: networks.parameters)
+    return found[-1], found[0]
+
+
+def without_rates(settings: TrialSettings) -> TrialSettings:
+    """The settings with what does not shape a network made equal."""
+    training = settings.training
+    generator = training.generator.model_copy(update={"learning_rate": 1.0})
+    discriminator = training.discriminator.model_copy(update={"learning_rate": 1.0, "dropout": 0.0})
+    return settings.model_copy(update={"training": training.model_copy(update={"generator": generator, "discriminator": discriminator})})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMemory:
+    """An estimate of one worker's memory, by what needs it [bytes]."""
+
+    baseline: int
+    networks: int
+    activations: int
+    showers: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.baseline + self.networks + self.activations + self.showers
+
+
+def worker_memory(networks: Networks, settings: TrialSettings, *, num_train: int | None, num_validation: int | None) -> WorkerMemory:
+    """What one worker of a trial needs at most.
+
+    Args:
+        networks: of the trial.
+        settings: of the trial.
+        num_train: training showers; None if nobody knows, then the cache counts as full.
+        num_validation: validation showers, of which a worker keeps its share; None if nobody knows.
+    """
+    gradients, folded = networks.parameters * FLOAT_BYTES, networks.weight_bytes_per_step
+    return WorkerMemory(
+        baseline=BASELINE_BYTES,
+        networks=networks.state_bytes + gradients + folded,
+        activations=networks.activation_bytes_per_shower * settings.batch_per_worker,
+        showers=shower_bytes(settings, num_train=num_train, num_validation=num_validation),
+    )
+
+
+def shower_bytes(settings: TrialSettings, *, num_train: int | None, num_validation: int | None) -> int:
+    """Decoded showers: the loader's cache or window, batches read ahead, the validation share and a chunk of generated ones."""
+    x, y, layers = settings.data.grid
+    one = x * y * layers * FLOAT_BYTES
+    cache = settings.data.cache_megabytes_per_worker * MEGABYTE
+    whole = None if num_train is None else num_train * one
+    held = whole if whole is not None and whole <= cache else max(cache, SMALLEST_WINDOW_BYTES)
+    batches = (settings.data.read_ahead_batches + 1) * settings.batch_per_worker * one
+    validation = (num_validation or 0) * one // settings.world_size
+    return held + batches + validation + CHUNK * one

@@ -1,0 +1,187 @@
+"""A study from the first sample to the last record: Tune, Optuna, Ray Train and MLflow put together.
+
+results/<study>/
+  study.yaml          the study as run, overrides included
+  optuna_journal.log  Optuna's storage: the memory a resume goes on from
+  tracking.db         MLflow, unless another tracking URI is given
+  trials/0003/        states and records of a trial, see training.checkpoint
+  ray/                Tune's and Train's own files
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+from ray import tune
+
+from gan3d.config.load import LoadedStudy, dump_study
+from gan3d.config.study import Study
+from gan3d.records import TrialRecord
+from gan3d.search.board import Board
+from gan3d.search.cluster import connected
+from gan3d.search.figures import draw_figures
+from gan3d.search.plan import Plan, make_plan, ray_cluster, refuse_impossible
+from gan3d.search.progress import forwarded
+from gan3d.search.samplers import OptunaSearcher, best_of, open_optuna_study
+from gan3d.search.schedulers import make_scheduler
+from gan3d.search.team import TRIAL_RESOURCES, TeamSpec, TeamTrial
+from gan3d.tracking.callback import StudyCallback, Watcher
+from gan3d.tracking.provenance import provenance
+from gan3d.tracking.store import StudyTracker, default_tracking_uri
+from gan3d.training.checkpoint import TrialFolder
+
+#: How often a trial's actor may be lost before Tune gives the trial up.
+ACTOR_RESTARTS = 1
+#: Groups of workers that may be lost per trial, over the study.
+LOST_GROUPS_PER_TRIAL = 3
+
+State = Literal["complete", "failed", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a study is run, as opposed to what it asks."""
+
+    results: Path
+    address: str | None
+    tracking_uri: str | None
+    resume: bool
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What a study came to. ``failed``: no trial has an objective."""
+
+    study: str
+    state: State
+    trials: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    results: Path
+    tracking_uri: str
+    figures: tuple[Path, ...]
+    seconds: float
+
+
+def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> StudyResult:
+    """Run the study, or go on with it.
+
+    Raises:
+        ResourceError: the cluster can never hold one whole trial.
+        ConfigError: the tracking server does not answer.
+    """
+    begin = time.monotonic()
+    results = options.results.absolute()
+    results.mkdir(parents=True, exist_ok=True)
+    uri = options.tracking_uri or default_tracking_uri(results)
+    with connected(loaded, options.address, verbose=options.verbose, say=watcher.say):
+        plan = make_plan(loaded, ray_cluster())
+        refuse_impossible(plan)
+        tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
+        records, state = _search(loaded, results, tracker, watcher, verbose=options.verbose)
+    best = best_of(records, loaded.study.objective.direction)
+    _keep_best(tracker, best, results)
+    ended: State = state if state == "interrupted" or best is not None else "failed"
+    tracker.end(ended)
+    figures = draw_figures(loaded.study, uri, results, say=watcher.say) if best is not None else ()
+    trials = tuple(records[number] for number in sorted(records))
+    return StudyResult(loaded.study.name, ended, trials, best, results, uri, figures, time.monotonic() - begin)
+
+
+def _open_tracker(loaded: LoadedStudy, plan: Plan, results: Path, uri: str, *, resume: bool) -> StudyTracker:
+    study = loaded.study
+    text = dump_study(study)
+    (results / "study.yaml").write_text(text, encoding="utf-8")
+    tracker = StudyTracker.open(uri, study_name=study.name, results=results, resume=resume)
+    tracker.log_study(study.question, text, loaded.overrides, plan.as_dict(), provenance(), objective=study.objective)
+    return tracker
+
+
+def _search(
+    loaded: LoadedStudy, results: Path, tracker: StudyTracker, watcher: Watcher, *, verbose: bool
+) -> tuple[dict[int, TrialRecord], State]:
+    """All trials that are still open; returns the records of the whole study."""
+    study = loaded.study
+    opened = open_optuna_study(study, results / "optuna_journal.log")
+    searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base)
+    callback = StudyCallback(tracker, watcher)
+    board = ray.remote(num_cpus=0)(Board).remote()
+    with forwarded(board, watcher), quiet(verbose=verbose):
+        if searcher.num_open:
+            _tuner(study, searcher, callback, board, results, verbose=verbose).fit()
+    for refused in searcher.refused:
+        _track_refused(tracker, refused)
+    records = {record.number: record for record in searcher.records()}
+    return records, "interrupted" if searcher.num_open else "complete"
+
+
+def _tuner(study: Study, searcher: OptunaSearcher, callback: StudyCallback, board: Any, results: Path, *, verbose: bool) -> tune.Tuner:
+    spec = TeamSpec(
+        world_size=study.max_world_size,
+        cpus_per_worker=study.workers.cpus_per_worker,
+        gpus_per_worker=study.workers.gpus_per_worker,
+        storage=str(results / "ray"),
+        max_failures=LOST_GROUPS_PER_TRIAL * study.num_trials,
+    )
+    trainable = tune.with_resources(tune.with_parameters(TeamTrial, board=board, spec=spec), TRIAL_RESOURCES)
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            metric=study.objective.metric,
+            mode=study.objective.direction[:3],
+            search_alg=searcher,
+            scheduler=make_scheduler(study),
+            num_samples=searcher.num_open,
+            max_concurrent_trials=study.trials.concurrent,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(results / "ray"),
+            callbacks=[callback],
+            failure_config=tune.FailureConfig(max_failures=ACTOR_RESTARTS),
+            verbose=2 if verbose else 0,
+        ),
+    )
+
+
+def _track_refused(tracker: StudyTracker, record: TrialRecord) -> None:
+    """A sample that was no valid trial has a run too, so that trial numbers have no gaps."""
+    tracker.start_trial(record.number, record.sample, {}, "")
+    tracker.end_trial(record)
+
+
+def _keep_best(tracker: StudyTracker, best: TrialRecord | None, results: Path) -> None:
+    """The best trial's state becomes an artefact of its run."""
+    if best is None:
+        return
+    checkpoint = TrialFolder(results / "trials" / f"{best.number:04d}").best
+    if checkpoint.exists():
+        tracker.log_artifact_file(checkpoint, "checkpoint", best.number)
+
+
+@contextmanager
+def quiet(*, verbose: bool) -> Iterator[None]:
+    """Tune writes no logs of its own (MLflow has them), does not save what Optuna's journal holds, and keeps off the terminal."""
+    wanted = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_GLOBAL_CHECKPOINT_S": "3600"}
+    if not verbose:
+        wanted["RAY_AIR_NEW_OUTPUT"] = "0"
+    before = {name: os.environ.get(name) for name in wanted}
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    os.environ.update(wanted)
+    logger.setLevel(level if verbose else logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

@@ -1,0 +1,219 @@
+"""Who proposes samples: Optuna, owned by one Tune searcher that keeps Optuna's storage truthful.
+
+Tune's own integration stores a stopped trial as COMPLETE and leaves a NaN trial RUNNING for ever, so this searcher asks and
+tells by hand. Trials left RUNNING by an interrupted driver are taken up again, same number, same sample, before new ones.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from gan3d.config.space import Choice, SearchSpace
+from gan3d.config.study import Study
+from gan3d.config.training import Data, TrialSettings
+from gan3d.errors import ConfigError
+from gan3d.records import TrialRecord
+from gan3d.tracking.outcome import EPOCH, FAILED, outcome_of
+
+#: What a searcher answers when it has no more samples.
+FINISHED: Any = Searcher.FINISHED
+
+Ended = Literal["complete", "pruned", "failed"]
+
+#: Optuna's words for how a trial ended.
+STATES: dict[Ended, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Optuna's distribution of every range."""
+    found: dict[str, BaseDistribution] = {}
+    for key, one in space.ranges.items():
+        if isinstance(one, Choice):
+            found[key] = CategoricalDistribution(one.choice)
+        elif one.is_integer:
+            found[key] = IntDistribution(int(one.min), int(one.max), log=one.log, step=int(one.step or 1))
+        else:
+            found[key] = FloatDistribution(float(one.min), float(one.max), log=one.log, step=one.step)
+    return found
+
+
+def make_sampler(study: Study) -> optuna.samplers.BaseSampler:
+    """The study's sampler. A grid is not sampled: all its samples are enqueued (`OptunaSearcher`)."""
+    settings = study.sampler
+    if settings.name != "tpe":
+        return optuna.samplers.RandomSampler(seed=settings.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of `multivariate`
+        return optuna.samplers.TPESampler(
+            seed=settings.seed,
+            multivariate=True,
+            n_startup_trials=settings.startup_trials,
+            constant_liar=study.trials.concurrent > 1,
+        )
+
+
+def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
+    """The Optuna study in a journal file, made and filled with first samples if it is new."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    opened = optuna.create_study(
+        storage=storage,
+        study_name=study.name,
+        sampler=make_sampler(study),
+        direction=study.objective.direction,
+        load_if_exists=True,
+    )
+    if not opened.trials:
+        for sample in first_samples(study):
+            opened.enqueue_trial(sample)
+    return opened
+
+
+def first_samples(study: Study) -> list[dict[str, Any]]:
+    """Tried before the sampler has a say: the whole grid, or the settings as written."""
+    if study.sampler.name == "grid":
+        return list(study.search_space.grid())
+    default = study.default_sample
+    return [default] if default is not None else []
+
+
+class OptunaSearcher(Searcher):
+    """Tune's side of the Optuna study: asks for samples, tells how trials went.
+
+    What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
+    (effective ones), ``epochs``, and the ``assignment`` for the workers.
+    """
+
+    def __init__(self, study: Study, opened: optuna.Study, *, trials_folder: Path, base: Path) -> None:
+        super().__init__(metric=study.objective.metric, mode=study.objective.direction[:3])
+        self._study, self._optuna = study, opened
+        self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
+        self._distributions = distributions(study.search_space)
+        self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
+        self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
+        self.refused: list[TrialRecord] = []
+
+    @property
+    def num_open(self) -> int:
+        """Trials still to be trained: interrupted ones and those never proposed."""
+        ended = sum(trial.state.is_finished() for trial in self._optuna.trials)
+        return max(self._study.num_trials - ended, 0)
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every ended trial of the study, earlier sessions' included."""
+        for trial in self._optuna.trials:
+            if trial.state.is_finished():
+                yield record_of(trial, self._study.objective.direction)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial's configuration; samples that are no valid trial are told to Optuna as failed."""
+        while True:
+            trial = self._next_trial()
+            if trial is None:
+                finished: dict[str, Any] | None = FINISHED
+                return finished
+            try:
+                settings = self._study.trial_settings(trial.params)
+            except ConfigError as error:
+                self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", str(error), 0, None, 0.0))
+                self._tell(trial, self.refused[-1])
+                continue
+            config = self._config(trial, settings)
+            self._live[trial_id] = (trial, config)
+            return config
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Keep the learning curve; an epoch reported again by a resumed trial is known already."""
+        trial, _ = self._live[trial_id]
+        if not result[FAILED] and result[EPOCH] not in self._optuna.trials[trial.number].intermediate_values:
+            trial.report(result[self.metric], step=result[EPOCH])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell Optuna the end; `tracking.outcome` says which. Tune gives a trial's last result only here."""
+        if result is not None and EPOCH in result:
+            self.on_trial_result(trial_id, result)
+        trial, config = self._live.pop(trial_id)
+        reason = "the trial's actor was lost" if error else ""
+        self._tell(trial, outcome_of(trial.number, config["sample"], config["epochs"], result, reason))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Optuna's journal is the memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see `save`."""
+
+    def _next_trial(self) -> optuna.Trial | None:
+        if self._interrupted:
+            # Optuna has no public way to go on with a trial.
+            return optuna.Trial(self._optuna, self._interrupted.pop(0)._trial_id)
+        asked = sum(trial.state != TrialState.WAITING for trial in self._optuna.trials)
+        return self._optuna.ask(self._distributions) if asked < self._study.num_trials else None
+
+    def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
+        objective = self._study.objective
+        assignment = {
+            "number": trial.number,
+            "settings": settings.model_copy(update={"data": found_from(settings.data, self._base)}).model_dump(mode="json"),
+            "folder": str(self._trials_folder / f"{trial.number:04d}"),
+            "metric": objective.metric,
+            "direction": objective.direction,
+        }
+        return {
+            "number": trial.number,
+            "sample": dict(trial.params),
+            "settings": settings.model_dump(mode="json"),
+            "digest": settings.digest(),
+            "epochs": settings.training.epochs,
+            "assignment": assignment,
+        }
+
+    def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        if record.reason:
+            trial.set_user_attr("reason", record.reason)
+        value = record.objective if record.state == "complete" else None
+        self._optuna.tell(trial, value, state=STATES[_ended(record)])
+
+
+def found_from(data: Data, base: Path) -> Data:
+    """The same files by paths that hold on any process, whatever its folder; `$VARS` stay."""
+
+    def absolute(patterns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(pattern if pattern.startswith("$") else os.path.normpath(base / pattern) for pattern in patterns)
+
+    return data.model_copy(update={"train": absolute(data.train), "validation": absolute(data.validation)})
+
+
+def _ended(record: TrialRecord) -> Ended:
+    assert record.state != "running", record
+    return record.state
+
+
+def record_of(trial: optuna.trial.FrozenTrial, direction: str) -> TrialRecord:
+    """The record of a trial as Optuna's storage has it."""
+    state = next(name for name, word in STATES.items() if word == trial.state)
+    curve = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+    objective = (min if direction == "minimize" else max)(curve, default=None)
+    seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
+    reached = max(trial.intermediate_values, default=0)
+    return TrialRecord(trial.number, dict(trial.params), state, trial.user_attrs.get("reason", ""), reached, objective, seconds)
+
+
+def best_of(records: Mapping[int, TrialRecord], direction: str) -> TrialRecord | None:
+    """The complete trial with the best objective; a pruned one only where none is complete."""
+    with_objective = [record for record in records.values() if record.objective is not None and record.state in ("complete", "pruned")]
+    complete = [record for record in with_objective if record.state == "complete"]
+    sign = 1.0 if direction == "minimize" else -1.0
+    return min(complete or with_objective, key=lambda record: sign * (record.objective or 0.0), default=None)

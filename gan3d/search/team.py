@@ -1,0 +1,138 @@
+"""A Tune trial that keeps a team of Ray Train workers alive: trials change in a fraction of a second, not in a minute.
+
+Tune sees a class trainable whose actor is reused from trial to trial; inside, one Ray Train run goes on in a thread. Ray Train
+owns placement, process group, failure and restart; the board carries samples in and records out. Formed once for the study's
+largest world size, smaller trials use its first ranks.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from gan3d.errors import ResourceError
+from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON, better_of, worst
+
+#: The trial actor does no work of its own; it sits on the head node, where every cluster has this resource.
+TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
+#: How long an idle look at the board lasts before the training thread is looked after.
+LOOK_SECONDS = 2.0
+#: How long workers may take to finish their epoch and go home.
+GOODBYE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class TeamSpec:
+    """What every team of a study has in common; travels to the trial actor."""
+
+    world_size: int
+    cpus_per_worker: int
+    gpus_per_worker: float
+    storage: str
+    """Where Ray Train keeps its own small files."""
+    max_failures: int
+    """Lost groups over the whole study before the team gives up."""
+
+
+class TeamTrial(tune.Trainable):
+    """One Tune trial after the other, trained by one team.
+
+    ``config`` holds ``number`` (Optuna's), ``assignment`` (what the workers need) and ``epochs``.
+    """
+
+    def setup(self, config: dict[str, Any], board: Any, spec: TeamSpec) -> None:  # type: ignore[override]
+        """Form the team and give it the first assignment."""
+        self._board, self._spec = board, spec
+        self._team = f"team-{uuid.uuid4().hex[:8]}"
+        self._broken: BaseException | None = None
+        self._best: float | None = None
+        self._post(config)
+        self._thread = threading.Thread(target=self._keep_team, name=self._team, daemon=True)
+        self._thread.start()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Tune reuses this actor for the next trial: the newer assignment ends the older one at its epoch's end."""
+        if not self._thread.is_alive():
+            return False
+        self._post(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Permit one more epoch and wait for its record."""
+        self._epoch += 1
+        ray.get(self._board.permit.remote(self._team, self._sequence, self._epoch))
+        event = self._next_event()
+        if FAILED in event:
+            reached = max(1, self._epoch - 1)  # Tune's scheduler wants an epoch, even of a trial that never ended one
+            return {
+                EPOCH: reached,
+                FAILED: True,
+                REASON: event[FAILED],
+                self._metric: worst(self._direction),
+                BEST: self._best,
+                "done": True,
+            }
+        metrics = event["metrics"]
+        self._best = better_of(self._best, metrics[self._metric], self._direction)
+        return {**metrics, EPOCH: event["epoch"], FAILED: False, REASON: "", BEST: self._best, "done": event["epoch"] >= self._epochs}
+
+    def cleanup(self) -> None:
+        """Send the workers home; Ray Train then gives the resources back."""
+        ray.get(self._board.dissolve.remote(self._team))
+        self._thread.join(GOODBYE_SECONDS)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """States are the workers' business (`training.checkpoint`); Tune has nothing to keep."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """See `save_checkpoint`."""
+
+    def _post(self, config: dict[str, Any]) -> None:
+        self._epoch, self._epochs = 0, config["epochs"]
+        self._metric, self._direction = config["assignment"]["metric"], config["assignment"]["direction"]
+        self._best = None
+        self._sequence = ray.get(self._board.post.remote(self._team, config["assignment"]))
+
+    def _next_event(self) -> dict[str, Any]:
+        while True:
+            event: dict[str, Any] | None = ray.get(self._board.take.remote(self._team, self._sequence, LOOK_SECONDS))
+            if event is not None:
+                return event
+            if not self._thread.is_alive():
+                message = f"the team of workers ended: {self._broken or 'no error given'}"
+                raise ResourceError(message)
+
+    def _keep_team(self) -> None:
+        try:
+            train_team(self._board, self._team, self._spec)
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; `step` does
+            self._broken = error
+
+
+def train_team(board: Any, team: str, spec: TeamSpec) -> None:
+    """The team's Ray Train run; returns when the board has dissolved the team."""
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from gan3d.training.worker import team_worker
+
+    resources: dict[str, float] = {"CPU": spec.cpus_per_worker}
+    if spec.gpus_per_worker:
+        resources["GPU"] = spec.gpus_per_worker
+    TorchTrainer(
+        team_worker,
+        train_loop_config={"board": board, "team": team},
+        torch_config=TorchConfig(backend="nccl" if spec.gpus_per_worker else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=spec.world_size, use_gpu=bool(spec.gpus_per_worker), resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=team, storage_path=str(Path(spec.storage)), failure_config=ray.train.FailureConfig(max_failures=spec.max_failures)
+        ),
+    ).fit()

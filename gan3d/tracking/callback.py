@@ -1,0 +1,77 @@
+"""Between Tune and whoever wants to know: MLflow (the single writer) and the terminal. Runs in the driver's process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray import tune
+
+from gan3d.records import TrialRecord
+from gan3d.tracking.outcome import EPOCH, FAILED, outcome_of
+from gan3d.tracking.store import StudyTracker
+
+
+class Watcher(Protocol):
+    """Hears what happens in a study while it happens; the terminal is one."""
+
+    def trial_started(self, number: int, sample: dict[str, Any]) -> None:
+        """A trial was given to its workers, or taken up again."""
+
+    def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
+        """A trial reported an epoch."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """A trial is complete, pruned or failed."""
+
+    def step_progress(self, number: int, epoch: int, step: int, steps: int) -> None:
+        """How far a trial's epoch is; called from a thread of its own, about once a second."""
+
+    def say(self, text: str) -> None:
+        """One line for the user."""
+
+
+class StudyCallback(tune.Callback):
+    """Forwards trials' lives; keeps the records of ended trials.
+
+    A Tune trial's ``config`` is {"number", "epochs", "sample", "assignment"}, see `gan3d.search.samplers`.
+    """
+
+    def __init__(self, tracker: StudyTracker, watcher: Watcher) -> None:
+        self._tracker, self._watcher = tracker, watcher
+        self.records: dict[int, TrialRecord] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
+        """Open the trial's nested run."""
+        config = trial.config
+        self._tracker.start_trial(config["number"], config["sample"], config["settings"], config["digest"])
+        self._watcher.trial_started(config["number"], config["sample"])
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
+        """Log an epoch's metrics under its own number."""
+        if not result[FAILED]:
+            metrics = {name: float(value) for name, value in result.items() if "." in name and isinstance(value, float)}
+            self._tracker.log_metrics(trial.config["number"], result[EPOCH], metrics)
+            self._watcher.epoch_ended(trial.config["number"], result[EPOCH], metrics)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        """Close the trial's run."""
+        self._end(trial, "")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        """Close the trial's run as failed."""
+        self._end(trial, last_line(trial))
+
+    def _end(self, trial: Any, error: str) -> None:
+        config = trial.config
+        record = outcome_of(config["number"], config["sample"], config["epochs"], trial.last_result, error)
+        self.records[record.number] = record
+        self._tracker.end_trial(record)
+        self._watcher.trial_ended(record)
+
+
+def last_line(trial: Any) -> str:
+    """The last line of what Tune says of a trial's error."""
+    path = getattr(trial, "error_file", None)
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").strip().splitlines() if path else []
+    return lines[-1] if lines else "the trial's actor was lost"

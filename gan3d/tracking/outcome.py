@@ -1,0 +1,68 @@
+"""How a trial ended, in the words of Tune, Optuna, MLflow and ours. The one place where the four meet.
+
+    what happened                        TrialRecord   Optuna     Tune         MLflow
+    all epochs trained                   complete      COMPLETE   TERMINATED   FINISHED, state=complete
+    stopped early by the scheduler       pruned        PRUNED     TERMINATED   FINISHED, state=pruned
+    diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
+    its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason
+    study interrupted                    running       RUNNING    (not told)   RUNNING until resumed
+
+A diverged trial is TERMINATED for Tune because its team of workers lives on; an ERROR would tear the team down.
+The objective of a trial is its best epoch's (the state kept in ``best.pt``): a minimum over epochs is optimistic, so a
+winner is judged again on showers it has not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gan3d.records import TrialRecord, TrialState
+
+#: Keys of a Tune result beside the metrics.
+EPOCH, FAILED, REASON, BEST = "epoch", "failed", "reason", "best_objective"
+
+
+def better_of(best: float | None, value: float, direction: str) -> float:
+    """The better of two objectives; ``best`` None: there was none."""
+    if best is None:
+        return value
+    return min(best, value) if direction == "minimize" else max(best, value)
+
+
+def worst(direction: str) -> float:
+    """What Tune's scheduler is told of a failed trial: it cannot rank NaN."""
+    return math.inf if direction == "minimize" else -math.inf
+
+
+def outcome_of(number: int, sample: Mapping[str, Any], epochs: int, result: Mapping[str, Any] | None, error: str = "") -> TrialRecord:
+    """The record of an ended trial.
+
+    Args:
+        number: Optuna's trial number.
+        sample: dotted key → value.
+        epochs: of a full trial.
+        result: Tune's last result; None or without an epoch where there was none.
+        error: why Tune gave the trial up; empty if it did not.
+    """
+    last = result or {}
+    reached = int(last.get(EPOCH, 0)) if last.get(BEST) is not None else 0
+    state, reason = _state(last, reached, epochs, error)
+    best = last.get(BEST)
+    objective = float(best) if best is not None and math.isfinite(best) else None
+    return TrialRecord(number, dict(sample), state, reason, reached, objective, float(last.get("time_total_s", 0.0)))
+
+
+def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tuple[TrialState, str]:
+    if error:
+        return "failed", error
+    if last.get(FAILED):
+        return "failed", str(last.get(REASON, ""))
+    if not reached:
+        return "failed", "ended before its first epoch"
+    if last.get(BEST) is not None and not math.isfinite(last[BEST]):
+        return "failed", "the objective is not finite"
+    if reached < epochs:
+        return "pruned", f"stopped by the scheduler after epoch {reached} of {epochs}"
+    return "complete", ""

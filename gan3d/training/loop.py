@@ -1,0 +1,190 @@
+"""The loop: a generator that yields one merged record per epoch. It knows neither Ray nor MLflow; its caller stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+
+from gan3d.config.training import TrialSettings
+from gan3d.data.loader import Loader
+from gan3d.data.showers import Showers
+from gan3d.errors import DivergedError
+from gan3d.physics.transform import Transform
+from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing
+from gan3d.training.clock import PhaseClock
+from gan3d.training.noise import stream
+from gan3d.training.ranks import Ranks
+from gan3d.training.showers import TrialShowers
+from gan3d.training.state import TrainState, transform_of
+from gan3d.training.step import Batch, Recipe, StepLosses, slots_of, train_step
+from gan3d.training.validate import validate
+
+#: Steps between two looks at whether losses are still finite; the look is one small all-reduce.
+STEPS_BETWEEN_LOOKS = 100
+
+#: Parts of a network's losses, as `LossParts` orders them.
+_PARTS = ("total", "validity", "incident_energy", "deposited_energy", "polar_angle")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What stays the same over a trial: settings, ranks, showers, and who wants to hear of it.
+
+    ``save`` writes the state (called on every rank inside the checkpoint phase); ``progress`` hears (step, steps of the epoch).
+    """
+
+    settings: TrialSettings
+    ranks: Ranks
+    showers: TrialShowers
+    save: Callable[[TrainState], None] = field(default=lambda _state: None)
+    progress: Callable[[int, int], None] = field(default=lambda _step, _steps: None)
+
+
+def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
+    """Train from ``state`` to the last epoch; yields each epoch's record, equal on all ranks.
+
+    Raises:
+        DivergedError: on all ranks together.
+        DataError: a shower file turned out to be damaged.
+    """
+    settings, ranks = trial.settings, trial.ranks
+    data, training = settings.data, settings.training
+    set_precision(settings)
+    loader = Loader(
+        trial.showers.train,
+        batch_per_worker=settings.batch_per_worker,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        seed=training.seed,
+        cache_megabytes=data.cache_megabytes_per_worker,
+        read_ahead_batches=data.read_ahead_batches,
+        num_steps=training.max_steps_per_epoch,
+    )
+    autocast = autocast_of(settings, ranks.device)
+    recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast)
+    while state.epoch < training.epochs:
+        yield _epoch(trial, state, loader, recipe)
+
+
+def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe) -> EpochRecord:
+    settings, ranks = trial.settings, trial.ranks
+    torch.manual_seed(stream(settings.training.seed, state.epoch, ranks.rank, "dropout").initial_seed())
+    clock = PhaseClock(ranks.device)
+    sums = _train(trial, state, loader, recipe, clock)
+    state.epoch += 1
+    physics = _validate(trial, state, clock)
+    with clock.phase("checkpoint"):
+        trial.save(state)
+    with clock.phase("straggler_wait"):
+        ranks.barrier()
+    timing = merged_timing(clock, loader.num_steps, settings.global_batch, ranks)
+    return EpochRecord(state.epoch, merged_losses(sums, loader.num_steps, ranks), physics, timing)
+
+
+def _train(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, clock: PhaseClock) -> torch.Tensor:
+    """The epoch's steps; returns sums of loss parts over this rank's steps, shape (2, 5): discriminator, generator."""
+    settings, ranks = trial.settings, trial.ranks
+    transform = transform_of(settings)
+    sums = torch.zeros(2, len(_PARTS), dtype=torch.float64)
+    batches = loader.epoch(state.epoch)
+    try:
+        for step in range(loader.num_steps):
+            with clock.phase("data_wait"):
+                batch = to_batch(next(batches), transform, ranks.device, polar_angle=settings.training.polar_angle)
+            state.set_learning_rates(settings, learning_rate_factor(settings, state.step, loader.num_steps))
+            losses = train_step(state, batch, recipe, slots_of(settings, ranks, state.step), clock)
+            sums += as_rows(losses)
+            if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == loader.num_steps:
+                with clock.phase("straggler_wait"):
+                    refuse_broken_losses(sums, ranks, state)
+            trial.progress(step + 1, loader.num_steps)
+    finally:
+        getattr(batches, "close", lambda: None)()
+    return sums
+
+
+def _validate(trial: Trial, state: TrainState, clock: PhaseClock) -> PhysicsDistance:
+    with clock.phase("straggler_wait"):
+        trial.ranks.barrier()
+    with clock.phase("validation"):
+        state.average_buffers(trial.ranks)
+        return validate(state.generator, transform_of(trial.settings), trial.showers, trial.ranks, noise_seed=trial.settings.training.seed)
+
+
+def to_batch(showers: Showers, transform: Transform, device: torch.device, *, polar_angle: bool) -> Batch:
+    """Showers of the loader in network units on the device; the deposited energy is what the transform leaves [GeV]."""
+    cells = transform.to_network(torch.from_numpy(showers.cells).to(device, non_blocking=True))
+    angle = torch.from_numpy(showers.polar_angle).to(device) if polar_angle and showers.polar_angle is not None else None
+    energy = torch.from_numpy(showers.incident_energy).to(device)
+    return Batch(cells, energy, transform.to_gev(cells).sum((1, 2, 3)), angle)
+
+
+def as_rows(losses: StepLosses) -> torch.Tensor:
+    """(2, 5) float64 on the CPU."""
+    return torch.stack([losses.discriminator, losses.generator]).double().cpu()
+
+
+def learning_rate_factor(settings: TrialSettings, step: int, steps_per_epoch: int) -> float:
+    """What both learning rates are multiplied with at ``step`` (counted from 0).
+
+    The rule's factor; before the end of the warm-up a straight line to it, from the reference learning rate where there is a
+    rule (Goyal et al., arXiv:1706.02677, section 2.2), from zero where there is none.
+    """
+    full = settings.learning_rate_factor
+    warmup_steps = settings.training.learning_rate_warmup_epochs * steps_per_epoch
+    if step + 1 >= warmup_steps:
+        return full
+    start = 0.0 if settings.training.learning_rate_rule == "none" else 1.0
+    return start + (full - start) * (step + 1) / warmup_steps
+
+
+def refuse_broken_losses(sums: torch.Tensor, ranks: Ranks, state: TrainState) -> None:
+    """Raise DivergedError on all ranks where any rank's losses are not finite."""
+    broken = torch.tensor(float(not bool(torch.isfinite(sums).all())), device=ranks.device)
+    count = int(ranks.sum(broken))
+    if count:
+        message = f"losses are not finite on {count} of {ranks.world_size} workers by step {state.step} (epoch {state.epoch + 1})"
+        raise DivergedError(message)
+
+
+def merged_losses(sums: torch.Tensor, num_steps: int, ranks: Ranks) -> Losses:
+    """Means over steps and ranks."""
+    means = ranks.mean(sums.to(ranks.device, copy=True)).cpu() / num_steps
+    names = [f"{network}_{part}" for network in ("discriminator", "generator") for part in _PARTS]
+    return Losses(**dict(zip(names, means.flatten().tolist(), strict=True)))
+
+
+def merged_timing(clock: PhaseClock, num_steps: int, global_batch: int, ranks: Ranks) -> Timing:
+    """Each phase's mean and max over ranks; throughput over the time that is neither validation nor checkpoint."""
+    row = torch.tensor([clock.epoch_seconds, *(clock.seconds[name] for name in PHASES)], dtype=torch.float64, device=ranks.device)
+    longest, mean = ranks.max(row.clone()).tolist(), ranks.mean(row.clone()).tolist()
+    seconds = {f"{name}_seconds_mean": mean[place] for place, name in enumerate(PHASES, start=1)}
+    seconds |= {f"{name}_seconds_max": longest[place] for place, name in enumerate(PHASES, start=1)}
+    training_seconds = longest[0] - seconds["validation_seconds_mean"] - seconds["checkpoint_seconds_max"]
+    num_showers = float(num_steps * global_batch)
+    return Timing(
+        epoch_seconds=longest[0],
+        showers_per_second=num_showers / training_seconds,
+        num_showers=num_showers,
+        num_steps=float(num_steps),
+        world_size=float(ranks.world_size),
+        **seconds,
+    )
+
+
+def set_precision(settings: TrialSettings) -> None:
+    """CPU threads of this worker, and tf32 where asked for."""
+    torch.set_num_threads(settings.threads_per_worker)
+    torch.set_float32_matmul_precision("high" if settings.training.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = settings.training.precision == "tf32"
+
+
+def autocast_of(settings: TrialSettings, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
+    """bf16 autocast where asked for, else nothing."""
+    if settings.training.precision == "bf16":
+        return partial(torch.autocast, device.type, dtype=torch.bfloat16)
+    return nullcontext

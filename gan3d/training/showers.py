@@ -1,0 +1,113 @@
+"""What a trial needs to know of its shower files: the sets, the response, conditions, and the Monte Carlo side of validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from gan3d.config.training import Data, Training
+from gan3d.data.dataset import ShowerSet
+from gan3d.data.loader import validation_shard
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
+from gan3d.models.losses import ResponseCurve
+from gan3d.physics.binning import Binning
+from gan3d.physics.distance import monte_carlo_floor
+from gan3d.physics.matching import matched_draws
+from gan3d.physics.sums import ShowerSums
+from gan3d.training.conditions import SeedConditions, TrainingSetConditions
+from gan3d.training.ranks import Ranks
+
+#: Showers added to sums at once: a few tens of megabytes of cells.
+CHUNK = 64
+#: Draws of the Monte-Carlo-against-Monte-Carlo floor: several where they are cheap, one where the validation set is large.
+FLOOR_DRAWS, LARGE_VALIDATION_SET = 5, 2_000
+#: The floor of a large validation set is that of so many of its showers.
+MOST_FLOOR_SHOWERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrialShowers:
+    """Training and validation showers of a trial, and what is derived from them once; the same for every trial of a study."""
+
+    train: ShowerSet
+    polar_angles: torch.Tensor | None
+    validation: Showers
+    """This rank's shard of the validation set."""
+    monte_carlo: ShowerSums
+    """The whole validation set, merged over ranks."""
+    floor: dict[str, float]
+    """Monte Carlo training showers against the validation set."""
+
+    def conditions(self, training: Training) -> TrainingSetConditions | SeedConditions:
+        """Where generated showers' conditions are drawn from."""
+        angles = self.polar_angles if training.polar_angle else None
+        if training.conditions == "seed":
+            return SeedConditions(angles)
+        return TrainingSetConditions(torch.from_numpy(self.train.incident_energies()), angles)
+
+    def response(self, training: Training) -> ResponseCurve:
+        """Deposited energy expected of generated showers."""
+        if training.response == "seed":
+            return ResponseCurve.seed()
+        return ResponseCurve.fit(self.train.incident_energies(), self.train.deposited_energies())
+
+
+@lru_cache(maxsize=1)
+def open_showers(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
+    """Open and look through the files (relative ones are found from here), each rank its share; kept for the next trial of the team.
+
+    Raises:
+        DataError: a file cannot be used, or a polar angle is asked for and not there.
+    """
+    train = _open(data.train, data.max_train_showers, data, ranks)
+    validation = _open(data.validation, data.max_validation_showers, data, ranks)
+    for showers in (train, validation):
+        if polar_angle and not showers.has_polar_angle:
+            message = "training.polar_angle is true, these showers have no `theta`. Set training.polar_angle=false."
+            raise DataError(message, file=str(showers.files[0].path))
+    shard = validation.read(validation_shard(len(validation), ranks.rank, ranks.world_size))
+    binning = Binning.from_incident_energy(train.grid, validation.incident_energies())
+    monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
+    angles = train.polar_angles() if polar_angle else None
+    floor = _floor(train, validation, monte_carlo, data.threshold_gev, ranks)
+    return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor)
+
+
+def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:
+    showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid)
+    return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
+
+
+def sums_of(showers: Showers, binning: Binning, threshold_gev: float) -> ShowerSums:
+    """Sums of Monte Carlo showers, with the training's threshold applied as it is to generated ones."""
+    sums = ShowerSums(binning)
+    for start in range(0, len(showers), CHUNK):
+        part = showers.take(slice(start, start + CHUNK))
+        cells = torch.from_numpy(part.cells)
+        sums.add(torch.where(cells >= threshold_gev, cells, 0.0), torch.from_numpy(part.incident_energy))
+    return sums
+
+
+def merged(sums: ShowerSums, ranks: Ranks) -> ShowerSums:
+    """The sums of all ranks' showers, on every rank."""
+    vector = ranks.sum(sums.vector.to(ranks.device, copy=True)).cpu()
+    return ShowerSums.from_vector(sums.binning, vector)
+
+
+def _floor(train: ShowerSet, validation: ShowerSet, monte_carlo: ShowerSums, threshold_gev: float, ranks: Ranks) -> dict[str, float]:
+    """Each rank reads its share of every draw."""
+    energies = validation.incident_energies()[:MOST_FLOOR_SHOWERS]
+    num_draws = FLOOR_DRAWS if len(energies) <= LARGE_VALIDATION_SET else 1
+    draws = []
+    for draw in matched_draws(train.incident_energies(), energies, num_draws=num_draws):
+        # Sorted, so that neighbours are read together; sums do not mind.
+        mine = np.sort(draw)[validation_shard(len(draw), ranks.rank, ranks.world_size)]
+        sums = ShowerSums(monte_carlo.binning)
+        for start in range(0, len(mine), CHUNK):
+            sums += sums_of(train.read(mine[start : start + CHUNK]), monte_carlo.binning, threshold_gev)
+        draws.append(merged(sums, ranks))
+    return monte_carlo_floor(draws, monte_carlo)

@@ -1,0 +1,74 @@
+"""Physics of an epoch: generate the validation set's showers again and hold them against the Monte Carlo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from gan3d.data.showers import Showers
+from gan3d.errors import DivergedError
+from gan3d.models.generator import GeneratorNetwork
+from gan3d.physics.distance import physics_distance
+from gan3d.physics.sums import ShowerSums
+from gan3d.physics.transform import Transform
+from gan3d.records import PhysicsDistance
+from gan3d.training.noise import noise_of_showers
+from gan3d.training.ranks import Ranks
+from gan3d.training.showers import CHUNK, TrialShowers, merged
+
+#: A generator of which more than this share of showers is empty has died: behind the last ReLU no gradient comes back.
+MOST_EMPTY = 0.5
+
+
+@torch.no_grad()
+def generate_like(
+    generator: GeneratorNetwork, transform: Transform, showers: Showers, *, noise_seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Generated showers with the conditions of ``showers``, chunk by chunk.
+
+    Yields cells (B, X, Y, L) [GeV], below the threshold 0, and incident energies (B,) [GeV]. Noise belongs to (noise_seed,
+    identity of the shower), so it does not depend on who generates which shower. Leaves the generator in evaluation mode.
+    """
+    generator.eval()
+    device = next(generator.parameters()).device
+    for start in range(0, len(showers), CHUNK):
+        part = showers.take(slice(start, start + CHUNK))
+        energy = torch.from_numpy(part.incident_energy).to(device)
+        angle = None if part.polar_angle is None else torch.from_numpy(part.polar_angle).to(device)
+        noise = noise_of_showers(noise_seed, part.identity.tolist(), generator.conditioning.noise_dim).to(device)
+        cells = transform.to_gev(generator(noise, energy, angle if generator.conditioning.has_polar_angle else None))
+        yield torch.where(cells < transform.threshold_gev, 0.0, cells), energy
+
+
+def validate(generator: GeneratorNetwork, transform: Transform, showers: TrialShowers, ranks: Ranks, *, noise_seed: int) -> PhysicsDistance:
+    """The physics distance over all ranks' validation showers, equal on every rank.
+
+    Raises:
+        DivergedError: on all ranks; generated cells are not finite, or most showers are empty.
+    """
+    sums = ShowerSums(showers.monte_carlo.binning)
+    empty = torch.zeros((), dtype=torch.float64)
+    for cells, energy in generate_like(generator, transform, showers.validation, noise_seed=noise_seed):
+        sums.add(cells, energy)
+        empty += (cells.flatten(1).sum(dim=1) == 0).sum().cpu()
+    generator.train()
+    everything = merged(sums, ranks)
+    total = float(everything["num_showers"].sum())
+    refuse_not_finite(float(everything["num_not_finite"].sum()), total)
+    refuse_empty(float(ranks.sum(empty.to(ranks.device))), total)
+    return physics_distance(everything, showers.monte_carlo, showers.floor)
+
+
+def refuse_not_finite(count: float, total: float) -> None:
+    """Raise DivergedError where generated showers are not finite."""
+    if count:
+        message = f"{count:.0f} of {total:.0f} generated showers are not finite"
+        raise DivergedError(message)
+
+
+def refuse_empty(count: float, total: float) -> None:
+    """Raise DivergedError where most generated showers hold no energy."""
+    if count > MOST_EMPTY * total:
+        message = f"{count:.0f} of {total:.0f} generated showers are empty (at most {MOST_EMPTY:.0%} may be)"
+        raise DivergedError(message)

@@ -1,0 +1,187 @@
+"""The scripts draw what the records say: tables hold the numbers, figures are there, mistakes are told without a traceback."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from gan3d.config.study import Objective
+from gan3d.config.training import TrialSettings
+from gan3d.data.dataset import ShowerSet
+from gan3d.models.generator import GeneratorNetwork
+from gan3d.physics.calorimeter import CALORIMETERS
+from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.simulation.simulate import simulate
+from gan3d.tracking import frames
+from gan3d.tracking.store import StudyTracker, default_tracking_uri
+from gan3d.training.checkpoint import TrialFolder, save_state
+
+ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
+SERIAL = 0.1
+
+
+def settings(world_size, **training):
+    data = {"train": ["none.h5"], "validation": ["validation.h5"]}
+    training = training or {"global_batch": 64}
+    return TrialSettings.model_validate({"training": training, "workers": {"per_trial": world_size}, "data": data})
+
+
+def record(epoch, **known):
+    """An epoch's record of ones, but for what is known."""
+    rows = ({entry.name: known.get(entry.name, 1.0) for entry in fields(kind)} for kind in (Losses, PhysicsDistance, Timing))
+    return EpochRecord(epoch, *(kind(**row) for kind, row in zip((Losses, PhysicsDistance, Timing), rows, strict=True)))
+
+
+def write_search(uri, results):
+    tracker = StudyTracker.open(uri, study_name="search", results=results, resume=False)
+    tracker.log_study("Which rate?", "name: search\n", [], {}, {}, objective=Objective())
+    outcomes = [("complete", [4.0, 2.0]), ("pruned", [9.0]), ("failed", []), ("complete", [3.0, 1.0])]
+    for number, (state, values) in enumerate(outcomes):
+        sample = {"training.generator.learning_rate": 10.0 ** -(number + 1), "training.optimiser.name": ("adam", "rmsprop")[number % 2]}
+        tracker.start_trial(number, sample, settings(1).model_dump(), "")
+        for epoch, value in enumerate(values, start=1):
+            tracker.log_epoch(number, record(epoch, shower_distance=value, shower_distance_floor=0.1))
+        tracker.end_trial(TrialRecord(number, sample, state, "", len(values), min(values, default=None), 5.0))
+    assert tracker.end()
+
+
+def write_scaling(uri, results, name, training_of):
+    """Amdahl's timings on 1, 2 and 4 workers, two seeds each."""
+    tracker = StudyTracker.open(uri, study_name=name, results=results, resume=False)
+    tracker.log_study("How fast?", "", [], {}, {}, objective=Objective(metric="timing.showers_per_second", direction="maximize"))
+    trials = [(world_size, seed) for seed in (1, 2) for world_size in (1, 2, 4)]
+    for number, (world_size, seed) in enumerate(trials):
+        effective = settings(world_size, **training_of(world_size))
+        tracker.start_trial(number, {"workers.per_trial": world_size, "training.seed": seed}, effective.model_dump(), "")
+        seconds = (1 + seed / 100) * (SERIAL + (1 - SERIAL) / world_size)
+        for epoch in (1, 2):
+            slow_start = 10.0 if epoch == 1 else 1.0
+            tracker.log_epoch(number, record(epoch, num_showers=100.0, showers_per_second=100 / (seconds * slow_start)))
+        tracker.end_trial(TrialRecord(number, {}, "complete", "", 2, None, 5.0))
+    assert tracker.end()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies")
+    uri = default_tracking_uri(folder)
+    write_search(uri, folder)
+    write_scaling(uri, folder, "strong", lambda _: {"global_batch": 64})
+    write_scaling(uri, folder, "weak", lambda _: {"batch_per_worker": 16})
+    StudyTracker.open(uri, study_name="unborn", results=folder, resume=False)
+    return folder
+
+
+@pytest.fixture
+def script(results, tmp_path, monkeypatch):
+    """Runs a script in this process and returns its exit code; it writes into ``tmp_path``."""
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+
+    def run(name, study, *options):
+        arguments = [name, study, "--tracking-uri", default_tracking_uri(results), "--output", str(tmp_path), *options]
+        monkeypatch.setattr(sys, "argv", arguments)
+        return importlib.import_module(name).main()
+
+    return run
+
+
+def is_drawn(figure):
+    """A picture with more in it than a background: many distinct grey values."""
+    pixels = importlib.import_module("matplotlib.image").imread(figure)
+    return min(pixels.shape[:2]) > 300 and len(np.unique(pixels[..., 0])) > 50
+
+
+def test_search_progress_tells_the_best_so_far(script, tmp_path, capsys):
+    assert script("search_progress", "search") == 0
+    table = pd.read_csv(tmp_path / "search_progress.csv")
+    assert table["best"].tolist() == [4.0, 2.0, 2.0, 2.0, 1.0]
+    assert table["seconds"].is_monotonic_increasing
+    samples = pd.read_csv(tmp_path / "search_samples.csv")
+    assert samples["training.generator.learning_rate"].tolist() == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+    names = ["search_progress.png", "search_progress.csv", "search_samples.png", "search_samples.csv"]
+    assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in names]
+    assert is_drawn(tmp_path / "search_progress.png")
+    assert is_drawn(tmp_path / "search_samples.png")
+
+
+@pytest.mark.parametrize("study", ["strong", "weak"])
+def test_scaling_curves_give_back_the_law_of_the_timings(script, tmp_path, study):
+    assert script("scaling_curves", study) == 0
+    table = pd.read_csv(tmp_path / "scaling_curves.csv")
+    assert table["speedup"].to_numpy() == pytest.approx([1 / (SERIAL + (1 - SERIAL) / n) for n in (1, 2, 4)])
+    assert table["serial_fraction"][1:].to_numpy() == pytest.approx(SERIAL)
+    assert table["repeats"].tolist() == [2, 2, 2]
+    assert set(table.columns) >= {f"{phase}_seconds" for phase in PHASES}
+    assert is_drawn(tmp_path / "scaling_curves.png")
+
+
+def test_figures_become_artefacts_of_the_study_if_asked(script, results):
+    assert script("scaling_curves", "strong", "--log") == 0
+    folder = frames.study(default_tracking_uri(results), "strong").artifact_dir
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["scaling_curves.csv", "scaling_curves.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "study", "message"),
+    [
+        ("search_progress", "absent", "Studies there: search, strong, unborn, weak"),
+        ("search_progress", "unborn", "no epoch yet"),
+        ("scaling_curves", "search", "two world sizes"),
+        ("shower_profiles", "unborn", "no trial with an objective"),
+        ("shower_profiles", "search", "--results"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_a_sentence(script, capsys, name, study, message):
+    assert script(name, study) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trained(results):
+    """A trial folder as training leaves it, of the search's best trial, with an untrained generator; and its validation showers."""
+    simulate(results / "validation.h5", calorimeter=CALORIMETERS["clic"], num_showers=70, incident_energy_gev=(10.0, 100.0))
+    folder = TrialFolder(results / "trials" / "0003")
+    effective = settings(1)
+    folder.write_settings(effective.model_dump(mode="json"))
+    torch.manual_seed(1)
+    save_state(folder.best, {"generator": GeneratorNetwork(effective.training.generator, effective.data.grid).state_dict()})
+    return ShowerSet.open(("validation.h5",), base=results, max_showers=None, grid=effective.data.grid)
+
+
+def test_shower_profiles_draw_the_best_trial_beside_the_monte_carlo(script, trained, results, tmp_path):
+    assert script("shower_profiles", "search", "--results", str(results), "--base", str(results)) == 0
+    table = pd.read_csv(tmp_path / "shower_profiles.csv").set_index("curve")
+    cells = trained.read(np.arange(len(trained))).cells
+    deposited = np.where(cells < 1e-6, 0, cells).astype(np.float64).sum(axis=(1, 2, 3)).mean()
+    for profile in ("Longitudinal profile", "Transverse profile, x", "Transverse profile, y"):
+        assert table.loc[profile, "monte_carlo"].sum() == pytest.approx(deposited, rel=1e-5)
+    assert table.loc["Occupancy", "monte_carlo"].sum() == pytest.approx(1.0)
+    assert (table.loc["Longitudinal profile", "monte_carlo"] != table.loc["Longitudinal profile", "generated"]).any()
+    assert is_drawn(tmp_path / "shower_profiles.png")
+
+
+def test_profile_errors_are_those_of_a_mean(monkeypatch):
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    rng = np.random.default_rng(5)
+    means = importlib.import_module("shower_curves").mean_and_error(torch.from_numpy(rng.normal(3.0, 2.0, (10_000, 4))))
+    assert means.error == pytest.approx(2.0 / 100, rel=0.05)
+    assert (np.abs(means.value - 3.0) < 5 * means.error).all()
+
+
+def test_a_script_runs_from_the_folder_that_holds_the_results(results, tmp_path):
+    """As a user runs it: a process of its own, defaults for everything, nothing on stderr."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "weak").symlink_to(results)
+    command = [sys.executable, str(ANALYSIS / "scaling_curves.py"), "weak"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["results/weak/scaling_curves.png", "results/weak/scaling_curves.csv"]
+    assert (results / "scaling_curves.png").is_file()

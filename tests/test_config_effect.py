@@ -1,0 +1,99 @@
+"""Knobs without effect are named with a reason, cannot be sampled, and do not change the digest; all others do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from test_config_study import make_study
+
+from gan3d.config.effect import FIXED, SPEED_ONLY, effective_settings, ineffective_knobs
+from gan3d.config.keys import knobs
+from gan3d.config.study import Study
+from gan3d.config.training import TrialSettings
+
+
+def trial(**sample: Any) -> TrialSettings:
+    """Settings with knobs by their dotted keys, dots written as two underscores."""
+    return make_study(search_space={}).trial_settings({key.replace("__", "."): value for key, value in sample.items()})
+
+
+#: Knob, settings under which it does nothing, settings under which it acts.
+CASES = [
+    ("training.loss_weights.polar_angle", {}, {"training__polar_angle": True}),
+    ("training.learning_rate_reference_batch", {}, {"training__learning_rate_rule": "linear"}),
+    (
+        "training.learning_rate_warmup_epochs",
+        {"training__learning_rate_rule": "sqrt", "training__learning_rate_reference_batch": 16},
+        {"training__learning_rate_rule": "sqrt", "training__learning_rate_reference_batch": 8},
+    ),
+    ("training.response", {"training__loss_weights__deposited_energy": 0.0}, {}),
+]
+
+
+@pytest.mark.parametrize(("key", "idle", "acting"), CASES)
+def test_a_knob_without_effect_is_named_with_its_reason(key: str, idle: dict[str, Any], acting: dict[str, Any]) -> None:
+    assert ineffective_knobs(trial(**idle))[key].count(" ") > 3
+    assert key not in ineffective_knobs(trial(**acting))
+
+
+def other_value(key: str, settings: TrialSettings) -> Any:
+    """Some value of the knob that differs from the one in force."""
+    current: Any = settings
+    for part in key.split("."):
+        current = current[int(part)] if part.isdecimal() else getattr(current, part)
+    if key == "data.max_train_showers":
+        return 1000  # fewer would not fill a batch
+    candidates = [True, False, 1, 3, 4, 16, 32, 0.25, 0.5, "seed", "training_set", "group", "adam", "concatenate", "linear", "tf32"]
+    return next(value for value in candidates if knobs()[key].accepts(value) and value != current)
+
+
+@pytest.mark.parametrize(
+    "key", sorted(knobs().keys() - FIXED.keys() - {"training.global_batch", "training.batch_per_worker", "training.precision"})
+)
+def test_the_digest_changes_with_every_knob_that_acts_and_with_no_other(key: str) -> None:
+    before = trial(workers__cpus_per_worker=64)
+    after = trial(workers__cpus_per_worker=64, **{key.replace(".", "__"): other_value(key, before)})
+    assert (before.digest() == after.digest()) == (key in ineffective_knobs(before) and key in ineffective_knobs(after))
+
+
+def test_the_digest_is_twelve_hex_digits_and_the_same_however_the_batch_is_written() -> None:
+    strong, weak = trial(), trial(training__global_batch=None, training__batch_per_worker=8)
+    assert len(strong.digest()) == 12
+    assert int(strong.digest(), 16) >= 0
+    assert strong != weak
+    assert strong.digest() == weak.digest()
+    assert strong.digest() != trial(training__seed=2).digest()
+
+
+def test_an_expected_number_of_showers_is_no_effective_setting() -> None:
+    expecting = make_study(search_space={}, data={"train": ["train.h5"], "validation": ["validation.h5"], "num_train_showers": 1000})
+    assert expecting.trial_settings({}).digest() == trial().digest()
+
+
+def test_effective_settings_hold_no_idle_knob() -> None:
+    effective = effective_settings(trial())
+    assert "polar_angle" not in effective["training"]["loss_weights"]
+    assert "learning_rate_reference_batch" not in effective["training"]
+    assert effective["training"]["batch_per_worker"] == 8
+    assert effective["workers"]["threads_per_worker"] == 1
+
+
+def test_a_knob_may_be_sampled_if_it_acts_in_some_sample() -> None:
+    space = {"training.learning_rate_rule": {"choice": ["none", "linear"]}, "training.learning_rate_reference_batch": {"choice": [8, 16]}}
+    assert make_study(search_space=space).num_trials == 4
+
+
+def test_knobs_of_speed_may_be_sampled_for_an_objective_of_speed() -> None:
+    for key in SPEED_ONLY:
+        space = {key: {"choice": [1, 2]}}
+        study = make_study(
+            search_space=space, objective={"metric": "timing.showers_per_second"}, workers={"per_trial": 2, "cpus_per_worker": 2}
+        )
+        assert study.search_space.ranges.keys() == {key}
+
+
+@pytest.mark.parametrize("key", sorted(FIXED))
+def test_fixed_knobs_are_keys_of_the_schema(key: str) -> None:
+    assert key in knobs()
+    assert Study.model_fields.keys() >= {key.split(".", maxsplit=1)[0]}

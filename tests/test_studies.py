@@ -1,0 +1,142 @@
+"""Every shipped study and search space loads, is in the table, and says what the question needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gan3d.config.document import parse_document
+from gan3d.config.load import dump_study, load_search_space, load_study
+from gan3d.config.schema import study_json_schema
+from gan3d.config.study import Study
+
+jsonschema = pytest.importorskip("jsonschema")  # comes with ray
+
+ROOT = Path(__file__).parent.parent
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
+REAL_SIZE = ("seed_baseline", "filters_batch_learning_rate", "strong_scaling", "weak_scaling")
+
+
+def shipped(name: str) -> Study:
+    return load_study(ROOT / "studies" / f"{name}.yaml").study
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_loads_and_its_default_sample_is_a_trial(path: Path) -> None:
+    study = load_study(path).study
+    assert study.name == path.stem
+    assert study.question.endswith("?")
+    assert study.default_sample is not None
+    assert study.trial_settings(study.default_sample).digest()
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_the_same_after_dump_and_load(path: Path, tmp_path: Path) -> None:
+    study = load_study(path).study
+    (tmp_path / "study.yaml").write_text(dump_study(study), encoding="utf-8")
+    assert load_study(tmp_path / "study.yaml").study == study
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_conforms_to_the_published_schema(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    jsonschema.validate(parse_document(text, path.name).data, study_json_schema())
+
+
+def test_the_published_schema_refuses_what_the_loader_refuses() -> None:
+    schema = study_json_schema()
+    written = parse_document((ROOT / "studies" / "quickstart.yaml").read_text(encoding="utf-8"), "quickstart.yaml").data
+    for key, value in (("epoch", 3), ("epochs", 0), ("epochs", "three")):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**written, "training": {**written["training"], key: value}}, schema)
+
+
+def test_every_knob_is_explained_in_the_published_schema() -> None:
+    schema = study_json_schema()
+    for name, definition in schema["$defs"].items():
+        for key, field in definition.get("properties", {}).items():
+            assert field.get("description"), f"{name}.{key}"
+
+
+@pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
+def test_every_search_space_loads_and_is_used_by_a_study(path: Path) -> None:
+    assert load_search_space(path).ranges
+    used = [load_study(study).search_space_path for study in STUDIES]
+    assert path.resolve() in [one.resolve() for one in used if one is not None]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_the_table_has_every_study_with_its_question_and_its_trials(path: Path) -> None:
+    study = load_study(path).study
+    rows = [line for line in (ROOT / "studies" / "README.md").read_text(encoding="utf-8").splitlines() if f"({path.name})" in line]
+    assert len(rows) == 1
+    cells = [cell.strip() for cell in rows[0].strip("|").split("|")]
+    assert cells[1] == study.question
+    assert cells[2].split()[0] == str(study.num_trials)
+    assert study.sampler.name in cells[2].lower()
+
+
+def test_the_quickstart_is_a_real_search_on_two_cores() -> None:
+    study = shipped("quickstart")
+    assert (study.sampler.name, study.scheduler.name) == ("tpe", "asha")
+    assert study.num_trials >= 6
+    assert study.max_world_size * study.workers.cpus_per_worker * study.trials.concurrent <= 2
+    assert study.figures == ("search_progress", "shower_profiles")
+    filters = [one for key, one in study.search_space.ranges.items() if ".filters." in key]
+    assert filters
+    assert {value for one in filters for value in one.values or ()} <= {16, 32}
+    for sample in study.search_space.corners():
+        trial = study.trial_settings(sample)
+        assert {trial.training.generator.normalisation, trial.training.discriminator.normalisation} == {"group"}
+        assert trial.training.generator.kernel == trial.training.discriminator.kernel == 3
+
+
+def test_the_seed_baseline_is_the_seeds_recipe() -> None:
+    trial = shipped("seed_baseline").trial_settings({})
+    training = trial.training
+    assert (trial.data.num_train_showers, trial.batch_per_worker, training.epochs, training.learning_rate_warmup_epochs) == (
+        180_000,
+        8,
+        25,
+        5,
+    )
+    assert (training.generator.filters, training.discriminator.filters) == ((64, 6, 6), (32, 8, 8, 8))
+    assert training.generator.learning_rate == training.discriminator.learning_rate == 1e-3
+    assert (training.optimiser.name, training.conditions, training.response) == ("rmsprop", "seed", "seed")
+
+
+def test_the_real_search_covers_filters_in_multiples_of_16() -> None:
+    ranges = shipped("filters_batch_learning_rate").search_space.ranges
+    filters = {key: one.values for key, one in ranges.items() if ".filters." in key}
+    assert len(filters) == 7
+    assert set(filters.values()) == {(16, 32, 48, 64)}
+    assert "training.global_batch" in ranges
+    assert {key for key in ranges if key.endswith("learning_rate")} == {
+        "training.generator.learning_rate",
+        "training.discriminator.learning_rate",
+    }
+
+
+@pytest.mark.parametrize(("name", "fixed"), [("strong_scaling", "global_batch"), ("weak_scaling", "batch_per_worker")])
+def test_the_scaling_studies_hold_one_batch_fixed_from_1_to_16_workers(name: str, fixed: str) -> None:
+    study = shipped(name)
+    trials = [study.trial_settings(sample) for sample in study.search_space.grid()]
+    assert sorted({trial.world_size for trial in trials}) == [1, 2, 4, 8, 16]
+    assert {trial.training.seed for trial in trials} == {1, 2, 3}
+    assert len({getattr(trial, fixed) for trial in trials}) == 1
+    assert (study.sampler.name, study.objective.metric, study.objective.direction) == ("grid", "timing.showers_per_second", "maximize")
+
+
+def test_studies_of_real_size_find_their_showers_by_a_variable() -> None:
+    for name in REAL_SIZE:
+        assert all(pattern.startswith("$GAN3D_DATA/") for pattern in shipped(name).data.train + shipped(name).data.validation)
+
+
+@pytest.mark.parametrize("path", [*STUDIES, *SPACES], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_another_yaml_reader_sees_the_same_keys(path: Path) -> None:
+    """Ours is a part of YAML, not a dialect: only `1e-3` is text to a reader of YAML 1.1."""
+    text = path.read_text(encoding="utf-8")
+    assert list(yaml.safe_load(text)) == list(parse_document(text, path.name).data)
