@@ -1,0 +1,1 @@
+"""Physics: the detector, observables, transform to network units, distance of generated from Monte Carlo showers."""

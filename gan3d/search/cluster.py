@@ -37,6 +37,8 @@ def connected(loaded: LoadedStudy, address: str | None, *, verbose: bool, say: C
         ResourceError: no cluster answers at ``address``.
     """
     os.environ.update(WORKER_ENVIRONMENT)
+    # Ray guards a local cluster with a token, which is good, and says so at every start, which is noise.
+    logging.getLogger("ray._private.authentication").setLevel(logging.INFO if verbose else logging.ERROR)
     say(f"Connecting to the Ray cluster at {address}" if address else "Starting Ray on this machine")
     environment = {"env_vars": WORKER_ENVIRONMENT | variables_of(loaded)}
     local: dict[str, Any] = {} if address else {"include_dashboard": False}

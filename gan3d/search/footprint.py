@@ -112,7 +112,7 @@ def without_rates(settings: TrialSettings) -> TrialSettings:
     """The settings with what does not shape a network made equal."""
     training = settings.training
     generator = training.generator.model_copy(update={"learning_rate": 1.0})
-    discriminator = training.discriminator.model_copy(update={"learning_rate": 1.0, "dropout": 0.0})
+    discriminator = training.discriminator.model_copy(update={"learning_rate": 1.0})
     return settings.model_copy(update={"training": training.model_copy(update={"generator": generator, "discriminator": discriminator})})
 
 

@@ -68,7 +68,7 @@ def ray_cluster() -> Cluster:
     """The nodes that are alive in the Ray cluster this process is connected to."""
     import ray
 
-    return cluster_of(ray.nodes())
+    return cluster_of(ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def cluster_of(rows: list[dict[str, Any]]) -> Cluster:

@@ -1,0 +1,42 @@
+# Every target does its own set-up: the environment is made once and again whenever the project's requirements change.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STUDY ?= studies/quickstart.yaml
+
+.PHONY: help study test test-slow check environment constraints clean
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+study: $(READY) ## run a study, by default the quickstart: make study STUDY=studies/other.yaml ARGS="--set training.epochs=2"
+	$(BIN)/gan3d run $(STUDY) $(ARGS)
+
+test: $(READY) ## the tests, without those that take minutes each
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## the tests that take minutes each: kills, end to end, documentation
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(READY) ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+environment: $(READY) ## only make the environment
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev]'
+	@touch $(READY)
+
+constraints: ## pin what is installed now
+	@sed -n '/^#/p' constraints.txt > constraints.new
+	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | sort -f >> constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## drop the environment and caches, never results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache gan3d.egg-info

@@ -1,0 +1,135 @@
+"""The `gan3d` command and its options. Each command parses, calls and prints; what it calls is imported when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import gan3d
+from gan3d.cli.failures import FAILED, INTERRUPTED, reported
+
+app = typer.Typer(
+    name="gan3d",
+    help="Which 3D GAN, batch and learning rate, on how many nodes, at what cost and with which physics fidelity: answered by studies.",
+    epilog="Exit codes: 0 done, 1 a study ran and failed, 2 the request was wrong, 130 interrupted.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file, such as studies/quickstart.yaml.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a field by its dotted key, as in training.epochs=2. May be repeated.", show_default=False
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A running Ray cluster, such as auto or 10.0.0.1:6379. By default this machine."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"gan3d {gan3d.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command(epilog="Example: gan3d plan studies/seed_baseline.yaml --set workers.per_trial=512")
+def plan(study: StudyFile, overrides: Overrides = None, address: Address = None, as_json: AsJson = False) -> None:
+    """Show what a study would do and need. Starts nothing and costs nothing."""
+    from gan3d.cli.studies import show_plan
+
+    with reported(as_json=as_json):
+        show_plan(study, overrides or [], address, as_json=as_json)
+
+
+@app.command(
+    epilog="Example: gan3d run studies/quickstart.yaml --set trials.number=4\n\n"
+    "Go on after an interruption: gan3d run studies/quickstart.yaml --resume"
+)
+def run(
+    study: StudyFile,
+    overrides: Overrides = None,
+    address: Address = None,
+    results: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the results. By default results/NAME_OF_STUDY.")] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(metavar="URI", help="MLflow's server or database. By default tracking.db in the results.")
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option("--resume/--fresh", help="Where the results hold this study already: go on with it, or move it aside and start anew."),
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and Tune say.")] = False,
+) -> None:
+    """Run a study: propose samples, train each as a trial, keep records, draw figures."""
+    from gan3d.cli.studies import Request, run_and_show
+
+    asked = Request(study, tuple(overrides or ()), address, results, tracking_uri, verbose)
+    with reported(as_json=as_json, go_on=asked.command_to_go_on):
+        state = run_and_show(asked, resume=resume, as_json=as_json)
+    if state != "complete":
+        raise typer.Exit(FAILED if state == "failed" else INTERRUPTED)
+
+
+@app.command(epilog="Example: gan3d schema > study.schema.json, for an editor that completes and explains the keys of a study file.")
+def schema(
+    metrics: Annotated[bool, typer.Option("--metrics", help="List the metrics an objective can name, instead.")] = False,
+    search_space: Annotated[bool, typer.Option("--search-space", help="The schema of a search space file, instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Metrics as JSON, not as a table.")] = False,
+) -> None:
+    """Print the JSON Schema of a study file."""
+    from gan3d.cli.schemas import print_metrics, print_schema
+
+    if metrics and search_space:
+        message = "--metrics and --search-space are two questions: ask one at a time."
+        raise typer.BadParameter(message)
+    if metrics:
+        print_metrics(as_json=as_json)
+    else:
+        print_schema(search_space=search_space)
+
+
+@app.command(
+    epilog="Example: gan3d simulate showers.h5 --calorimeter clic --showers 2000 --energy 10 100\n\n"
+    "With polar angles of 60 to 120 degrees: gan3d simulate inclined.h5 --showers 500 --angle 60 120"
+)
+def simulate(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT.h5", help="The file to write.", show_default=False)],
+    calorimeter: Annotated[
+        Literal["clic", "uniform"], typer.Option(help="clic: the CLIC electromagnetic calorimeter; uniform: one radiation length per layer.")
+    ] = "clic",
+    showers: Annotated[int, typer.Option(min=1, metavar="N", help="How many.")] = 1000,
+    energy: Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Incident energies, uniform between these [GeV].")] = (10, 100),
+    angle: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Polar angles, uniform between these [degrees]. By default 90, normal incidence, and no angle."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same showers, on any number of processes.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that simulate side by side.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Simulate electron showers without Geant4 and write them as a shower file."""
+    from gan3d.cli.simulation import Beam, write_showers
+
+    with reported():
+        write_showers(output, Beam(calorimeter, showers, energy, angle, seed), processes=processes, force=force)

@@ -1,0 +1,47 @@
+"""What the user sees of a failure, and the exit code.
+
+    0    done
+    1    a study ran and failed: no trial has an objective
+    2    the request was wrong, nothing was started (ConfigError, DataError, ResourceError; typer's own usage errors)
+    130  interrupted
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from gan3d.errors import ConfigError, Gan3dError
+
+FAILED, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
+
+
+@contextmanager
+def reported(*, as_json: bool = False, go_on: str = "") -> Iterator[None]:
+    """Turn mistakes and Ctrl-C inside the block into a message on stderr and an exit code.
+
+    Args:
+        as_json: Say it on stdout too, as ``{"error": ...}``.
+        go_on: The command that continues what Ctrl-C interrupts.
+    """
+    try:
+        yield
+    except Gan3dError as error:
+        typer.echo(f"Error: {error}", err=True)
+        if as_json:
+            typer.echo(json.dumps({"error": facts_of(error)}, ensure_ascii=False))
+        raise typer.Exit(WRONG_REQUEST) from None
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted.{f' To go on: {go_on}' if go_on else ''}", err=True)
+        if as_json:
+            typer.echo(json.dumps({"error": {"kind": "Interrupted", "message": "interrupted", "go_on": go_on}}))
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def facts_of(error: Gan3dError) -> dict[str, str]:
+    """Kind and message; of a configuration error also where and which key."""
+    facts = {"kind": type(error).__name__, "message": str(error)}
+    return facts | {"where": error.where, "key": error.key} if isinstance(error, ConfigError) else facts

@@ -1,0 +1,81 @@
+"""The results folder before a study runs: whether it holds one already, and whether that one can be gone on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gan3d.config.load import load_study
+from gan3d.config.study import Study
+from gan3d.errors import ConfigError
+
+#: What a study leaves behind first.
+TRACES = ("study.yaml", "optuna_journal.log")
+#: Sections in which a study must be the same to be gone on with; more trials or other figures are welcome.
+SAME = ("name", "search_space", "sampler", "scheduler", "objective", "training", "data")
+
+
+def holds_study(results: Path) -> bool:
+    """Whether a study ran, or began to run, in this folder."""
+    return any((results / name).exists() for name in TRACES)
+
+
+def prepare_results(results: Path, study: Study, *, resume: bool | None) -> str:
+    """Make sure that running here mixes no two studies; returns what was done about an older one, in words.
+
+    Args:
+        results: The study's folder; need not exist.
+        study: What is to run.
+        resume: True to go on, False to move an older study aside, None to refuse where there is one.
+
+    Raises:
+        ConfigError: the folder holds a study and nothing is said about it, or a different one that cannot be gone on with.
+    """
+    if results.exists() and not results.is_dir():
+        message = f"--results {results} is a file. Name a folder."
+        raise ConfigError(message)
+    if not holds_study(results):
+        return f"Nothing to go on with in {results}: starting" if resume else ""
+    if resume is None:
+        message = f"{results} holds this study already. Give --resume to go on with it, --fresh to move it aside, or another --results."
+        raise ConfigError(message)
+    if resume:
+        refuse_other_study(results, study)
+        return f"Going on with {results}"
+    return f"Moved the older results to {move_aside(results)}"
+
+
+def move_aside(results: Path) -> Path:
+    """Rename a folder to the first free of NAME.1, NAME.2, ...; nothing is deleted."""
+    here = results.resolve()
+    number = 1
+    while (aside := here.with_name(f"{here.name}.{number}")).exists():
+        number += 1
+    here.rename(aside)
+    return results.with_name(aside.name)
+
+
+def refuse_other_study(results: Path, study: Study) -> None:
+    """Raise where the study in the folder asks something else.
+
+    Raises:
+        ConfigError: naming the keys that differ.
+    """
+    written = results / "study.yaml"
+    if not written.exists():
+        return
+    before, now = (one.model_dump(mode="json") for one in (load_study(written).study, study))
+    different = [key for section in SAME for key in differences(before[section], now[section], section)]
+    different += differences(before["workers"]["per_trial"], now["workers"]["per_trial"], "workers.per_trial")
+    if different:
+        shown = ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
+        message = f"{results} holds a study that differs in {shown}. Go on with it as it was, or start anew with --fresh or another --results."
+        raise ConfigError(message, where=str(written), key=different[0])
+
+
+def differences(before: Any, now: Any, key: str) -> list[str]:
+    """Dotted keys at which two plain values differ."""
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return [] if before == now else [key]
+    names = [*before, *(name for name in now if name not in before)]
+    return [one for name in names for one in differences(before.get(name), now.get(name), f"{key}.{name}")]

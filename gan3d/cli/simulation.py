@@ -1,0 +1,61 @@
+"""`gan3d simulate`: showers without Geant4, with a progress bar."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gan3d.cli.consoles import console_for, is_live
+from gan3d.errors import ConfigError
+from gan3d.physics.calorimeter import CALORIMETERS
+from gan3d.simulation.simulate import simulate
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """What is asked: energies in GeV, polar angles in degrees."""
+
+    calorimeter: str
+    num_showers: int
+    energy_gev: tuple[float, float]
+    angle_degrees: tuple[float, float] | None
+    seed: int
+
+    @property
+    def angle_rad(self) -> tuple[float, float] | None:
+        """Polar angles [rad]."""
+        if self.angle_degrees is None:
+            return None
+        low, high = self.angle_degrees
+        return math.radians(low), math.radians(high)
+
+
+def write_showers(output: Path, beam: Beam, *, processes: int, force: bool) -> None:
+    """Simulate and say where the showers are.
+
+    Raises:
+        ConfigError: the file exists and may not be replaced, or the beam cannot be simulated.
+        DataError: nothing can be written there.
+    """
+    if output.exists() and not force:
+        message = "the file exists already. Give --force to replace it, or another name."
+        raise ConfigError(message, where=str(output))
+    console = console_for()
+    columns = (TextColumn("Simulating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
+        task = progress.add_task("", total=beam.num_showers)
+        simulate(
+            output,
+            calorimeter=CALORIMETERS[beam.calorimeter],
+            num_showers=beam.num_showers,
+            incident_energy_gev=beam.energy_gev,
+            polar_angle_rad=beam.angle_rad,
+            seed=beam.seed,
+            processes=processes,
+            progress=lambda written: progress.advance(task, written),
+        )
+    text = f"{beam.num_showers} showers in {output} ({output.stat().st_size / 1e6:.1f} MB)"
+    console.print(text, soft_wrap=True, markup=False, highlight=False)

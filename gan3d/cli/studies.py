@@ -1,0 +1,122 @@
+"""`gan3d plan` and `gan3d run`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gan3d.cli.consoles import console_for, is_live
+from gan3d.cli.results import prepare_results
+from gan3d.config.load import LoadedStudy, load_study
+from gan3d.errors import DataError
+
+if TYPE_CHECKING:
+    from gan3d.search.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command line of `gan3d run`, but for what is done about older results."""
+
+    study: Path
+    overrides: tuple[str, ...]
+    address: str | None
+    results: Path | None
+    tracking_uri: str | None
+    verbose: bool
+
+    @property
+    def command_to_go_on(self) -> str:
+        """The command that continues the study after an interruption."""
+        words = ["gan3d", "run", str(self.study)]
+        for override in self.overrides:
+            words += ["--set", override]
+        for option, value in (("--address", self.address), ("--results", self.results), ("--tracking-uri", self.tracking_uri)):
+            words += [option, str(value)] if value is not None else []
+        return shlex.join([*words, *(["--verbose"] if self.verbose else []), "--resume"])
+
+
+def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_json: bool) -> None:
+    """Print a study's plan.
+
+    Raises:
+        ConfigError: the study cannot be used.
+        DataError: its shower files are here and cannot be used.
+        ResourceError: there is no Ray cluster at the address.
+    """
+    from gan3d.cli.plan_tables import plan_tables
+
+    found = plan_of(load_study(path, overrides), address)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        return
+    console = console_for()
+    for part in plan_tables(found, console.width):
+        console.print(part, highlight=False)
+
+
+def plan_of(loaded: LoadedStudy, address: str | None) -> Plan:
+    """The plan for the Ray cluster at the address, or for this machine."""
+    from gan3d.search.plan import make_plan
+    from gan3d.search.resources import local_cluster, ray_cluster
+
+    if address is None:
+        return make_plan(loaded, local_cluster())
+    from gan3d.search.cluster import connected
+
+    with connected(loaded, address, verbose=False, say=lambda _text: None):
+        cluster = ray_cluster()
+    return make_plan(loaded, cluster)
+
+
+def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
+    """Run a study, show it while it runs and when it has ended; returns its state.
+
+    Raises:
+        ConfigError: the study, or the results folder, cannot be used.
+        DataError: shower files are missing or cannot be used.
+        ResourceError: the cluster has no room for it.
+    """
+    loaded = load_study(asked.study, asked.overrides)
+    if asked.address is None:
+        refuse_before_starting(loaded)
+    folder = asked.results or Path("results") / loaded.study.name
+    notice = prepare_results(folder, loaded.study, resume=resume)
+
+    from gan3d.cli.summary import print_summary, summary
+    from gan3d.search.run import RunOptions, run_study
+    from gan3d.terminal import Terminal
+
+    console = console_for(stderr=as_json)
+    options = RunOptions(folder, asked.address, asked.tracking_uri, bool(resume), asked.verbose)
+    with ExitStack() as stack:
+        terminal = stack.enter_context(Terminal(loaded.study, console, is_live=is_live(console)))
+        if notice:
+            terminal.say(notice)
+        result = run_study(loaded, options, terminal)
+    if as_json:
+        typer.echo(json.dumps(summary(result, loaded.study, asked.command_to_go_on), indent=2, ensure_ascii=False))
+    print_summary(result, loaded.study, asked.command_to_go_on, console)
+    return result.state
+
+
+def refuse_before_starting(loaded: LoadedStudy) -> None:
+    """Raise at once where this machine has no room or no showers: starting Ray only to say so would take a while.
+
+    Raises:
+        DataError: shower files are missing or cannot be used.
+        ResourceError: there is no room for the workers.
+    """
+    from gan3d.search.plan import refuse_impossible
+
+    plan = plan_of(loaded, None)
+    refuse_impossible(plan)
+    if plan.stock.missing:
+        raise DataError(plan.stock.missing)

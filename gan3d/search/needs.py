@@ -1,0 +1,107 @@
+"""What must be free at the same time so that no trial ever waits for its own workers, and what to change where it is not.
+
+Admission rule: concurrent trials x workers of the largest trial must have room together, each worker on one node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gan3d.config.study import Study
+from gan3d.search.resources import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The study's side of the admission rule."""
+
+    concurrent: int
+    cpus_per_worker: int
+    gpus_per_worker: int
+    world_sizes: tuple[int, ...]
+    """Every one that a trial may have, rising."""
+
+    @property
+    def max_world_size(self) -> int:
+        """Workers of the largest trial."""
+        return self.world_sizes[-1]
+
+    @property
+    def workers(self) -> int:
+        """Workers at the same time."""
+        return self.concurrent * self.max_world_size
+
+    @property
+    def cpus(self) -> int:
+        """CPUs at the same time."""
+        return self.workers * self.cpus_per_worker
+
+    @property
+    def gpus(self) -> int:
+        """GPUs at the same time."""
+        return self.workers * self.gpus_per_worker
+
+    def problem(self, cluster: Cluster) -> str | None:
+        """Why the cluster has no room, with both numbers and the way out; None if it has."""
+        room = cluster.num_workers(self.cpus_per_worker, self.gpus_per_worker)
+        if self.workers <= room:
+            return None
+        each = f"{self.cpus_per_worker} CPUs" + (f" and {self.gpus_per_worker} GPU" if self.gpus_per_worker else "")
+        asked = (
+            f"the study needs {self.cpus} CPUs{self._and_gpus(self.gpus)} at the same time "
+            f"(trials.concurrent = {self.concurrent} x workers.per_trial = {self.max_world_size} x {each} per worker)"
+        )
+        there = f"{cluster.where} has {cluster.cpus}{self._and_gpus(cluster.gpus)}, room for {room} such workers"
+        return f"{asked}, but {there}. {self._way_out(cluster, room)}"
+
+    def _and_gpus(self, count: int) -> str:
+        return f" and {count} GPUs" if self.gpus_per_worker else ""
+
+    def _way_out(self, cluster: Cluster, room: int) -> str:
+        """The mildest change that makes room."""
+        larger = "the --address of a larger Ray cluster"
+        changes = self._changes(room) or self._smaller_workers(cluster)
+        return f"Use {' '.join(f'--set {change}' for change in changes)}, or {larger}." if changes else f"Give {larger}."
+
+    def _changes(self, room: int) -> list[str]:
+        """Overrides that make do with ``room`` workers; none if there are none."""
+        if room >= self.max_world_size:
+            return [f"trials.concurrent={room // self.max_world_size}"]
+        fewer = self._world_size(room)
+        return [*(["trials.concurrent=1"] if self.concurrent > 1 else []), fewer] if fewer else []
+
+    def _world_size(self, room: int) -> str | None:
+        """The override that makes the largest trial so small; what divides the old world size divides the global batch too."""
+        if len(self.world_sizes) == 1:
+            divisors = [size for size in range(1, room + 1) if self.max_world_size % size == 0]
+            return f"workers.per_trial={divisors[-1]}" if divisors else None
+        sizes = [size for size in self.world_sizes if size <= room]
+        return f"'search_space.workers.per_trial={{choice: {sizes}}}'" if len(sizes) > 1 else None
+
+    def _smaller_workers(self, cluster: Cluster) -> list[str]:
+        """Overrides with fewer CPUs per worker: all of the smallest node's, shared by the workers of one trial."""
+        share = min((node.cpus for node in cluster.nodes), default=0) * len(cluster.nodes) // self.max_world_size
+        if self.gpus_per_worker:
+            return []
+        if share:
+            return [f"workers.cpus_per_worker={share}", *(["trials.concurrent=1"] if self.concurrent > 1 else [])]
+        changes = self._changes(cluster.cpus)
+        return ["workers.cpus_per_worker=1", *changes] if changes else []
+
+
+def needs_of(study: Study) -> Needs:
+    """What the study needs; of its concurrent trials, as many as there are trials."""
+    workers = study.workers
+    return Needs(
+        concurrent=min(study.trials.concurrent, study.num_trials),
+        cpus_per_worker=workers.cpus_per_worker,
+        gpus_per_worker=workers.gpus_per_worker,
+        world_sizes=world_sizes(study),
+    )
+
+
+def world_sizes(study: Study) -> tuple[int, ...]:
+    """Every world size a trial may have, rising."""
+    sampled = study.search_space.ranges.get("workers.per_trial")
+    values = (study.workers.per_trial,) if sampled is None else sampled.values or sampled.ends
+    return tuple(sorted(value for value in values if isinstance(value, int)))

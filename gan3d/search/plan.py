@@ -1,0 +1,245 @@
+"""What a study would do and need, before anything starts: trials, steps, networks, memory, disk, and whether the cluster has room.
+
+Network sizes come from networks built for real (`footprint`), showers are counted in the files where they are here, and memory is an
+estimate. No Ray is needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gan3d.config.load import LoadedStudy
+from gan3d.config.space import Between, Range, Scalar
+from gan3d.config.study import Study
+from gan3d.config.training import TrialSettings
+from gan3d.errors import DataError, ResourceError
+from gan3d.search.footprint import (
+    STATES_OF_ENDED_TRIAL,
+    STATES_OF_RUNNING_TRIAL,
+    Networks,
+    WorkerMemory,
+    largest_and_smallest,
+    worker_memory,
+)
+from gan3d.search.needs import Needs, needs_of
+from gan3d.search.resources import Cluster, ray_cluster
+from gan3d.search.stock import Stock, take_stock
+
+__all__ = ["Cluster", "Plan", "make_plan", "ray_cluster", "refuse_impossible"]
+
+#: A grid up to this size is listed whole.
+MOST_SAMPLES_LISTED = 200
+#: Knobs that decide how much a trial computes and holds.
+SIZE_KEYS = (
+    "workers.per_trial",
+    "training.global_batch",
+    "training.batch_per_worker",
+    "training.epochs",
+    "training.max_steps_per_epoch",
+    "data.max_train_showers",
+    "data.cache_megabytes_per_worker",
+    "data.read_ahead_batches",
+)
+#: Beginnings of the knobs that decide how large a network and its checkpoint are.
+SHAPE_KEYS = ("training.generator.", "training.discriminator.", "training.polar_angle", "training.optimiser.")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A whole number that differs from trial to trial."""
+
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Span:
+        """From the least to the most of some numbers."""
+        known = list(numbers)
+        return cls(min(known), max(known))
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Checkpoints on disk [bytes]."""
+
+    state: int
+    """One state of the largest networks."""
+    study: int
+    """All trials' at most, at the end or while the last ones run, with a copy of the best in MLflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A study's plan. Sizes are of the largest trial where they are not a `Span`."""
+
+    study: str
+    question: str
+    objective: str
+    direction: str
+    num_trials: int
+    sampler: str
+    scheduler: str
+    grid_size: int | None
+    ranges: dict[str, Any]
+    samples: tuple[dict[str, Any], ...]
+    """The whole grid, if it is sampled and not too long."""
+    global_batch: Span
+    batch_per_worker: Span
+    epochs: Span
+    stock: Stock
+    steps_per_epoch: Span | None
+    """None where nobody knows how many showers there are."""
+    smallest: Networks
+    largest: Networks
+    memory: WorkerMemory
+    disk: Disk
+    needs: Needs
+    cluster: Cluster
+
+    @property
+    def fits(self) -> bool:
+        """Whether the cluster has room for all workers that run at the same time."""
+        return self.needs.problem(self.cluster) is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        networks = {name: asdict(one) | {"parameters": one.parameters, "megabytes": one.megabytes} for name, one in self._networks}
+        derived = {"memory": asdict(self.memory) | {"total": self.memory.total}, "fits": self.fits}
+        derived["needs"] = asdict(self.needs) | {"workers": self.needs.workers, "cpus": self.needs.cpus, "gpus": self.needs.gpus}
+        cluster = {"where": self.cluster.where, "cpus": self.cluster.cpus, "gpus": self.cluster.gpus, "memory_gb": self.cluster.memory_gb}
+        return asdict(self) | networks | derived | {"cluster": cluster}
+
+    @property
+    def _networks(self) -> tuple[tuple[str, Networks], ...]:
+        return (("smallest", self.smallest), ("largest", self.largest))
+
+
+def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
+    """Plan a study for a cluster, whether or not it has room.
+
+    Raises:
+        DataError: shower files are here, but cannot be used or are too few.
+    """
+    study = loaded.study
+    sizes = list(size_corners(study))
+    stock = take_stock(study.data, loaded.base)
+    largest, smallest = largest_and_smallest(shape_corners(study))
+    return Plan(
+        study=study.name,
+        question=study.question,
+        objective=study.objective.metric,
+        direction=study.objective.direction,
+        num_trials=study.num_trials,
+        sampler=study.sampler.name,
+        scheduler=study.scheduler.name,
+        grid_size=study.search_space.grid_size,
+        ranges=study.search_space.model_dump(mode="json"),
+        samples=listed_samples(study),
+        global_batch=Span.of(settings.global_batch for settings in sizes),
+        batch_per_worker=Span.of(settings.batch_per_worker for settings in sizes),
+        epochs=Span.of(settings.training.epochs for settings in sizes),
+        stock=stock,
+        steps_per_epoch=steps_per_epoch(sizes, stock),
+        smallest=smallest,
+        largest=largest,
+        memory=max((_memory(largest, settings, stock) for settings in sizes), key=lambda memory: memory.total),
+        disk=disk_of(study, largest),
+        needs=needs_of(study),
+        cluster=cluster,
+    )
+
+
+def refuse_impossible(plan: Plan) -> None:
+    """Raise where the study would wait for ever: admitted trials always have room for all their workers.
+
+    Raises:
+        ResourceError: with both numbers and the way out.
+    """
+    problem = plan.needs.problem(plan.cluster)
+    if problem is not None:
+        raise ResourceError(problem)
+
+
+def listed_samples(study: Study) -> tuple[dict[str, Any], ...]:
+    """The grid's samples in their order, as far as the study trains and a reader wants to see them."""
+    if study.sampler.name != "grid" or study.num_trials > MOST_SAMPLES_LISTED:
+        return ()
+    return tuple(itertools.islice(study.search_space.grid(), study.num_trials))
+
+
+def size_corners(study: Study) -> Iterator[TrialSettings]:
+    """Trials at every combination of ends of the ranges in `SIZE_KEYS`; what else is sampled stays at its first end."""
+    ranges = study.search_space.ranges
+    first = {key: one.ends[0] for key, one in ranges.items()}
+    sampled = [key for key in SIZE_KEYS if key in ranges]
+    for values in itertools.product(*(ranges[key].ends for key in sampled)):
+        settings, _ = study.settings_or_problems(first | dict(zip(sampled, values, strict=True)))
+        if settings is not None:
+            yield settings
+
+
+def shape_corners(study: Study) -> Iterator[TrialSettings]:
+    """Trials among which are those with most and with fewest parameters.
+
+    More filters, a wider kernel or a longer noise vector never make a network smaller, so numbers go up and down together; words are
+    all tried.
+    """
+    ranges = study.search_space.ranges
+    first = {key: one.ends[0] for key, one in ranges.items()}
+    shaping = {key: one for key, one in ranges.items() if key.startswith(SHAPE_KEYS)}
+    words = {key: [value for value in one.ends if not is_number(value)] for key, one in shaping.items()}
+    for pick in (min, max):
+        values: dict[str, list[Scalar]] = {key: list(words[key]) for key in shaping}
+        for key, one in shaping.items():
+            values[key] += [pick(known)] if (known := numbers_of(one)) else []
+        for point in itertools.product(*values.values()):
+            settings, _ = study.settings_or_problems(first | dict(zip(values, point, strict=True)))
+            if settings is not None:
+                yield settings
+
+
+def numbers_of(one: Range) -> list[int | float]:
+    """The numbers among the ends of a range."""
+    if isinstance(one, Between):
+        return [one.min, one.max]
+    return [value for value in one.choice if isinstance(value, int | float) and is_number(value)]
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number; true and false are words."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def steps_per_epoch(sizes: Iterable[TrialSettings], stock: Stock) -> Span | None:
+    """Optimiser steps of an epoch.
+
+    Raises:
+        DataError: not one step, for there are fewer showers than a global batch.
+    """
+    if stock.train is None:
+        return None
+    found = []
+    for settings in sizes:
+        most = settings.data.max_train_showers
+        showers = stock.train if most is None else min(stock.train, most)
+        steps = showers // settings.global_batch
+        if not steps:
+            way_out = "lower training.global_batch or add files"
+            message = f"{showers} training showers are fewer than one global batch of {settings.global_batch}; {way_out}"
+            raise DataError(message)
+        found.append(min(steps, settings.training.max_steps_per_epoch or steps))
+    return Span.of(found)
+
+
+def disk_of(study: Study, largest: Networks) -> Disk:
+    """Checkpoints of the whole study, if all trials have the largest networks."""
+    state, concurrent = largest.state_bytes, min(study.trials.concurrent, study.num_trials)
+    states = STATES_OF_ENDED_TRIAL * (study.num_trials - concurrent) + STATES_OF_RUNNING_TRIAL * concurrent
+    return Disk(state, (states + 1) * state)
+
+
+def _memory(largest: Networks, settings: TrialSettings, stock: Stock) -> WorkerMemory:
+    return worker_memory(largest, settings, num_train=stock.train, num_validation=stock.validation)

@@ -1,0 +1,45 @@
+"""How many showers a study has: counted in its files where they are here, else as the study's file expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan3d.config.training import Data
+from gan3d.data.dataset import ShowerSet
+from gan3d.data.paths import find_files
+from gan3d.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Showers of a study; bad ones, which a trial drops, are counted."""
+
+    train: int | None
+    """None: the files are not here, and data.num_train_showers does not say."""
+    validation: int | None
+    missing: str
+    """Which files are not here, and why; empty if all are."""
+
+
+def take_stock(data: Data, base: Path) -> Stock:
+    """Count, without looking at cells.
+
+    Raises:
+        DataError: files are here, but are not shower files of the study's grid.
+    """
+    missing = missing_files(data, base)
+    if missing:
+        return Stock(data.num_train_showers, None, missing)
+    train = ShowerSet.open(data.train, base=base, grid=data.grid)
+    validation = ShowerSet.open(data.validation, base=base, max_showers=data.max_validation_showers, grid=data.grid)
+    return Stock(train.num_in_files, validation.num_in_files, "")
+
+
+def missing_files(data: Data, base: Path) -> str:
+    """What is wrong with the first pattern that matches no file here; empty if every pattern matches some."""
+    try:
+        find_files((*data.train, *data.validation), base)
+    except DataError as error:
+        return str(error)
+    return ""
