@@ -12,7 +12,7 @@ help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 study: $(READY) ## run a study, by default the quickstart: make study STUDY=studies/other.yaml ARGS="--set training.epochs=2"
-	$(BIN)/gan3d run $(STUDY) $(ARGS)
+	$(BIN)/gan3d run $(STUDY) --fresh $(ARGS)
 
 test: $(READY) ## the tests, without those that take minutes each
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

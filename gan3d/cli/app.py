@@ -116,13 +116,19 @@ def schema(
 def simulate(
     output: Annotated[Path, typer.Argument(metavar="OUTPUT.h5", help="The file to write.", show_default=False)],
     calorimeter: Annotated[
-        Literal["clic", "uniform"], typer.Option(help="clic: the CLIC electromagnetic calorimeter; uniform: one radiation length per layer.")
+        Literal["clic", "uniform"],
+        typer.Option(help="clic: the CLIC electromagnetic calorimeter; uniform: one radiation length per layer."),
     ] = "clic",
     showers: Annotated[int, typer.Option(min=1, metavar="N", help="How many.")] = 1000,
-    energy: Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Incident energies, uniform between these [GeV].")] = (10, 100),
+    energy: Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Incident energies, uniform between these [GeV].")] = (
+        10,
+        100,
+    ),
     angle: Annotated[
         tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Polar angles, uniform between these [degrees]. By default 90, normal incidence, and no angle."),
+        typer.Option(
+            metavar="LOW HIGH", help="Polar angles, uniform between these [degrees]. By default 90, normal incidence, and no angle."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same showers, on any number of processes.")] = 1,
     processes: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that simulate side by side.")] = 1,

@@ -1,9 +1,9 @@
 """What the user sees of a failure, and the exit code.
 
-    0    done
-    1    a study ran and failed: no trial has an objective
-    2    the request was wrong, nothing was started (ConfigError, DataError, ResourceError; typer's own usage errors)
-    130  interrupted
+0    done
+1    a study ran and failed: no trial has an objective
+2    the request was wrong, nothing was started (ConfigError, DataError, ResourceError; typer's own usage errors)
+130  interrupted
 """
 
 from __future__ import annotations

@@ -69,7 +69,9 @@ def refuse_other_study(results: Path, study: Study) -> None:
     different += differences(before["workers"]["per_trial"], now["workers"]["per_trial"], "workers.per_trial")
     if different:
         shown = ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
-        message = f"{results} holds a study that differs in {shown}. Go on with it as it was, or start anew with --fresh or another --results."
+        message = (
+            f"{results} holds a study that differs in {shown}. Go on with it as it was, or start anew with --fresh or another --results."
+        )
         raise ConfigError(message, where=str(written), key=different[0])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gan3d.cli.consoles import console_for, is_live
+from gan3d.terminal.console import console_for, is_live
 from gan3d.cli.results import prepare_results
 from gan3d.config.load import LoadedStudy, load_study
 from gan3d.errors import DataError
@@ -58,7 +58,7 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
         typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
         return
     console = console_for()
-    for part in plan_tables(found, console.width):
+    for part in plan_tables(found):
         console.print(part, highlight=False)
 
 

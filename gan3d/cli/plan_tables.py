@@ -1,0 +1,111 @@
+"""A plan as a page of text."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gan3d.search.footprint import Networks
+from gan3d.search.plan import Plan, Span
+from gan3d.terminal.words import sample_text, short_names
+
+MEGABYTE, GIGABYTE = 1e6, 1e9
+
+
+def plan_tables(plan: Plan) -> list[RenderableType]:
+    """What is asked, what is trained, what it needs, and whether there is room."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in [*_asked(plan), *_trained(plan), *_needed(plan)]:
+        table.add_row(label, Text(value))
+    return [Text(plan.study, style="bold"), Text(plan.question), Text(""), table, *_samples(plan), Text(""), _verdict(plan)]
+
+
+def _asked(plan: Plan) -> list[tuple[str, str]]:
+    grid = f", grid of {plan.grid_size:,}" if plan.grid_size is not None else ", continuous search space"
+    scheduler = "none stopped early" if plan.scheduler == "none" else f"stopped early by {plan.scheduler}"
+    rows = [
+        ("objective", f"{plan.direction} {plan.objective}"),
+        ("trials", f"{plan.num_trials:,}, {plan.needs.concurrent} at a time, {scheduler}"),
+        ("sampler", f"{plan.sampler}{grid if plan.ranges else ', nothing is sampled'}"),
+    ]
+    names = short_names(plan.ranges)
+    ranges = [f"{names[key]}: {_range_text(one)}" for key, one in plan.ranges.items()]
+    return [*rows, ("search space", "\n".join(ranges))] if ranges else rows
+
+
+def _range_text(one: dict[str, object]) -> str:
+    if "choice" in one:
+        return f"{one['choice']}"
+    step = f" in steps of {one['step']}" if "step" in one else ""
+    return f"{one['min']} to {one['max']}{step}{', logarithmic' if one.get('log') else ''}"
+
+
+def _trained(plan: Plan) -> list[tuple[str, str]]:
+    stock = plan.stock
+    showers = f"{_count(stock.train)} to train on, {_count(stock.validation)} to validate with"
+    if stock.missing:
+        said = f"{stock.train:,} to train on, as data.num_train_showers says" if stock.train is not None else "unknown number"
+        showers = f"{said}: the files are not here ({stock.missing})"
+    sizes = plan.needs.world_sizes
+    shown = ", ".join(map(str, sizes)) if len(sizes) <= 12 else f"{sizes[0]} to {sizes[-1]}"
+    steps = "unknown" if plan.steps_per_epoch is None else _span(plan.steps_per_epoch)
+    networks = _network_text(plan.largest)
+    if plan.smallest != plan.largest:
+        networks = f"smallest: {_network_text(plan.smallest)}\nlargest: {networks}"
+    return [
+        ("workers per trial", shown),
+        ("global batch", f"{_span(plan.global_batch)} ({_span(plan.batch_per_worker)} per worker)"),
+        ("epochs", f"{_span(plan.epochs)} of {steps} steps"),
+        ("showers", showers),
+        ("networks", networks),
+    ]
+
+
+def _network_text(networks: Networks) -> str:
+    trainable = f"{networks.generator_parameters:,} + {networks.discriminator_parameters:,} = {networks.parameters:,} parameters"
+    statistics = f" ({networks.parameters + networks.running_statistics:,} with running statistics)" if networks.running_statistics else ""
+    return f"generator + discriminator {trainable}{statistics}, {networks.megabytes:.2f} MB"
+
+
+def _needed(plan: Plan) -> list[tuple[str, str]]:
+    memory, needs = plan.memory, plan.needs
+    parts = {"torch and Ray": memory.baseline, "networks": memory.networks, "activations": memory.activations, "showers": memory.showers}
+    shares = " + ".join(f"{name} {size / GIGABYTE:.2f}" for name, size in parts.items())
+    gpus = f" and {needs.gpus} GPUs" if needs.gpus else ""
+    each = f"{needs.concurrent} trials x {needs.max_world_size} workers x {needs.cpus_per_worker} CPUs"
+    return [
+        ("memory", f"about {memory.total / GIGABYTE:.1f} GB per worker (an estimate: {shares})"),
+        ("", f"about {needs.workers * memory.total / GIGABYTE:.1f} GB for all workers at a time"),
+        ("disk", f"{plan.disk.study / MEGABYTE:,.0f} MB of checkpoints at most, {plan.disk.state / MEGABYTE:.1f} MB each"),
+        ("needs", f"{needs.cpus} CPUs{gpus} at the same time ({each})"),
+    ]
+
+
+def _samples(plan: Plan) -> list[RenderableType]:
+    if not plan.samples:
+        return []
+    names = short_names(plan.ranges)
+    rows = [f"{number:>4}  {sample_text(sample, names)}" for number, sample in enumerate(plan.samples)]
+    return [Text(""), Text("samples", style="bold"), Text("\n".join(rows))]
+
+
+def _verdict(plan: Plan) -> Text:
+    problem = plan.needs.problem(plan.cluster)
+    if problem is not None:
+        return Text(f"No room: {problem}", style="yellow")
+    needed, there = plan.needs.workers * plan.memory.total / GIGABYTE, plan.cluster.memory_gb
+    where = f"{plan.cluster.where} has {plan.cluster.cpus} CPUs{f' and {plan.cluster.gpus} GPUs' if plan.cluster.gpus else ''}"
+    if needed > there:
+        return Text(f"Room for the workers ({where}), but memory may be short: about {needed:.1f} GB of {there:.1f} GB.", style="yellow")
+    return Text(f"There is room: {where} and {there:.1f} GB.", style="green")
+
+
+def _span(span: Span) -> str:
+    return f"{span.least:,}" if span.least == span.most else f"{span.least:,} to {span.most:,}"
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"

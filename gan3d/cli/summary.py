@@ -1,0 +1,144 @@
+"""What a study came to: the table of trials, the best sample, and where everything is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from gan3d.config.study import Study
+from gan3d.records import METRICS, TrialRecord
+from gan3d.terminal.terminal import STYLES
+from gan3d.terminal.words import duration_text, metric_text, number_text, sample_text, short_names, value_text
+
+if TYPE_CHECKING:
+    from gan3d.search.run import StudyResult
+
+MLFLOW_PORT = 5000
+
+
+def summary(result: StudyResult, study: Study, go_on: str) -> dict[str, Any]:
+    """The result as plain values, ready for JSON."""
+    best = result.best
+    found = None
+    if best is not None:
+        checkpoint = best_checkpoint(result)
+        found = asdict(best) | {"floor": best_floor(result, study), "checkpoint": None if checkpoint is None else str(checkpoint)}
+    return {
+        "study": result.study,
+        "state": result.state,
+        "objective": {"metric": study.objective.metric, "direction": study.objective.direction},
+        "trials": [asdict(trial) for trial in result.trials],
+        "best": found,
+        "results": str(result.results),
+        "tracking_uri": result.tracking_uri,
+        "figures": [str(figure) for figure in result.figures],
+        "seconds": result.seconds,
+        "go_on": go_on if result.state == "interrupted" else None,
+    }
+
+
+def print_summary(result: StudyResult, study: Study, go_on: str, console: Console) -> None:
+    """Print it for a person."""
+    if result.trials:
+        console.print(trials_table(result.trials, study, console), highlight=False)
+    for line in closing_lines(result, study, go_on):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def trials_table(trials: tuple[TrialRecord, ...], study: Study, console: Console) -> Table:
+    """One row per trial; a column per sampled key where there is room, else one column for the whole sample."""
+    wide = _table(trials, study, spread=True)
+    return wide if Measurement.get(console, console.options, wide).minimum <= console.width else _table(trials, study, spread=False)
+
+
+def _table(trials: tuple[TrialRecord, ...], study: Study, *, spread: bool) -> Table:
+    names = short_names(study.search_space.ranges)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("trial", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in names.values() if spread else ["sample"]:
+        table.add_column(name, justify="right" if spread else "left", no_wrap=spread, overflow="fold")
+    for name in ("epochs", metric_text(study.objective.metric), "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if any(trial.reason for trial in trials):
+        table.add_column("reason", overflow="fold", min_width=12)
+    for trial in trials:
+        sample = [value_text(trial.sample.get(key)) for key in names] if spread else [sample_text(trial.sample, names)]
+        row = [str(trial.number), trial.state, *sample, str(trial.epochs), number_text(trial.objective), duration_text(trial.seconds)]
+        cells = [Text(cell) for cell in [*row, trial.reason][: len(table.columns)]]
+        cells[1].stylize(STYLES.get(trial.state, ""))
+        table.add_row(*cells)
+    return table
+
+
+def closing_lines(result: StudyResult, study: Study, go_on: str) -> Iterator[RenderableType]:
+    """The best sample, the files, and what to type next."""
+    yield Text("")
+    yield from _best_lines(result, study)
+    for figure in result.figures:
+        yield _fact("figure", str(figure))
+    yield _fact("results", str(result.results))
+    program = Path(sys.executable).parent / "mlflow"
+    words = [str(program), "ui", "--backend-store-uri", result.tracking_uri, "--host", "127.0.0.1", "--port", str(MLFLOW_PORT)]
+    yield _fact("MLflow", result.tracking_uri if result.tracking_uri.startswith("http") else shlex.join(words))
+    yield _fact("Optuna", optuna_command(result))
+    if result.state == "interrupted":
+        yield _fact("go on", go_on, "bold yellow")
+    elif result.state == "failed":
+        yield Text("No trial has an objective: see the reasons above.", style="red")
+
+
+def _best_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
+    best = result.best
+    if best is None:
+        return
+    floor = best_floor(result, study)
+    beside = "" if floor is None else f" (Monte Carlo against Monte Carlo: {number_text(floor)})"
+    objective = f"{study.objective.metric} {number_text(best.objective)}{beside} in trial {best.number}"
+    yield _fact("best", objective, "bold green")
+    yield _fact("", sample_text(best.sample, short_names(study.search_space.ranges)) or "the settings as written")
+    checkpoint = best_checkpoint(result)
+    if checkpoint is not None:
+        yield _fact("checkpoint", str(checkpoint))
+
+
+def _fact(label: str, value: str, style: str = "bold") -> Text:
+    return Text.assemble((f"{label:<11}", style), value)
+
+
+def optuna_command(result: StudyResult) -> str:
+    """How to list Optuna's own trials; its journal is the storage."""
+    program = Path(sys.executable).parent / "optuna"
+    journal = result.results / "optuna_journal.log"
+    words = [str(program), "--storage", str(journal), "--storage-class", "JournalFileBackend", "trials", "--study-name", result.study]
+    return shlex.join(words)
+
+
+def best_checkpoint(result: StudyResult) -> Path | None:
+    """The state at the best objective, if it can be seen from here."""
+    from gan3d.training.checkpoint import TrialFolder
+
+    if result.best is None:
+        return None
+    path = TrialFolder(result.results / "trials" / f"{result.best.number:04d}").best
+    return path if path.exists() else None
+
+
+def best_floor(result: StudyResult, study: Study) -> float | None:
+    """The floor of the objective in the best trial, where the metric has one and its records can be seen from here."""
+    from gan3d.training.checkpoint import TrialFolder
+
+    name = f"{study.objective.metric}_floor"
+    if result.best is None or name not in METRICS:
+        return None
+    rows = TrialFolder(result.results / "trials" / f"{result.best.number:04d}").records()
+    return float(rows[-1]["metrics"][name]) if rows else None

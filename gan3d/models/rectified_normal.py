@@ -1,0 +1,118 @@
+"""Cells as rectified normals: each is off below its own threshold, and starts from the training showers' mean and spread.
+
+Legend: B showers, C channels, X, Y transverse cells, L layers, N training showers.
+
+A calorimeter cell is mostly empty, and where it is not, its energy spreads over decades. The simplest variable of that kind is a
+normal one cut off at zero (the tobit model: Tobin, Econometrica 26 (1958) 24). In network units a cell of a shower of energy E is
+
+    cell = scale(E) * relu(location(E) + fluctuation),    fluctuation = sum over channels of weight * feature,
+
+with location, log scale (both linear in log E) and weights of its own: a locally connected output, as in LAGAN (de Oliveira et al.,
+arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
+second moment of the cell's energy in GeV determine location and scale; so an untrained generator has the right energy in every cell,
+and training is left with what makes showers differ: correlations.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from gan3d.config.training import Grid
+from gan3d.physics.transform import Transform
+
+#: Least and largest location: a cell that fires once in 4000 showers, and one whose energy is all but fixed.
+LOCATIONS = (-3.5, 10.0)
+#: Locations at which the moments are tabled, and standard normal numbers by which they are integrated; both within 1e-3.
+NUM_LOCATIONS, NUM_POINTS, LAST_POINT = 1351, 3201, 8.0
+#: Energy [GeV] given to a cell that no training shower hit, so that its logarithm is finite; below any threshold.
+NEVER_HIT_GEV = 1e-9
+#: Least spread of a fluctuation that is divided by.
+SMALLEST_SPREAD = 1e-3
+#: Smallest ratio of the two reference energies; below it the showers say nothing about the change with energy.
+SMALLEST_LEVER = 1.01
+
+
+class RectifiedNormal(nn.Module):
+    """From features to cells in network units; see the top of the file."""
+
+    log_energy: torch.Tensor
+
+    def __init__(self, num_features: int, grid: Grid) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(num_features, *grid) / math.sqrt(num_features))
+        self.location = nn.Parameter(torch.zeros(2, *grid))
+        self.log_scale = nn.Parameter(torch.zeros(2, *grid))
+        self.register_buffer("log_energy", torch.tensor([0.0, 1.0]))
+
+    def forward(self, features_BCXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
+        """Cells (B, X, Y, L) in network units, >= 0; features may reach beyond the grid, energies are in GeV."""
+        low, high = self.log_energy
+        upper = ((incident_energy_B.log() - low) / (high - low))[:, None, None, None]
+        location, log_scale = (torch.lerp(pair[0], pair[1], upper) for pair in (self.location, self.log_scale))
+        return torch.relu(location + self.fluctuation(features_BCXYL)) * log_scale.exp()
+
+    def fluctuation(self, features_BCXYL: torch.Tensor) -> torch.Tensor:
+        """The varying part, (B, X, Y, L)."""
+        x, y, layers = self.weight.shape[1:]
+        return (features_BCXYL[:, :, :x, :y, :layers] * self.weight).sum(dim=1)
+
+    @torch.no_grad()
+    def fit_(self, cells_NXYL: torch.Tensor, incident_energy_N: torch.Tensor, transform: Transform) -> None:
+        """Take location and scale from showers [GeV]: at the mean log energy of their lower half, and of their upper half."""
+        order = incident_energy_N.argsort()
+        middle = (len(order) + 1) // 2
+        for place, rows in enumerate((order[:middle], order[-middle:])):
+            energy = incident_energy_N[rows]
+            self.log_energy[place] = energy.log().mean()
+            # Shares of the incident energy: its own spread within the half is none of the cell's.
+            share = torch.where(cells_NXYL[rows] >= transform.threshold_gev, cells_NXYL[rows], 0.0) / energy[:, None, None, None]
+            mean, square = share.mean(dim=0), share.square().mean(dim=0)
+            ratio = torch.where(mean > 0, square / mean.square().clamp_min(torch.finfo(mean.dtype).tiny), float(len(rows)))
+            mean_gev = (mean * self.log_energy[place].exp()).clamp_min(NEVER_HIT_GEV)
+            location, scale = location_and_scale(mean_gev, ratio, transform)
+            self.location[place], self.log_scale[place] = location, scale.log()
+        if self.log_energy[1] - self.log_energy[0] < math.log(SMALLEST_LEVER):
+            self.log_energy[1] = self.log_energy[0] + 1
+            self.location[1], self.log_scale[1] = self.location[0], self.log_scale[0]
+
+    @torch.no_grad()
+    def standardise_(self, features_BCXYL: torch.Tensor) -> None:
+        """Make the fluctuations of these features have mean 0 and variance 1 in every cell."""
+        fluctuation = self.fluctuation(features_BCXYL)
+        spread = fluctuation.std(dim=0).clamp_min(SMALLEST_SPREAD)
+        self.weight /= spread
+        self.location -= fluctuation.mean(dim=0) / spread
+
+
+def location_and_scale(mean_gev: torch.Tensor, ratio: torch.Tensor, transform: Transform) -> tuple[torch.Tensor, torch.Tensor]:
+    """Location and scale of rectified normals in network units.
+
+    Args:
+        mean_gev: Mean energy [GeV] of each cell, any shape.
+        ratio: Mean square over squared mean of that energy, same shape; falls with the location, which is kept in ``LOCATIONS``.
+        transform: Between GeV and network units.
+    """
+    locations, log_mean, log_ratio = moments_of_rectified_normals(1 / transform.cell_power)
+    location = interpolated(-ratio.double().log(), -log_ratio, locations)
+    scaled = (transform.cell_scale * mean_gev.double()).log() - interpolated(location, locations, log_mean)
+    return location.to(mean_gev.dtype), (scaled * transform.cell_power).exp().to(mean_gev.dtype)
+
+
+def moments_of_rectified_normals(power: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """For ``relu(location + standard normal) ** power``: locations, log mean, log of mean square over squared mean."""
+    locations = torch.linspace(*LOCATIONS, NUM_LOCATIONS, dtype=torch.float64)
+    points = torch.linspace(-LAST_POINT, LAST_POINT, NUM_POINTS, dtype=torch.float64)
+    density = torch.softmax(-0.5 * points.square(), dim=0)
+    energies = torch.relu(locations[:, None] + points) ** power
+    log_mean = (energies @ density).log()
+    return locations, log_mean, (energies.square() @ density).log() - 2 * log_mean
+
+
+def interpolated(at: torch.Tensor, known_at: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Straight lines through (``known_at`` rising, ``known``), constant beyond their ends."""
+    right = torch.searchsorted(known_at, at.contiguous()).clamp(1, len(known_at) - 1)
+    share = ((at - known_at[right - 1]) / (known_at[right] - known_at[right - 1])).clamp(0, 1)
+    return torch.lerp(known[right - 1], known[right], share)

@@ -1,0 +1,103 @@
+"""What the terminal knows of a running study: trials that run, trials that ended, the best so far, the time left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan3d.config.study import Study
+from gan3d.records import TrialRecord
+
+THROUGHPUT = "timing.showers_per_second"
+
+
+@dataclass(slots=True)
+class RunningTrial:
+    """A trial between its start and its end."""
+
+    number: int
+    sample: dict[str, Any]
+    epochs: int
+    started: float
+    epoch: int = 1
+    step: int = 0
+    steps: int = 0
+    showers_per_second: float | None = None
+    objectives: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best objective so far; of a running trial too."""
+
+    number: int
+    objective: float
+    sample: dict[str, Any]
+
+
+class Standing:
+    """Changed by events, read by the display; the caller keeps the two apart. Times are seconds of one steady clock."""
+
+    def __init__(self, study: Study, now: float) -> None:
+        self.study = study
+        self.started = now
+        self.running: dict[int, RunningTrial] = {}
+        self.ended: dict[int, TrialRecord] = {}
+        self._earlier: set[int] = set()
+
+    @property
+    def num_ended(self) -> int:
+        """Ended trials, those of earlier sessions too."""
+        return len(self.ended)
+
+    def earlier_trials(self, records: Iterable[TrialRecord]) -> None:
+        """Trials that ended before this session."""
+        for record in records:
+            self._earlier.add(record.number)
+            self.end(record)
+
+    def start(self, number: int, sample: dict[str, Any], now: float) -> None:
+        """A trial starts, or is taken up again."""
+        epochs = sample.get("training.epochs", self.study.training.epochs)
+        self.running[number] = RunningTrial(number, dict(sample), epochs, now)
+
+    def step(self, number: int, epoch: int, step: int, steps: int) -> None:
+        """A trial's epoch has come so far; late news of an ended trial is no news."""
+        trial = self.running.get(number)
+        if trial is not None and epoch >= trial.epoch:
+            trial.epoch, trial.step, trial.steps = epoch, step, steps
+
+    def end_epoch(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
+        """A trial reported an epoch."""
+        trial = self.running.get(number)
+        if trial is None:
+            return
+        trial.objectives[epoch] = metrics[self.study.objective.metric]
+        trial.showers_per_second = metrics.get(THROUGHPUT)
+        trial.epoch, trial.step = min(epoch + 1, trial.epochs), 0 if epoch < trial.epochs else trial.steps
+
+    def end(self, record: TrialRecord) -> None:
+        """A trial ended."""
+        self.running.pop(record.number, None)
+        self.ended[record.number] = record
+
+    @property
+    def best(self) -> Best | None:
+        """The best objective of ended and running trials; a failed trial has none."""
+        ended = [record for record in self.ended.values() if record.state != "failed"]
+        found = [Best(record.number, record.objective, record.sample) for record in ended if record.objective is not None]
+        found += [Best(one.number, value, one.sample) for one in self.running.values() for value in one.objectives.values()]
+        sign = 1.0 if self.study.objective.direction == "minimize" else -1.0
+        return min((one for one in found if math.isfinite(one.objective)), key=lambda one: sign * one.objective, default=None)
+
+    def seconds_left(self, now: float) -> float | None:
+        """From the mean time of the trials that ended in this session; None before the first."""
+        seconds = [record.seconds for number, record in self.ended.items() if number not in self._earlier and record.seconds > 0]
+        if not seconds:
+            return None
+        mean = sum(seconds) / len(seconds)
+        running = sum(max(mean - (now - trial.started), 0.0) for trial in self.running.values())
+        waiting = max(self.study.num_trials - self.num_ended - len(self.running), 0)
+        return (running + waiting * mean) / self.study.trials.concurrent
