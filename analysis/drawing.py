@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -30,6 +30,8 @@ GREY = "#9A9A9A"
 STATES = {"complete": (BLUE, "o"), "pruned": (ORANGE, "X"), "failed": (RED, "v"), "running": (GREEN, ">")}
 #: Range of values, largest over smallest, from which a logarithmic axis reads better.
 LOG_RATIO = 8.0
+#: Up to so many different whole numbers are each a tick.
+MOST_CHOICES = 6
 
 plt.rcParams.update(
     {
@@ -54,8 +56,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     """Arguments every script takes."""
     arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     arguments.add_argument("study", help="the study's name")
-    arguments.add_argument("--tracking-uri", default=None, help="MLflow tracking URI; without: results/STUDY/tracking.db")
-    arguments.add_argument("--output", type=Path, default=None, help="folder of figures and tables; without: results/STUDY")
+    arguments.add_argument("--results", type=Path, default=None, help="the study's folder; without: results/STUDY")
+    arguments.add_argument("--tracking-uri", default=None, help="MLflow tracking URI; without: RESULTS/tracking.db")
+    arguments.add_argument("--output", type=Path, default=None, help="folder of figures and tables; without: RESULTS/figures")
     arguments.add_argument("--run-id", default=None, help="parent run of the launch to draw; without: the newest")
     arguments.add_argument("--log", action="store_true", help="add figures and tables to the study's artefacts")
     return arguments
@@ -63,9 +66,9 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, draw: Callable[[argparse.Namespace], str]) -> int:
     """Fill in defaults, draw, print what was written; ``draw`` returns the study's run id and fills ``arguments.written``."""
-    results = Path("results") / arguments.study
-    arguments.tracking_uri = arguments.tracking_uri or default_tracking_uri(results)
-    arguments.output = arguments.output or results
+    arguments.results = arguments.results or Path("results") / arguments.study
+    arguments.tracking_uri = arguments.tracking_uri or default_tracking_uri(arguments.results)
+    arguments.output = arguments.output or arguments.results / "figures"
     arguments.written = []
     try:
         run_id = draw(arguments)
@@ -91,14 +94,31 @@ def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.Dat
 def heading(figure: Figure, title: str, note: str) -> None:
     """A bold title and a note in small print under it, wrapped to the figure's width; the axes make room for both."""
     width, height = figure.get_size_inches()
-    titles, notes = textwrap.wrap(title, int(width * 12)), textwrap.wrap(note, int(width * 15))
-    figure.text(0.08 / width, 1 - 0.08 / height, "\n".join(titles), ha="left", va="top", fontweight="bold", fontsize=12)
-    top = 0.1 + 0.21 * len(titles)
-    figure.text(0.08 / width, 1 - top / height, "\n".join(notes), ha="left", va="top", fontsize=9, color="#444444")
-    top += 0.1 + 0.16 * len(notes)
+    top = 0.08
+    bold: dict[str, Any] = {"fontweight": "bold", "fontsize": 12}
+    small: dict[str, Any] = {"fontsize": 9, "color": "#444444"}
+    for text, line_height, style in ((title, 0.21, bold), (note, 0.16, small)):
+        lines = wrapped(figure, text, width - 0.16, style)
+        figure.text(0.08 / width, 1 - top / height, "\n".join(lines), ha="left", va="top", **style)
+        top += 0.06 + line_height * len(lines)
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0, 0, 1, 1 - top / height))
+
+
+def wrapped(figure: Figure, text: str, width: float, style: dict[str, Any]) -> list[str]:
+    """Lines of ``text`` of at most ``width`` inches as drawn: letters differ in width, and bold ones are wider."""
+    ruler = figure.text(0, 0, "", **style)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        ruler.set_text(longer)
+        if lines[-1] and ruler.get_window_extent().width > width * figure.dpi:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    ruler.remove()
+    return lines
 
 
 def metric_label(name: str) -> str:
@@ -134,6 +154,23 @@ def plain_log(axes: Axes) -> None:
 def whole_numbers(axes: Axes) -> None:
     """Ticks of the horizontal axis at whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def number_ticks(axes: Axes, values: pd.Series) -> None:
+    """A horizontal axis of sampled numbers: logarithmic if that reads better; a few whole numbers are ticks themselves, few ticks else."""
+    places = sorted(values.dropna().unique())
+    is_choice = len(places) <= MOST_CHOICES and pd.api.types.is_integer_dtype(values)
+    if log_scale_helps(values.astype(float)):
+        is_short = places[-1] / places[0] < 100.0
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0) if is_short else (1.0,), numticks=5))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    if is_choice:
+        axes.set_xticks(places)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.12)
 
 
 def time_unit(seconds: pd.Series) -> tuple[float, str]:

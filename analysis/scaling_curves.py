@@ -1,6 +1,6 @@
 """How a study scales with workers: throughput, speed-up or weak efficiency, serial fraction, and where an epoch's time goes.
 
-    python analysis/scaling_curves.py STUDY [--tracking-uri URI] [--output DIR] [--warmup-epochs N] [--confidence C] [--log]
+    python analysis/scaling_curves.py STUDY [--results DIR] [--output DIR] [--warmup-epochs N] [--confidence C] [--log]
 
 Writes scaling_curves.png/.csv. Definitions and intervals: ``gan3d.scaling.speedup``.
 """

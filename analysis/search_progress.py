@@ -1,6 +1,6 @@
 """How a search went: the objective of every trial by epoch, the best so far by trial and by time, and every sampled value against it.
 
-    python analysis/search_progress.py STUDY [--tracking-uri URI] [--output DIR] [--log]
+    python analysis/search_progress.py STUDY [--results DIR] [--output DIR] [--log]
 
 Writes search_progress.png/.csv and, if anything was sampled, search_samples.png/.csv.
 """
@@ -131,8 +131,7 @@ def draw_sampled(axes: Axes, trials: pd.DataFrame, key: str) -> None:
     """One key; numbers on a number line, anything else by name."""
     values = trials[key]
     if is_number(values):
-        if drawing.log_scale_helps(values.astype(float)):
-            axes.set_xscale("log")
+        drawing.number_ticks(axes, values)
     else:
         names = sorted(values.dropna().astype(str).unique())
         values = values.astype(str).map({name: place for place, name in enumerate(names)})

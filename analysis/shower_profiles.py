@@ -1,6 +1,6 @@
 """What the best trial's showers look like beside the Monte Carlo: profiles, response, resolution, spectrum, occupancy, barycentre.
 
-    python analysis/shower_profiles.py STUDY [--trial N] [--base DIR] [--max-showers N] [--tracking-uri URI] [--output DIR] [--log]
+    python analysis/shower_profiles.py STUDY [--results DIR] [--trial N] [--max-showers N] [--output DIR] [--log]
 
 Writes shower_profiles.png/.csv. Every validation shower is generated again at the state of the trial's best epoch; bars are statistical
 errors of one standard deviation. The observables are those of ``gan3d.physics.observables``.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import drawing
 import matplotlib.pyplot as plt
@@ -23,13 +22,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from shower_curves import MAX_ENERGY_BINS, Curve, Sample, all_curves, ratio_of, table
 
-from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
-from gan3d.errors import ConfigError
-from gan3d.models.generator import GeneratorNetwork
+from gan3d.generation.trained import Trained, best_trial, load_trained, trial_folder
 from gan3d.tracking import frames
-from gan3d.training.checkpoint import TrialFolder, load_state
-from gan3d.training.state import transform_of
 from gan3d.training.validate import generate_like
 
 #: Ratios are shown up to here; points beyond sit at the edge as triangles.
@@ -40,8 +35,6 @@ def main() -> int:
     """Draw; 2 if the study has no trial to draw."""
     parser = drawing.parser(__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--trial", type=int, default=None, help="trial to draw; without: the best")
-    parser.add_argument("--results", type=Path, default=None, help="the study's results folder; without: results/STUDY")
-    parser.add_argument("--base", type=Path, default=Path(), help="what relative shower files are relative to")
     parser.add_argument("--max-showers", type=int, default=2000, help="most validation showers to draw")
     return drawing.run(parser.parse_args(), draw)
 
@@ -50,48 +43,33 @@ def draw(arguments: argparse.Namespace) -> str:
     """The figure and table of one trial; returns the study's run id."""
     source = (arguments.tracking_uri, arguments.study, arguments.run_id)
     study = frames.study(*source)
-    trial = best_trial(study, frames.trials(*source)) if arguments.trial is None else arguments.trial
-    results = arguments.results or Path("results") / arguments.study
-    monte_carlo, generated = load_samples(TrialFolder(results / "trials" / f"{trial:04d}"), arguments.base, arguments.max_showers)
+    trial = arguments.trial
+    if trial is None:
+        trial = best_trial(frames.trials(*source), study.name, study.objective_direction)
+    trained = load_trained(trial_folder(arguments.results, trial))
+    monte_carlo, generated = load_samples(trained, arguments.max_showers)
     curves = all_curves(monte_carlo, generated)
     figure = profiles_figure(curves)
-    note = f"{len(generated.cells)} generated showers with the incident energies of {len(monte_carlo.cells)} Monte Carlo showers."
-    drawing.heading(figure, f"{study.name}: showers of trial {trial}", f"{note} Bars: one standard deviation, statistical.")
+    note = (
+        f"{len(generated.cells)} generated showers with the incident energies of as many validation showers (Monte Carlo), "
+        f"after epoch {trained.epoch}. Bars: one standard deviation, statistical."
+    )
+    drawing.heading(figure, f"{study.name}: showers of trial {trial}", note)
     drawing.save(arguments, "shower_profiles", figure, table(curves))
     return study.run_id
 
 
-def best_trial(study: frames.StudyInfo, trials: pd.DataFrame) -> int:
-    """Number of the trial with the best objective.
-
-    Raises:
-        ConfigError: No trial has one.
-    """
-    ordered = trials.dropna(subset=["best_objective"]).sort_values("best_objective", ascending=study.objective_direction == "minimize")
-    if ordered.empty:
-        message = f"study {study.name!r} has no trial with an objective yet: nothing to draw."
-        raise ConfigError(message)
-    return int(ordered["trial"].iloc[0])
-
-
-def load_samples(folder: TrialFolder, base: Path, max_showers: int) -> tuple[Sample, Sample]:
+def load_samples(trained: Trained, max_showers: int) -> tuple[Sample, Sample]:
     """Validation showers of a trial, and the same generated from its best state.
 
     Raises:
-        ConfigError: The trial's folder holds no best state.
         DataError: A shower file cannot be read.
     """
-    if not folder.best.is_file():
-        message = f"there is no {folder.best}. Give the study's folder with --results."
-        raise ConfigError(message)
-    settings = TrialSettings.model_validate_json((folder.path / "settings.json").read_text("utf-8"))
-    data = settings.data
+    settings, data = trained.settings, trained.settings.data
     limit = min(max_showers, data.max_validation_showers or max_showers)
-    showers = ShowerSet.open(data.validation, base=base, max_showers=limit, grid=data.grid)
+    showers = ShowerSet.open(data.validation, max_showers=limit, grid=data.grid)
     validation = showers.read(np.arange(len(showers)))
-    generator = GeneratorNetwork(settings.training.generator, data.grid, settings.training.polar_angle)
-    generator.load_state_dict(load_state(folder.best)["generator"])
-    chunks = list(generate_like(generator, transform_of(settings), validation, noise_seed=settings.training.seed))
+    chunks = list(generate_like(trained.generator, trained.transform, validation, noise_seed=settings.training.seed))
     generated = Sample(torch.cat([cells for cells, _ in chunks]), torch.cat([energy for _, energy in chunks]))
     cells = torch.from_numpy(validation.cells)
     monte_carlo = torch.where(cells >= data.threshold_gev, cells, 0.0)
@@ -131,8 +109,11 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
             drawstyle="steps-mid" if is_histogram else "default",
         )
     axes.set(title=curve.title, ylabel=curve.y_label)
+    peaks = pd.Series([np.nanmax(points.value) for points in (curve.monte_carlo, curve.generated)])
     if curve.log:
         axes.set_yscale("log")
+    elif drawing.log_scale_helps(peaks):
+        drawing.plain_log(axes)
     else:
         axes.set_ylim(bottom=0)
 

@@ -274,6 +274,11 @@ CONTRADICTIONS = (
         "data.grid = [25, 25, 12] (--set data.grid=[25, 25, 12])",
         "Use a kernel of at most 5",
     ),
+    override(
+        "strides_that_leave_too_little",
+        "training.discriminator.strides=[4, 4, 2, 1]",
+        "training.discriminator.strides = [4, 4, 2, 1] leave 0 cells, fewer than the 2 of the pooling, along the shortest edge of",
+    ),
     study(
         "batch_beyond_the_data", "data:", "data:\n  max_train_showers: 10", "= 16 makes a global batch of 16, more than", "= 10 (line 26)"
     ),

@@ -12,17 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from held_out_showers import write_held_out
+from small_study import GRID, write_showers
 
 from gan3d.config.study import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
-from gan3d.models.generator import GeneratorNetwork
-from gan3d.physics.calorimeter import CALORIMETERS
 from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
-from gan3d.simulation.simulate import simulate
 from gan3d.tracking import frames
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 from gan3d.training.checkpoint import TrialFolder, save_state
+from gan3d.training.ranks import Ranks
+from gan3d.training.state import TrainState
 
 ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
 SERIAL = 0.1
@@ -70,8 +71,8 @@ def write_scaling(uri, results, name, training_of):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studies")
+def results(tracked_folder):
+    folder = tracked_folder("studies")
     uri = default_tracking_uri(folder)
     write_search(uri, folder)
     write_scaling(uri, folder, "strong", lambda _: {"global_batch": 64})
@@ -86,8 +87,7 @@ def script(results, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ANALYSIS))
 
     def run(name, study, *options):
-        arguments = [name, study, "--tracking-uri", default_tracking_uri(results), "--output", str(tmp_path), *options]
-        monkeypatch.setattr(sys, "argv", arguments)
+        monkeypatch.setattr(sys, "argv", [name, study, "--results", str(results), "--output", str(tmp_path), *options])
         return importlib.import_module(name).main()
 
     return run
@@ -113,59 +113,96 @@ def test_search_progress_tells_the_best_so_far(script, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("study", ["strong", "weak"])
-def test_scaling_curves_give_back_the_law_of_the_timings(script, tmp_path, study):
-    assert script("scaling_curves", study) == 0
+def test_scaling_curves_give_back_the_law_of_the_timings(script, results, tmp_path, study):
+    assert script("scaling_curves", study, "--log") == 0
     table = pd.read_csv(tmp_path / "scaling_curves.csv")
     assert table["speedup"].to_numpy() == pytest.approx([1 / (SERIAL + (1 - SERIAL) / n) for n in (1, 2, 4)])
     assert table["serial_fraction"][1:].to_numpy() == pytest.approx(SERIAL)
     assert table["repeats"].tolist() == [2, 2, 2]
     assert set(table.columns) >= {f"{phase}_seconds" for phase in PHASES}
     assert is_drawn(tmp_path / "scaling_curves.png")
-
-
-def test_figures_become_artefacts_of_the_study_if_asked(script, results):
-    assert script("scaling_curves", "strong", "--log") == 0
-    folder = frames.study(default_tracking_uri(results), "strong").artifact_dir
-    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["scaling_curves.csv", "scaling_curves.png"]
+    folder = frames.study(default_tracking_uri(results), study).artifact_dir / "figures"
+    assert sorted(path.name for path in folder.iterdir()) == ["scaling_curves.csv", "scaling_curves.png"]
 
 
 @pytest.mark.parametrize(
-    ("name", "study", "message"),
+    ("name", "study", "options", "message"),
     [
-        ("search_progress", "absent", "Studies there: search, strong, unborn, weak"),
-        ("search_progress", "unborn", "no epoch yet"),
-        ("scaling_curves", "search", "two world sizes"),
-        ("shower_profiles", "unborn", "no trial with an objective"),
-        ("shower_profiles", "search", "--results"),
+        ("search_progress", "absent", [], "Studies there: search, strong, unborn, weak"),
+        ("search_progress", "unborn", [], "no epoch yet"),
+        ("scaling_curves", "search", [], "two world sizes"),
+        ("shower_profiles", "unborn", [], "no trial with an objective"),
+        ("shower_profiles", "search", ["--trial", "2"], "--results"),
+        ("held_out", "search", ["--trial", "2", "--files", "none.h5"], "--results"),
+        ("held_out", "search", ["--files", "none.h5"], "none.h5: no file matches"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_in_a_sentence(script, capsys, name, study, message):
-    assert script(name, study) == 2
+def test_what_cannot_be_drawn_is_told_in_a_sentence(script, trained, capsys, name, study, options, message):
+    assert script(name, study, *options) == 2
     assert message in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
 def trained(results):
-    """A trial folder as training leaves it, of the search's best trial, with an untrained generator; and its validation showers."""
-    simulate(results / "validation.h5", calorimeter=CALORIMETERS["clic"], num_showers=70, incident_energy_gev=(10.0, 100.0))
+    """The folder of the search's best trial as training leaves it, before its first step, and the showers it would train on."""
+    train, validation = write_showers(results)
+    networks = {"generator": {"filters": [4, 4, 4], "kernel": 3, "noise_dim": 8}, "discriminator": {"filters": [4, 4, 4, 4], "kernel": 3}}
+    data = {"train": [str(train)], "validation": [str(validation)], "grid": GRID}
+    effective = TrialSettings.model_validate({"training": {"global_batch": 16, **networks}, "workers": {"per_trial": 1}, "data": data})
     folder = TrialFolder(results / "trials" / "0003")
-    effective = settings(1)
     folder.write_settings(effective.model_dump(mode="json"))
-    torch.manual_seed(1)
-    save_state(folder.best, {"generator": GeneratorNetwork(effective.training.generator, effective.data.grid).state_dict()})
-    return ShowerSet.open(("validation.h5",), base=results, max_showers=None, grid=effective.data.grid)
+    state = TrainState(effective, Ranks()).state_dict()
+    save_state(folder.best, {"state": state, "settings": effective.model_dump_json()})
+    return effective.data
 
 
-def test_shower_profiles_draw_the_best_trial_beside_the_monte_carlo(script, trained, results, tmp_path):
-    assert script("shower_profiles", "search", "--results", str(results), "--base", str(results)) == 0
+def test_shower_profiles_draw_the_best_trial_beside_the_monte_carlo(script, trained, tmp_path):
+    assert script("shower_profiles", "search") == 0
     table = pd.read_csv(tmp_path / "shower_profiles.csv").set_index("curve")
-    cells = trained.read(np.arange(len(trained))).cells
+    showers = ShowerSet.open(trained.validation)
+    cells = showers.read(np.arange(len(showers))).cells
     deposited = np.where(cells < 1e-6, 0, cells).astype(np.float64).sum(axis=(1, 2, 3)).mean()
     for profile in ("Longitudinal profile", "Transverse profile, x", "Transverse profile, y"):
         assert table.loc[profile, "monte_carlo"].sum() == pytest.approx(deposited, rel=1e-5)
     assert table.loc["Occupancy", "monte_carlo"].sum() == pytest.approx(1.0)
     assert (table.loc["Longitudinal profile", "monte_carlo"] != table.loc["Longitudinal profile", "generated"]).any()
     assert is_drawn(tmp_path / "shower_profiles.png")
+
+
+def test_held_out_tells_what_training_was_worth(script, trained, results, tmp_path, capsys):
+    held_out = write_held_out(tmp_path)
+    assert script("held_out", "search", "--files", str(held_out), "--noise-seeds", "1", "2", "--log") == 0
+    printed = capsys.readouterr().out
+    # The trial never made a step, so it is as far from the Monte Carlo as the untrained generator, exactly.
+    assert "trained above untrained by 0.0 standard errors" in printed
+    assert "trained above mean-shower baseline by" in printed
+    table = pd.read_csv(tmp_path / "held_out.csv").set_index("source")
+    assert len(table) == 4 * 11
+    scalar = table.loc[table["quantity"] == "shower_distance", "distance"]
+    assert scalar["floor"] < scalar["baseline"] < scalar["trained"] == scalar["untrained"]
+    assert f"{scalar['trained']:.4f}" in printed
+    assert (table["standard_error"] > 0).all()
+    assert is_drawn(tmp_path / "held_out.png")
+    folder = frames.study(default_tracking_uri(results), "search").artifact_dir
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == ["held_out.csv", "held_out.png"]
+
+
+def test_held_out_refuses_the_trial_s_own_files(script, trained, capsys):
+    assert script("held_out", "search", "--files", *trained.train) == 2
+    assert "not held out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [6.0, 11.0])
+def test_no_heading_leaves_the_figure(monkeypatch, width):
+    """Capitals are half again as wide as small letters: lines are measured, not counted."""
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    drawing = importlib.import_module("drawing")
+    figure, _ = drawing.plt.subplots(figsize=(width, 5.0))
+    drawing.heading(figure, "WHICH GENERATOR MAKES THE MOST MONTE CARLO? " * 4, "small print about how many trials there were " * 6)
+    boxes = [text.get_window_extent() for text in figure.texts]
+    drawing.plt.close(figure)
+    assert all(box.x0 >= 0 and box.x1 <= width * figure.dpi for box in boxes)
+    assert boxes[1].y1 <= boxes[0].y0
 
 
 def test_profile_errors_are_those_of_a_mean(monkeypatch):
@@ -183,5 +220,5 @@ def test_a_script_runs_from_the_folder_that_holds_the_results(results, tmp_path)
     command = [sys.executable, str(ANALYSIS / "scaling_curves.py"), "weak"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["results/weak/scaling_curves.png", "results/weak/scaling_curves.csv"]
-    assert (results / "scaling_curves.png").is_file()
+    assert done.stdout.split() == ["results/weak/figures/scaling_curves.png", "results/weak/figures/scaling_curves.csv"]
+    assert (results / "figures" / "scaling_curves.png").is_file()

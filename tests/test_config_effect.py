@@ -45,6 +45,7 @@ def other_value(key: str, settings: TrialSettings) -> Any:
     if key == "data.max_train_showers":
         return 1000  # fewer would not fill a batch
     candidates = [True, False, 1, 3, 4, 16, 32, 0.25, 0.5, "seed", "training_set", "group", "adam", "concatenate", "linear", "tf32"]
+    candidates += ["rectified_normal"]
     return next(value for value in candidates if knobs()[key].accepts(value) and value != current)
 
 

@@ -115,6 +115,7 @@ BOUND = {
     "training.learning_rate_warmup_epochs",
     "training.precision",
     "training.generator.kernel",
+    *(f"training.discriminator.strides.{block}" for block in range(4)),
     "workers.threads_per_worker",
     "data.num_train_showers",
     "data.max_train_showers",

@@ -45,6 +45,20 @@ def test_heads_say_one_number_per_shower_on_any_grid(grid: Grid, kernel: int) ->
     assert all(head is not None and head.isfinite().all() for head in output)
 
 
+@pytest.mark.parametrize(
+    ("strides", "places"), [((1, 1, 1, 1), (9, 10, 11)), ((1, 2, 1, 1), (5, 5, 6)), ((2, 1, 1, 1), (5, 5, 6)), ((1, 1, 1, 2), (4, 4, 5))]
+)
+def test_strides_thin_out_places_and_leave_the_parameters_of_the_blocks(strides: tuple[int, ...], places: tuple[int, ...]) -> None:
+    thinned, seed = network(settings(strides=strides)), network(settings())
+    assert num_trainable(thinned.blocks) == num_trainable(seed.blocks)
+    # Block 4 takes one cell off either side before its stride, the seed's way.
+    last = places if strides[3] == 2 else tuple(cells - 2 for cells in places)
+    assert thinned.blocks(showers(1).unsqueeze(1)).shape[2:] == last
+    output = thinned(showers(2))
+    torch.autograd.backward(output.validity_logit.sum() + output.incident_energy.sum())
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in thinned.parameters())
+
+
 @pytest.mark.parametrize(("normalisation", "count"), [("batch", 73_402), ("batch_per_plane", 73_500), ("group", 73_402)])
 def test_seed_network_has_its_number_of_parameters(normalisation: str, count: int) -> None:
     assert num_trainable(network(Discriminator.model_validate({"normalisation": normalisation}), SEED_GRID)) == count

@@ -26,9 +26,9 @@ SETTINGS = TrialSettings.model_validate(
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tracked_folder):
     """One folder, so one database, for all tests: each test has a study of its own name."""
-    return tmp_path_factory.mktemp("results with a # and a space")
+    return tracked_folder("results with a # and a space")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from gan3d.search.footprint import Networks
 from gan3d.search.plan import Plan, Span
-from gan3d.terminal.words import sample_text, short_names
+from gan3d.terminal.words import counted, sample_text, short_names
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
@@ -25,7 +25,7 @@ def plan_tables(plan: Plan) -> list[RenderableType]:
 
 def _asked(plan: Plan) -> list[tuple[str, str]]:
     grid = f", grid of {plan.grid_size:,}" if plan.grid_size is not None else ", continuous search space"
-    scheduler = "none stopped early" if plan.scheduler == "none" else f"stopped early by {plan.scheduler}"
+    scheduler = "none stopped early" if plan.scheduler == "none" else f"bad ones stopped early by {plan.scheduler}"
     rows = [
         ("objective", f"{plan.direction} {plan.objective}"),
         ("trials", f"{plan.num_trials:,}, {plan.needs.concurrent} at a time, {scheduler}"),
@@ -74,13 +74,13 @@ def _needed(plan: Plan) -> list[tuple[str, str]]:
     memory, needs = plan.memory, plan.needs
     parts = {"torch and Ray": memory.baseline, "networks": memory.networks, "activations": memory.activations, "showers": memory.showers}
     shares = " + ".join(f"{name} {size / GIGABYTE:.2f}" for name, size in parts.items())
-    gpus = f" and {needs.gpus} GPUs" if needs.gpus else ""
-    each = f"{needs.concurrent} trials x {needs.max_world_size} workers x {needs.cpus_per_worker} CPUs"
+    gpus = f" and {counted(needs.gpus, 'GPU')}" if needs.gpus else ""
+    each = f"{counted(needs.concurrent, 'trial')} x {counted(needs.max_world_size, 'worker')} x {counted(needs.cpus_per_worker, 'CPU')}"
     return [
         ("memory", f"about {memory.total / GIGABYTE:.1f} GB per worker (an estimate: {shares})"),
         ("", f"about {needs.workers * memory.total / GIGABYTE:.1f} GB for all workers at a time"),
         ("disk", f"{plan.disk.study / MEGABYTE:,.0f} MB of checkpoints at most, {plan.disk.state / MEGABYTE:.1f} MB each"),
-        ("needs", f"{needs.cpus} CPUs{gpus} at the same time ({each})"),
+        ("needs", f"{counted(needs.cpus, 'CPU')}{gpus} at the same time ({each})"),
     ]
 
 
@@ -97,7 +97,9 @@ def _verdict(plan: Plan) -> Text:
     if problem is not None:
         return Text(f"No room: {problem}", style="yellow")
     needed, there = plan.needs.workers * plan.memory.total / GIGABYTE, plan.cluster.memory_gb
-    where = f"{plan.cluster.where} has {plan.cluster.cpus} CPUs{f' and {plan.cluster.gpus} GPUs' if plan.cluster.gpus else ''}"
+    cluster = plan.cluster
+    gpus = f" and {counted(cluster.gpus, 'GPU')}" if cluster.gpus else ""
+    where = f"{cluster.where} has {counted(cluster.cpus, 'CPU')}{gpus}"
     if needed > there:
         return Text(f"Room for the workers ({where}), but memory may be short: about {needed:.1f} GB of {there:.1f} GB.", style="yellow")
     return Text(f"There is room: {where} and {there:.1f} GB.", style="green")

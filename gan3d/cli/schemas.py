@@ -8,9 +8,9 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
-from gan3d.terminal.console import console_for
 from gan3d.config.schema import search_space_json_schema, study_json_schema
 from gan3d.records import METRICS
+from gan3d.terminal.console import console_for
 
 
 def print_schema(*, search_space: bool) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gan3d.terminal.console import console_for, is_live
 from gan3d.errors import ConfigError
 from gan3d.physics.calorimeter import CALORIMETERS
 from gan3d.simulation.simulate import simulate
+from gan3d.terminal.console import console_for, is_live
 
 
 @dataclass(frozen=True, slots=True)

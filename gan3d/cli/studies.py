@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gan3d.terminal.console import console_for, is_live
 from gan3d.cli.results import prepare_results
 from gan3d.config.load import LoadedStudy, load_study
 from gan3d.errors import DataError
+from gan3d.terminal.console import console_for, is_live
 
 if TYPE_CHECKING:
     from gan3d.search.plan import Plan

@@ -11,6 +11,9 @@ from gan3d.config.problem import Problem
 if TYPE_CHECKING:
     from gan3d.config.training import TrialSettings
 
+#: Edge of the average pooling behind the discriminator's blocks (the seed's).
+DISCRIMINATOR_POOLING = 2
+
 #: How much larger the grid is than what the generator starts from, along x, y and the depth (the seed's two upsamplings).
 GENERATOR_UPSAMPLING = (4, 4, 6)
 
@@ -134,6 +137,7 @@ def _networks(settings: TrialSettings) -> Iterator[Problem]:
                 _batch_fields(settings),
             )
     yield from _kernels(settings)
+    yield from _strides(settings)
 
 
 def _showers_per_rank(settings: TrialSettings) -> int:
@@ -162,5 +166,22 @@ def _kernels(settings: TrialSettings) -> Iterator[Problem]:
             f"reaches {kernel // 2} cells to each side, but the generator starts with {start} along the shortest edge of",
             f"Use a kernel of at most {2 * start - 1}, or a larger grid.",
             kernel,
+            (("data.grid", list(settings.data.grid)),),
+        )
+
+
+def _strides(settings: TrialSettings) -> Iterator[Problem]:
+    """The discriminator's blocks must leave enough cells for the pooling behind them."""
+    network = settings.training.discriminator
+    same = (network.kernel - 1) // 2
+    size = min(settings.data.grid)
+    for stride, padding in zip(network.strides, (same, same, same, max(same - 1, 0)), strict=True):
+        size = (size + 2 * padding - network.kernel) // stride + 1
+    if size < DISCRIMINATOR_POOLING:
+        yield Problem(
+            "training.discriminator.strides",
+            f"leave {max(size, 0)} cells, fewer than the {DISCRIMINATOR_POOLING} of the pooling, along the shortest edge of",
+            "Use smaller strides, or a larger grid.",
+            list(network.strides),
             (("data.grid", list(settings.data.grid)),),
         )

@@ -26,6 +26,7 @@ Filters = Annotated[int, Field(ge=1, le=1024)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Kernel = Literal[3, 5, 7]
+Stride = Annotated[int, Field(ge=1, le=4)]
 Normalisation = Literal["batch", "batch_per_plane", "group"]
 Files = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), Says("a list of at least one path or file pattern")]
 Grid = tuple[Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)]]
@@ -57,6 +58,8 @@ class Generator(Settings):
     """`batch` per channel, `batch_per_plane` per depth plane (what the 2018 code did), `group` (same on any world size)."""
     conditioning: Literal["multiply", "concatenate"] = "multiply"
     """Incident energy multiplied into the noise (the seed) or concatenated to it."""
+    output: Literal["relu", "rectified_normal"] = "relu"
+    """`relu` of a last convolution (the seed), or every cell a rectified normal that starts from the training showers' moments."""
     learning_rate: Positive = 1e-3
     """Learning rate at the reference batch, before `learning_rate_rule`."""
 
@@ -68,6 +71,8 @@ class Discriminator(Settings):
     """Filters of the four convolution blocks. The seed: 32, 8, 8, 8; its multiples-of-16 variant: 32, 16, 16, 16."""
     kernel: Kernel = 5
     """Kernel edge of all four blocks (odd). The seed: 5."""
+    strides: tuple[Stride, Stride, Stride, Stride] = (1, 1, 1, 1)
+    """Cells between two places of each block's convolution. The seed: 1; a 2 makes all later blocks eight times cheaper."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Dropout probability after every block."""
     normalisation: Normalisation = "batch"
@@ -100,6 +105,8 @@ class LossWeights(Settings):
     """MAPE of the deposited energy, in percent."""
     polar_angle: NonNegative = 0.1
     """MAPE of the regressed polar angle, in percent; acts only with `training.polar_angle`."""
+    observables: NonNegative = 0.0
+    """Generator only: distributions of observables in a worker's batch against the training set's, in standard deviations. The seed: 0."""
 
 
 class Training(Settings):

@@ -44,13 +44,12 @@ class DiscriminatorNetwork(nn.Module):
         self.transform = transform
         size, channels = list(grid), 1
         blocks = []
-        for number, filters in enumerate(settings.filters, start=1):
+        for number, (filters, stride) in enumerate(zip(settings.filters, settings.strides, strict=True), start=1):
             padding = padding_of_block(number, settings.kernel)
-            size = [cells + 2 * padding - settings.kernel + 1 for cells in size]
+            size = [size_of_block(cells, settings.kernel, padding, stride) for cells in size]
             normalisation = make_normalisation(settings.normalisation, filters, size[-1]) if number > 1 else nn.Identity()
-            blocks.append(
-                DiscriminatorBlock(nn.Conv3d(channels, filters, settings.kernel, padding=padding), normalisation, settings.dropout)
-            )
+            convolution = nn.Conv3d(channels, filters, settings.kernel, stride=stride, padding=padding)
+            blocks.append(DiscriminatorBlock(convolution, normalisation, settings.dropout))
             channels = filters
         self.blocks = nn.Sequential(*blocks)
         num_features = channels * prod(cells // POOLING for cells in size)
@@ -91,6 +90,11 @@ def padding_of_block(number: int, kernel: int) -> int:
     """Cells padded on each side: sizes stay in blocks 1 to 3; block 4 takes one cell less (the seed's), where it has one to spare."""
     same = (kernel - 1) // 2
     return same if number < 4 else max(same - 1, 0)
+
+
+def size_of_block(cells: int, kernel: int, padding: int, stride: int) -> int:
+    """Cells along an axis behind a block's convolution."""
+    return (cells + 2 * padding - kernel) // stride + 1
 
 
 def head(num_features: int) -> nn.Linear:

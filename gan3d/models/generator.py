@@ -17,6 +17,7 @@ from gan3d.config.training import Generator, Grid
 from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size
 from gan3d.models.keras_defaults import LEAK, he_uniform_, initialise_
 from gan3d.models.normalisation import make_normalisation
+from gan3d.models.rectified_normal import RectifiedNormal
 from gan3d.models.upsampling import upsampled_convolution
 from gan3d.physics.transform import ENERGY_UNIT_GEV
 
@@ -27,7 +28,8 @@ START_CHANNELS = 8
 class GeneratorNetwork(nn.Module):
     """Dense, three convolution blocks with an upsampling between each two, an output convolution, ReLU.
 
-    The final ReLU is the seed's; where it dies, all showers are empty, which training has to notice.
+    The final ReLU is the seed's; where it dies, all showers are empty, which training has to notice. In place of the output
+    convolution and its ReLU there may be cells that start from training showers (``RectifiedNormal``).
     """
 
     def __init__(self, settings: Generator, grid: Grid, polar_angle: bool = False) -> None:
@@ -43,9 +45,11 @@ class GeneratorNetwork(nn.Module):
         self.block2 = GeneratorBlock((filters1, filters2), kernels[1], paddings[1], UPSAMPLINGS[0])
         self.normalisation2 = make_normalisation(kind, filters2, geometry.middle[-1])
         self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1])
-        self.output = nn.Conv3d(filters3, 1, OUTPUT_KERNEL, bias=False)
+        self.output = nn.Conv3d(filters3, 1, OUTPUT_KERNEL, bias=False) if settings.output == "relu" else None
+        self.cells = RectifiedNormal(filters3, grid) if settings.output == "rectified_normal" else None
         initialise_(self.dense, nn.init.xavier_uniform_)
-        initialise_(self.output, nn.init.xavier_normal_)
+        if self.output is not None:
+            initialise_(self.output, nn.init.xavier_normal_)
 
     def forward(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:
         """Generated cells in network units, >= 0.
@@ -58,11 +62,33 @@ class GeneratorNetwork(nn.Module):
         Returns:
             Cells (B, X, Y, L).
         """
+        features = self._features(noise_BZ, incident_energy_B, polar_angle_B)
+        if self.cells is not None:
+            cells: torch.Tensor = self.cells(features, incident_energy_B)
+            return cells
+        assert self.output is not None
+        return functional.relu(self.output(features)).squeeze(1)
+
+    @torch.no_grad()
+    def standardise_(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> None:
+        """Scale cells that are rectified normals by the features of these showers; running statistics become theirs."""
+        assert self.cells is not None, "only rectified normals have fluctuations to standardise"
+        batch_norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        momenta = [module.momentum for module in batch_norms]
+        for module in batch_norms:
+            module.momentum = 1.0
+        self.cells.standardise_(self.train()._features(noise_BZ, incident_energy_B, polar_angle_B))
+        for module, momentum in zip(batch_norms, momenta, strict=True):
+            module.momentum = momentum
+
+    def _features(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None) -> torch.Tensor:
+        """What block 3 makes, (B, C, X + 1, Y + 1, L + 1)."""
         inputs = self.conditioning(noise_BZ, incident_energy_B, polar_angle_B)
         x = self.dense(inputs).view(-1, *self.start)
         x = self.normalisation1(self.block1(x))
         x = self.normalisation2(self.block2(x))
-        return functional.relu(self.output(self.block3(x))).squeeze(1)
+        features: torch.Tensor = self.block3(x)
+        return features
 
 
 class Conditioning(nn.Module):

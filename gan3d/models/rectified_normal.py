@@ -5,7 +5,7 @@ Legend: B showers, C channels, X, Y transverse cells, L layers, N training showe
 A calorimeter cell is mostly empty, and where it is not, its energy spreads over decades. The simplest variable of that kind is a
 normal one cut off at zero (the tobit model: Tobin, Econometrica 26 (1958) 24). In network units a cell of a shower of energy E is
 
-    cell = scale(E) * relu(location(E) + fluctuation),    fluctuation = sum over channels of weight * feature,
+    cell = E ** cell_power * scale(E) * relu(location(E) + fluctuation),    fluctuation = sum over channels of weight * feature,
 
 with location, log scale (both linear in log E) and weights of its own: a locally connected output, as in LAGAN (de Oliveira et al.,
 arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
@@ -27,8 +27,12 @@ from gan3d.physics.transform import Transform
 LOCATIONS = (-3.5, 10.0)
 #: Locations at which the moments are tabled, and standard normal numbers by which they are integrated; both within 1e-3.
 NUM_LOCATIONS, NUM_POINTS, LAST_POINT = 1351, 3201, 8.0
-#: Energy [GeV] given to a cell that no training shower hit, so that its logarithm is finite; below any threshold.
-NEVER_HIT_GEV = 1e-9
+#: Share of the incident energy given to a cell that no training shower hit, so that its logarithm is finite; below any threshold.
+NEVER_HIT = 1e-12
+#: Share of all showers in what is taken for a half of them: a rare cell that only one half hit has a finite slope in log E.
+POOLED = 0.1
+#: How far beyond the two reference energies the slopes are followed, in units of their distance; further out a cell keeps its share.
+FURTHEST = 0.5
 #: Least spread of a fluctuation that is divided by.
 SMALLEST_SPREAD = 1e-3
 #: Smallest ratio of the two reference energies; below it the showers say nothing about the change with energy.
@@ -39,6 +43,9 @@ class RectifiedNormal(nn.Module):
     """From features to cells in network units; see the top of the file."""
 
     log_energy: torch.Tensor
+    """Logarithms of the two reference energies [GeV], to which location and log scale belong."""
+    cell_power: torch.Tensor
+    """The transform's: by this power of the incident energy a cell grows that keeps its share."""
 
     def __init__(self, num_features: int, grid: Grid) -> None:
         super().__init__()
@@ -46,13 +53,15 @@ class RectifiedNormal(nn.Module):
         self.location = nn.Parameter(torch.zeros(2, *grid))
         self.log_scale = nn.Parameter(torch.zeros(2, *grid))
         self.register_buffer("log_energy", torch.tensor([0.0, 1.0]))
+        self.register_buffer("cell_power", torch.tensor(1.0))
 
     def forward(self, features_BCXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         """Cells (B, X, Y, L) in network units, >= 0; features may reach beyond the grid, energies are in GeV."""
         low, high = self.log_energy
-        upper = ((incident_energy_B.log() - low) / (high - low))[:, None, None, None]
+        log_energy = incident_energy_B.log()[:, None, None, None]
+        upper = ((log_energy - low) / (high - low)).clamp(-FURTHEST, 1 + FURTHEST)
         location, log_scale = (torch.lerp(pair[0], pair[1], upper) for pair in (self.location, self.log_scale))
-        return torch.relu(location + self.fluctuation(features_BCXYL)) * log_scale.exp()
+        return torch.relu(location + self.fluctuation(features_BCXYL)) * (log_scale + self.cell_power * log_energy).exp()
 
     def fluctuation(self, features_BCXYL: torch.Tensor) -> torch.Tensor:
         """The varying part, (B, X, Y, L)."""
@@ -62,17 +71,16 @@ class RectifiedNormal(nn.Module):
     @torch.no_grad()
     def fit_(self, cells_NXYL: torch.Tensor, incident_energy_N: torch.Tensor, transform: Transform) -> None:
         """Take location and scale from showers [GeV]: at the mean log energy of their lower half, and of their upper half."""
+        self.cell_power.fill_(transform.cell_power)
+        # Shares of the incident energy: its spread is none of the cell's.
+        share = torch.where(cells_NXYL >= transform.threshold_gev, cells_NXYL, 0.0) / incident_energy_N[:, None, None, None]
         order = incident_energy_N.argsort()
         middle = (len(order) + 1) // 2
         for place, rows in enumerate((order[:middle], order[-middle:])):
-            energy = incident_energy_N[rows]
-            self.log_energy[place] = energy.log().mean()
-            # Shares of the incident energy: its own spread within the half is none of the cell's.
-            share = torch.where(cells_NXYL[rows] >= transform.threshold_gev, cells_NXYL[rows], 0.0) / energy[:, None, None, None]
-            mean, square = share.mean(dim=0), share.square().mean(dim=0)
-            ratio = torch.where(mean > 0, square / mean.square().clamp_min(torch.finfo(mean.dtype).tiny), float(len(rows)))
-            mean_gev = (mean * self.log_energy[place].exp()).clamp_min(NEVER_HIT_GEV)
-            location, scale = location_and_scale(mean_gev, ratio, transform)
+            self.log_energy[place] = incident_energy_N[rows].log().mean()
+            mean, square = (torch.lerp(power[rows].mean(dim=0), power.mean(dim=0), POOLED) for power in (share, share.square()))
+            ratio = torch.where(mean > 0, square / mean.square().clamp_min(torch.finfo(mean.dtype).tiny), float(len(order)))
+            location, scale = location_and_scale(mean.clamp_min(NEVER_HIT), ratio, transform)
             self.location[place], self.log_scale[place] = location, scale.log()
         if self.log_energy[1] - self.log_energy[0] < math.log(SMALLEST_LEVER):
             self.log_energy[1] = self.log_energy[0] + 1
@@ -83,22 +91,22 @@ class RectifiedNormal(nn.Module):
         """Make the fluctuations of these features have mean 0 and variance 1 in every cell."""
         fluctuation = self.fluctuation(features_BCXYL)
         spread = fluctuation.std(dim=0).clamp_min(SMALLEST_SPREAD)
-        self.weight /= spread
-        self.location -= fluctuation.mean(dim=0) / spread
+        self.weight.div_(spread)
+        self.location.sub_(fluctuation.mean(dim=0) / spread)
 
 
-def location_and_scale(mean_gev: torch.Tensor, ratio: torch.Tensor, transform: Transform) -> tuple[torch.Tensor, torch.Tensor]:
+def location_and_scale(mean: torch.Tensor, ratio: torch.Tensor, transform: Transform) -> tuple[torch.Tensor, torch.Tensor]:
     """Location and scale of rectified normals in network units.
 
     Args:
-        mean_gev: Mean energy [GeV] of each cell, any shape.
+        mean: Mean energy [GeV] of each cell, any shape.
         ratio: Mean square over squared mean of that energy, same shape; falls with the location, which is kept in ``LOCATIONS``.
         transform: Between GeV and network units.
     """
     locations, log_mean, log_ratio = moments_of_rectified_normals(1 / transform.cell_power)
     location = interpolated(-ratio.double().log(), -log_ratio, locations)
-    scaled = (transform.cell_scale * mean_gev.double()).log() - interpolated(location, locations, log_mean)
-    return location.to(mean_gev.dtype), (scaled * transform.cell_power).exp().to(mean_gev.dtype)
+    scaled = (transform.cell_scale * mean.double()).log() - interpolated(location, locations, log_mean)
+    return location.to(mean.dtype), (scaled * transform.cell_power).exp().to(mean.dtype)
 
 
 def moments_of_rectified_normals(power: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -22,13 +22,14 @@ def draw_figures(study: Study, tracking_uri: str, results: Path, *, say: Callabl
             say(f"No figure {name}: {script} is not here (the scripts come with a checkout, not with a wheel)")
             continue
         say(f"Drawing {name}")
-        drawn += _draw(script, study.name, tracking_uri, results / "figures", say)
+        drawn += _draw(script, study.name, tracking_uri, results, say)
     return tuple(drawn)
 
 
-def _draw(script: Path, study_name: str, tracking_uri: str, folder: Path, say: Callable[[str], None]) -> list[Path]:
+def _draw(script: Path, study_name: str, tracking_uri: str, results: Path, say: Callable[[str], None]) -> list[Path]:
+    folder = results / "figures"
     before = {file: file.stat().st_mtime_ns for file in folder.glob("*.png")}
-    command = [sys.executable, str(script), study_name, "--tracking-uri", tracking_uri, "--output", str(folder), "--log"]
+    command = [sys.executable, str(script), study_name, "--results", str(results), "--tracking-uri", tracking_uri, "--log"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

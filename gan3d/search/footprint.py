@@ -19,6 +19,12 @@ from gan3d.training.state import transform_of
 
 #: A worker that has imported torch and Ray, and has no network yet: measured, Ray 2.60 and torch 2.13 on Linux.
 BASELINE_BYTES = 450 * 10**6
+#: What torch's convolutions keep for themselves on a CPU, and what malloc does not give back: measured, on top of what follows.
+WORKSPACE_BYTES = 140 * 10**6
+#: Peak over what autograd keeps: gradients of activations, buffers of convolutions. Measured 1.2 to 1.4 on a CPU.
+ACTIVATION_OVERHEAD = 1.4
+#: Copies of the largest layer output that are there at once while showers are generated. Measured 2.7 to 2.9 on a CPU.
+GENERATION_COPIES = 3
 FLOAT_BYTES = 4
 #: States of a trial that may be on disk together: the newest, the best, and one being written.
 STATES_OF_RUNNING_TRIAL, STATES_OF_ENDED_TRIAL = 3, 2
@@ -37,6 +43,8 @@ class Networks:
     """Of what is derived from weights in a step."""
     activation_bytes_per_shower: int
     """Kept between forward and backward of the generator's step."""
+    largest_output_bytes: int
+    """Of one layer of the generator, for one shower."""
 
     @property
     def parameters(self) -> int:
@@ -61,6 +69,7 @@ def networks_of(settings: TrialSettings) -> Networks:
         generator = GeneratorNetwork(training.generator, settings.data.grid, training.polar_angle)
         discriminator = DiscriminatorNetwork(training.discriminator, settings.data.grid, transform_of(settings), training.polar_angle)
         two, three = (saved_bytes(generator, discriminator, num_showers) for num_showers in (2, 3))
+        largest = largest_output_bytes(generator)
     numbers = [sum(parameter.numel() for parameter in network.parameters()) for network in (generator, discriminator)]
     statistics = sum(buffer.numel() for network in (generator, discriminator) for buffer in network.buffers() if buffer.is_floating_point())
     return Networks(
@@ -70,6 +79,7 @@ def networks_of(settings: TrialSettings) -> Networks:
         optimiser_numbers=sum(numbers) * numbers_per_parameter(settings),
         weight_bytes_per_step=max(0, 3 * two - 2 * three),
         activation_bytes_per_shower=three - two,
+        largest_output_bytes=largest,
     )
 
 
@@ -90,12 +100,27 @@ def saved_bytes(generator: GeneratorNetwork, discriminator: DiscriminatorNetwork
             kept[storage._cdata] = storage
         return tensor
 
-    energy = torch.ones(num_showers)
-    angle = torch.ones(num_showers) if generator.conditioning.has_polar_angle else None
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = discriminator(generator(torch.ones(num_showers, generator.conditioning.noise_dim), energy, angle))
+        output = discriminator(generator(*generator_inputs(generator, num_showers)))
     del output
     return sum(storage.nbytes() for storage in kept.values())
+
+
+def largest_output_bytes(generator: GeneratorNetwork) -> int:
+    """Size of the largest output of any of the generator's layers, for one shower."""
+    sizes: list[int] = []
+    handles = [layer.register_forward_hook(lambda _layer, _inputs, output: sizes.append(output.nbytes)) for layer in generator.modules()]
+    with torch.no_grad():
+        generator(*generator_inputs(generator, 2))
+    for handle in handles:
+        handle.remove()
+    return max(sizes) // 2
+
+
+def generator_inputs(generator: GeneratorNetwork, num_showers: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Noise, incident energy and, where the network asks for one, polar angle of so many showers, on the current device."""
+    angle = torch.ones(num_showers) if generator.conditioning.has_polar_angle else None
+    return torch.ones(num_showers, generator.conditioning.noise_dim), torch.ones(num_showers), angle
 
 
 def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks, Networks]:
@@ -140,11 +165,12 @@ def worker_memory(networks: Networks, settings: TrialSettings, *, num_train: int
         num_train: training showers; None if nobody knows, then the cache counts as full.
         num_validation: validation showers, of which a worker keeps its share; None if nobody knows.
     """
+    training = ACTIVATION_OVERHEAD * networks.activation_bytes_per_shower * settings.batch_per_worker
     gradients, folded = networks.parameters * FLOAT_BYTES, networks.weight_bytes_per_step
     return WorkerMemory(
-        baseline=BASELINE_BYTES,
+        baseline=BASELINE_BYTES + WORKSPACE_BYTES,
         networks=networks.state_bytes + gradients + folded,
-        activations=networks.activation_bytes_per_shower * settings.batch_per_worker,
+        activations=round(training) + GENERATION_COPIES * CHUNK * networks.largest_output_bytes,
         showers=shower_bytes(settings, num_train=num_train, num_validation=num_validation),
     )
 

@@ -46,11 +46,9 @@ class Needs:
         room = cluster.num_workers(self.cpus_per_worker, self.gpus_per_worker)
         if self.workers <= room:
             return None
-        each = f"{self.cpus_per_worker} CPUs" + (f" and {self.gpus_per_worker} GPU" if self.gpus_per_worker else "")
-        asked = (
-            f"the study needs {self.cpus} CPUs{self._and_gpus(self.gpus)} at the same time "
-            f"(trials.concurrent = {self.concurrent} x workers.per_trial = {self.max_world_size} x {each} per worker)"
-        )
+        terms = [f"trials.concurrent = {self.concurrent}", f"workers.per_trial = {self.max_world_size}"]
+        terms += [f"workers.cpus_per_worker = {self.cpus_per_worker}", *(["workers.gpus_per_worker = 1"] if self.gpus_per_worker else [])]
+        asked = f"the study needs {self.cpus} CPUs{self._and_gpus(self.gpus)} at the same time ({' x '.join(terms)})"
         there = f"{cluster.where} has {cluster.cpus}{self._and_gpus(cluster.gpus)}, room for {room} such workers"
         return f"{asked}, but {there}. {self._way_out(cluster, room)}"
 

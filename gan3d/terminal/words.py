@@ -58,3 +58,8 @@ def duration_text(seconds: float | None) -> str:
 def metric_text(metric: str) -> str:
     """A metric's name without its group."""
     return metric.rpartition(".")[2]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `1,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

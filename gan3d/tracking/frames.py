@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 
 from gan3d.errors import ConfigError
+from gan3d.records import METRICS
 from gan3d.tracking.client import open_client, search_experiments, search_runs, sqlite_file
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG
 
@@ -99,7 +100,8 @@ def epochs(tracking_uri: str, study_name: str, run_id: str | None = None, metric
     """
     client, parent = _study_run(tracking_uri, study_name, run_id)
     runs = _trial_runs(client, parent)
-    names = sorted({name for run in runs for name in run.data.metrics}) if metrics is None else list(metrics)
+    # Not the names the runs have: they were read before the points, and a run's first epoch may arrive in between.
+    names = list(METRICS) if metrics is None else list(metrics)
     points = _points(client, runs, [MARKER_METRIC, *names]).reset_index()
     rows = pd.DataFrame([_trial_row(run) for run in runs], columns=None if runs else ["trial", "run_id"])
     frame = rows.merge(points, on="run_id", how="inner")

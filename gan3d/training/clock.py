@@ -64,7 +64,8 @@ class TimedAllReduce:
         self.ranks = ranks
         self.clock: PhaseClock | None = None
 
-    def reduce(self, _state, bucket):  # type: ignore[no-untyped-def] - DDP compares annotations with classes, not strings
+    # No annotations: DDP compares them with classes, and here they would be strings.
+    def reduce(self, _state, bucket):  # type: ignore[no-untyped-def]
         """Reduce one ``dist.GradBucket``; the future holds the averaged gradients."""
         gradients = bucket.buffer().div_(self.ranks.world_size)
         if self.clock is None or not bucket.is_last() or gradients.is_cuda:

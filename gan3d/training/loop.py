@@ -19,6 +19,7 @@ from gan3d.training.clock import PhaseClock
 from gan3d.training.noise import stream
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers
+from gan3d.training.start import observable_distributions, start_from
 from gan3d.training.state import TrainState, transform_of
 from gan3d.training.step import Batch, Recipe, StepLosses, slots_of, train_step
 from gan3d.training.validate import validate
@@ -65,7 +66,9 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
         num_steps=training.max_steps_per_epoch,
     )
     autocast = autocast_of(settings, ranks.device)
-    recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast)
+    start_from(trial.showers.train, state, settings)
+    observables = observable_distributions(trial.showers.train, training, ranks.device)
+    recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
     while state.epoch < training.epochs:
         yield _epoch(trial, state, loader, recipe)
 
@@ -112,7 +115,8 @@ def _validate(trial: Trial, state: TrainState, clock: PhaseClock) -> PhysicsDist
         trial.ranks.barrier()
     with clock.phase("validation"):
         state.average_buffers(trial.ranks)
-        return validate(state.generator, transform_of(trial.settings), trial.showers, trial.ranks, noise_seed=trial.settings.training.seed)
+        seed = trial.settings.training.seed
+        return validate(state.generator, transform_of(trial.settings), trial.showers, trial.ranks, clock, noise_seed=seed)
 
 
 def to_batch(showers: Showers, transform: Transform, device: torch.device, *, polar_angle: bool) -> Batch:

@@ -11,6 +11,7 @@ from torch import nn
 
 from gan3d.config.training import Training, TrialSettings
 from gan3d.models.losses import LossParts, ResponseCurve, Targets, losses
+from gan3d.models.observable_matching import ObservableDistributions
 from gan3d.training.clock import PhaseClock
 from gan3d.training.conditions import Conditions, SeedConditions, TrainingSetConditions
 from gan3d.training.noise import Slots
@@ -36,6 +37,8 @@ class Recipe:
     conditions: TrainingSetConditions | SeedConditions
     response: ResponseCurve
     autocast: Callable[[], AbstractContextManager[None]]
+    observables: ObservableDistributions | None = None
+    """What the loss on observables compares with, where it has a weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,20 @@ def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: Phase
     with recipe.autocast():
         cells = state.generator_ddp(noise, wanted.incident_energy, wanted.polar_angle)
         loss = losses(state.discriminator(cells), targets, recipe.training.loss_weights)
+    loss = with_observables(loss, cells, wanted, state, recipe)
     torch.autograd.backward(loss.total)
     state.discriminator.requires_grad_(requires_grad=True)
     update(state.generator, state.generator_optimiser, recipe, clock)
     return detached(loss)
+
+
+def with_observables(loss: LossParts, cells: torch.Tensor, wanted: Conditions, state: TrainState, recipe: Recipe) -> LossParts:
+    """The loss with that on observables in its total, where it has a weight; always in fp32."""
+    if recipe.observables is None:
+        return loss
+    cells_gev = state.discriminator.transform.to_gev(cells.float())
+    distance = recipe.observables.distance(cells_gev, wanted.incident_energy)
+    return loss._replace(total=loss.total + recipe.training.loss_weights.observables * distance)
 
 
 def asked(wanted: Conditions, recipe: Recipe) -> Targets:

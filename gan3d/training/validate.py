@@ -13,6 +13,7 @@ from gan3d.physics.distance import physics_distance
 from gan3d.physics.sums import ShowerSums
 from gan3d.physics.transform import Transform
 from gan3d.records import PhysicsDistance
+from gan3d.training.clock import PhaseClock
 from gan3d.training.noise import noise_of_showers
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import CHUNK, TrialShowers, merged
@@ -41,8 +42,10 @@ def generate_like(
         yield torch.where(cells < transform.threshold_gev, 0.0, cells), energy
 
 
-def validate(generator: GeneratorNetwork, transform: Transform, showers: TrialShowers, ranks: Ranks, *, noise_seed: int) -> PhysicsDistance:
-    """The physics distance over all ranks' validation showers, equal on every rank.
+def validate(
+    generator: GeneratorNetwork, transform: Transform, showers: TrialShowers, ranks: Ranks, clock: PhaseClock, *, noise_seed: int
+) -> PhysicsDistance:
+    """The physics distance over all ranks' validation showers, equal on every rank; waiting for the others is charged as such.
 
     Raises:
         DivergedError: on all ranks; generated cells are not finite, or most showers are empty.
@@ -53,6 +56,8 @@ def validate(generator: GeneratorNetwork, transform: Transform, showers: TrialSh
         sums.add(cells, energy)
         empty += (cells.flatten(1).sum(dim=1) == 0).sum().cpu()
     generator.train()
+    with clock.phase("straggler_wait"):
+        ranks.barrier()
     everything = merged(sums, ranks)
     total = float(everything["num_showers"].sum())
     refuse_not_finite(float(everything["num_not_finite"].sum()), total)

@@ -1,0 +1,94 @@
+"""The generator that a trial left behind: which trial, which file, ready to generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from gan3d.config.training import TrialSettings
+from gan3d.errors import ConfigError, DataError
+from gan3d.models.generator import GeneratorNetwork
+from gan3d.physics.transform import Transform
+from gan3d.training.checkpoint import TrialFolder, load_state
+from gan3d.training.state import transform_of
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A generator as training left it, with all that generating showers needs."""
+
+    generator: GeneratorNetwork
+    """In evaluation mode, on the CPU."""
+    settings: TrialSettings
+    """The trial's effective settings."""
+    transform: Transform
+    """From the generator's output to GeV."""
+    epoch: int
+    """After which epoch."""
+
+
+def load_trained(folder: TrialFolder, state: Path | None = None) -> Trained:
+    """The generator of a trial at ``state``, by default at the trial's best epoch.
+
+    Raises:
+        ConfigError: the state is absent.
+        DataError: the file is not a state of a trial, or one of another version's settings or networks.
+    """
+    path = folder.best if state is None else state
+    if not path.is_file():
+        message = f"there is no {path}. Give the study's folder with --results, and a trial that has finished an epoch."
+        raise ConfigError(message)
+    content = load_state(path)
+    settings = _settings(content, path)
+    training = settings.training
+    generator = GeneratorNetwork(training.generator, settings.data.grid, training.polar_angle)
+    try:
+        generator.load_state_dict(content["state"]["generator"])
+        epoch = int(content["state"]["epoch"])
+    except (KeyError, TypeError, RuntimeError) as problem:
+        message = f"its weights do not fit the generator of its settings ({_first_line(problem)}). {_TRAIN_AGAIN}"
+        raise DataError(message, file=str(path)) from problem
+    return Trained(generator.eval(), settings, transform_of(settings), epoch)
+
+
+def trial_folder(results: Path, number: int) -> TrialFolder:
+    """The folder of a trial in the folder of its study."""
+    return TrialFolder(results / "trials" / f"{number:04d}")
+
+
+def best_trial(trials: pd.DataFrame, study_name: str, direction: str) -> int:
+    """Number of the trial with the best objective, the earlier of equals.
+
+    Args:
+        trials: of ``gan3d.tracking.frames.trials``.
+        study_name: for the message.
+        direction: "minimize" or "maximize".
+
+    Raises:
+        ConfigError: no trial has one.
+    """
+    ordered = trials.dropna(subset=["best_objective"])
+    ordered = ordered.sort_values("best_objective", ascending=direction == "minimize", kind="stable")
+    if ordered.empty:
+        message = f"study {study_name!r} has no trial with an objective yet: nothing to generate with."
+        raise ConfigError(message)
+    return int(ordered["trial"].iloc[0])
+
+
+_TRAIN_AGAIN = "It was written by another version of gan3d: read it with that one, or delete the trial's folder to train it again."
+
+
+def _settings(content: dict[str, Any], path: Path) -> TrialSettings:
+    try:
+        return TrialSettings.model_validate_json(content["settings"])
+    except (KeyError, ValidationError) as problem:
+        message = f"its settings cannot be read ({_first_line(problem)}). {_TRAIN_AGAIN}"
+        raise DataError(message, file=str(path)) from problem
+
+
+def _first_line(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}".splitlines()[0]

@@ -1,0 +1,28 @@
+"""What tests share: one empty tracking database, made once, copied to where a test wants its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gan3d.tracking.client import open_client
+from gan3d.tracking.store import default_tracking_uri
+
+DATABASE = "tracking.db"
+
+
+@pytest.fixture(scope="session")
+def tracked_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes a folder of this name with an empty tracking database in it; MLflow takes seconds to make one, a copy takes none."""
+    template = tmp_path_factory.mktemp("a # and a space")
+    open_client(default_tracking_uri(template), create=True)
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copyfile(template / DATABASE, folder / DATABASE)
+        return folder
+
+    return make

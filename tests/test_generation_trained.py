@@ -1,0 +1,91 @@
+"""The generator read from a trial's folder is the one that was trained; what is no such folder is told with the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from gan3d.config.training import TrialSettings
+from gan3d.errors import ConfigError, DataError
+from gan3d.generation.trained import best_trial, load_trained, trial_folder
+from gan3d.training.checkpoint import TrialFolder, save_state
+from gan3d.training.ranks import Ranks
+from gan3d.training.state import TrainState
+
+
+def settings(filters: int = 4, *, polar_angle: bool = False) -> TrialSettings:
+    generator = {"filters": [filters] * 3, "kernel": 3, "noise_dim": 8, "normalisation": "batch"}
+    training = {"global_batch": 16, "polar_angle": polar_angle, "generator": generator, "discriminator": {"filters": [4] * 4, "kernel": 3}}
+    data = {"train": ["a"], "validation": ["b"], "grid": [12, 12, 12]}
+    return TrialSettings.model_validate({"training": training, "workers": {"per_trial": 1}, "data": data})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    made = trial_folder(tmp_path, 3)
+    made.path.mkdir(parents=True)
+    return made
+
+
+def write(path: Path, trial: TrialSettings, **changes: Any) -> TrainState:
+    """A state after epoch 5 whose running statistics are not those of a new network."""
+    state = TrainState(trial, Ranks())
+    state.epoch = 5
+    with torch.no_grad():
+        for buffer in state.generator.buffers():
+            buffer.add_(1)
+    save_state(path, {"state": state.state_dict(), "settings": trial.model_dump_json()} | changes)
+    return state
+
+
+@pytest.mark.parametrize("polar_angle", [False, True])
+def test_it_generates_what_the_trained_one_generated(folder: TrialFolder, polar_angle: bool) -> None:
+    state = write(folder.best, settings(polar_angle=polar_angle))
+    trained = load_trained(folder)
+    noise, energy = torch.randn(4, 8), torch.tensor([10.0, 20.0, 50.0, 100.0])
+    angle = energy / 100 if polar_angle else None
+    assert not trained.generator.training
+    assert torch.equal(trained.generator(noise, energy, angle), state.generator.eval()(noise, energy, angle))
+    assert trained.settings == settings(polar_angle=polar_angle)
+    assert (trained.epoch, trained.transform.threshold_gev) == (5, trained.settings.data.threshold_gev)
+
+
+def test_another_state_of_the_trial_can_be_named(folder: TrialFolder) -> None:
+    write(folder.state(5), settings())
+    assert load_trained(folder, folder.state(5)).epoch == 5
+    with pytest.raises(ConfigError, match=r"0003/best\.pt.*--results"):
+        load_trained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": '{"training": {"filter": 3}}'}, "its settings cannot be read"),
+        ({"settings": settings(8).model_dump_json()}, "its weights do not fit"),
+        ({"state": {}}, "its weights do not fit"),
+        ({"state": None}, "its weights do not fit"),
+    ],
+)
+def test_a_state_of_another_version_is_named_with_the_way_out(folder: TrialFolder, changes: dict[str, Any], message: str) -> None:
+    write(folder.best, settings(), **changes)
+    with pytest.raises(DataError, match=f"{message}.*delete the trial's folder") as caught:
+        load_trained(folder)
+    assert caught.value.file == str(folder.best)
+
+
+def test_a_file_that_is_no_state_is_named(folder: TrialFolder) -> None:
+    folder.best.write_bytes(b"not a checkpoint")
+    with pytest.raises(DataError, match=r"best\.pt: not a checkpoint"):
+        load_trained(folder)
+
+
+def test_the_best_trial_is_the_earliest_of_the_best() -> None:
+    trials = pd.DataFrame({"trial": [0, 1, 2, 3], "best_objective": [2.0, 1.0, float("nan"), 1.0]})
+    assert best_trial(trials, "x", "minimize") == 1
+    assert best_trial(trials, "x", "maximize") == 0
+    with pytest.raises(ConfigError, match="'x' has no trial"):
+        best_trial(trials[2:3], "x", "minimize")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gan3d.models.observable_matching import ObservableDistributions, log_smooth_occupancy, observables
+from gan3d.physics.observables import occupancy
+
+GRID = (8, 9, 10)
+
+
+def showers(num_showers: int, seed: int, *, spread: float = 0.2, shift: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cells [GeV] around an axis that varies with ``spread`` cells, and incident energies [GeV]."""
+    random = torch.Generator().manual_seed(seed)
+    energy = 10 + 90 * torch.rand(num_showers, generator=random)
+    centre = 4 + shift + spread * torch.randn(num_showers, 3, generator=random)
+    return around(centre, 0.02 * energy * (1 + 0.04 * torch.randn(num_showers, generator=random))), energy
+
+
+def around(centre: torch.Tensor, deposited_energy: torch.Tensor) -> torch.Tensor:
+    """Gaussian showers at centres (B, 3), one cell wide."""
+    cells = deposited_energy[:, None, None, None]
+    for axis, num_cells in enumerate(GRID):
+        profile = torch.softmax(-0.5 * (torch.arange(num_cells) - centre[:, axis, None]).square(), dim=1)
+        cells = cells * profile.view(-1, *(num_cells if place == axis else 1 for place in range(3)))
+    return cells
+
+
+@pytest.fixture(scope="module")
+def distributions() -> ObservableDistributions:
+    return ObservableDistributions.fit([showers(200, seed) for seed in range(5)])
+
+
+def test_showers_of_the_same_kind_are_near_and_others_are_far(distributions: ObservableDistributions) -> None:
+    def mean_distance(**changed: float) -> float:
+        return sum(distributions.distance(*showers(16, seed, **changed)).item() for seed in range(100, 120)) / 20
+
+    same = mean_distance()
+    assert same < 0.2
+    assert mean_distance(spread=0.02) > 2 * same
+    assert mean_distance(spread=0.6) > 2 * same
+    assert mean_distance(shift=0.4) > 2 * same
+
+
+def test_the_distance_does_not_depend_on_the_order_of_showers(distributions: ObservableDistributions) -> None:
+    cells, energy = showers(16, 50)
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(distributions.distance(cells[order], energy[order]), distributions.distance(cells, energy))
+
+
+def test_the_gradient_widens_showers_that_fluctuate_too_little_and_narrows_others(distributions: ObservableDistributions) -> None:
+    for spread, widens in ((0.02, True), (0.6, False)):
+        random = torch.Generator().manual_seed(60)
+        centre = (4 + spread * torch.randn(32, 3, generator=random)).requires_grad_()
+        energy = torch.linspace(10, 100, 32)
+        (gradient,) = torch.autograd.grad(distributions.distance(around(centre, 0.02 * energy), energy), centre)
+        moved = centre - 1e-3 * gradient / gradient.abs().max()
+        assert ((moved.std(dim=0) > centre.std(dim=0)) == widens).all()
+
+
+def test_empty_showers_have_a_finite_distance_and_gradient(distributions: ObservableDistributions) -> None:
+    cells = torch.zeros(4, *GRID, requires_grad=True)
+    distance = distributions.distance(cells, torch.full((4,), 50.0))
+    torch.autograd.backward(distance)
+    assert distance.isfinite()
+    assert cells.grad is not None
+    assert cells.grad.isfinite().all()
+
+
+def test_showers_of_one_energy_can_be_fitted() -> None:
+    cells, _ = showers(50, 1)
+    energy = torch.full((50,), 50.0)
+    found = ObservableDistributions.fit([(cells, energy)])
+    assert found.distance(cells, energy).item() == pytest.approx(0.0, abs=0.02)
+
+
+def test_the_smooth_occupancy_follows_the_occupancy() -> None:
+    cells, _ = showers(200, 7, spread=0.5)
+    smooth, sharp = log_smooth_occupancy(cells).exp(), occupancy(cells)
+    assert torch.corrcoef(torch.stack([smooth, sharp]))[0, 1] > 0.95
+    assert (smooth / sharp - 1).abs().mean() < 0.2
+
+
+def test_there_is_one_column_per_observable() -> None:
+    assert observables(*showers(3, 1)).shape == (3, 11)
