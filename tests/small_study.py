@@ -63,6 +63,10 @@ class Notes:
         self.epochs: list[tuple[int, int]] = []
         self.ended: list[TrialRecord] = []
         self.said: list[str] = []
+        self.earlier: list[TrialRecord] = []
+
+    def earlier_trials(self, records: list[TrialRecord]) -> None:
+        self.earlier = records
 
     def trial_started(self, number: int, sample: dict[str, Any]) -> None:
         self.started.append(number)

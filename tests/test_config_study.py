@@ -150,7 +150,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     )
 
 
-TEXT = st.text(min_size=1, max_size=40).filter(lambda text: text.strip() != "")
+#: A sentence: one line, no control characters.
+TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=40).filter(lambda text: text.strip() != "")
 
 
 @st.composite

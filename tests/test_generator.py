@@ -64,6 +64,7 @@ def test_every_parameter_gets_a_finite_gradient(normalisation: str, conditioning
 
 def test_gradients_of_a_dead_generator_are_finite() -> None:
     generator = network(settings())
+    assert generator.output is not None
     nn.init.constant_(generator.output.weight, -1.0)
     cells = generator(noise(2).abs(), torch.tensor([10.0, 500.0]))
     cells.sum().backward()

@@ -86,8 +86,9 @@ def test_showers_are_counted_in_the_files_where_they_are_here() -> None:
     here = plan("quickstart", "data.num_train_showers=700000")
     assert here.stock.missing == ""
     assert (here.stock.train, here.stock.validation) == (720, 180)
-    assert here.steps_per_epoch == Span(720 // 32, 720 // 16)
-    assert plan("quickstart", "data.max_train_showers=64").steps_per_epoch == Span(2, 4)
+    batches = "search_space.training.global_batch={choice: [16, 32]}"
+    assert plan("quickstart", batches).steps_per_epoch == Span(720 // 32, 720 // 16)
+    assert plan("quickstart", batches, "data.max_train_showers=64").steps_per_epoch == Span(2, 4)
 
 
 def test_where_files_are_not_here_the_plan_says_so() -> None:
@@ -107,7 +108,11 @@ def test_a_plan_is_plain_values() -> None:
     read = json.loads(json.dumps(planned.as_dict(), allow_nan=False))
     assert read["fits"] is True
     assert read["largest"]["parameters"] == planned.largest.parameters
-    assert read["memory"]["total"] == planned.memory.total == sum(read["memory"][part] for part in ("baseline", "networks", "activations", "showers"))
+    assert (
+        read["memory"]["total"]
+        == planned.memory.total
+        == sum(read["memory"][part] for part in ("baseline", "networks", "activations", "showers"))
+    )
     assert read["needs"]["cpus"] == 2
 
 
@@ -128,7 +133,7 @@ def test_planning_needs_no_ray() -> None:
 def test_a_study_that_fits_is_admitted_to_the_last_cpu() -> None:
     planned = plan("quickstart", "trials.concurrent=3")
     refuse_impossible(replace(planned, cluster=Cluster((Node(6, 0, 8.0),), "six")))
-    with pytest.raises(ResourceError, match="6 CPUs.*has 5.*--set trials.concurrent=2"):
+    with pytest.raises(ResourceError, match=r"6 CPUs.*has 5.*--set trials.concurrent=2"):
         refuse_impossible(replace(planned, cluster=Cluster((Node(5, 0, 8.0),), "five")))
 
 

@@ -69,7 +69,7 @@ def test_figures_are_drawn(quickstart: dict[str, Any]) -> None:
     assert all(Path(figure).stat().st_size > 10_000 for figure in quickstart["figures"])
 
 
-def test_the_winner_beats_the_untrained_generator_and_the_mean_shower_on_held_out_showers(quickstart: dict[str, Any], results: Path) -> None:
+def test_the_winner_beats_untrained_and_mean_shower_on_held_out_showers(quickstart: dict[str, Any], results: Path) -> None:
     """By more than three standard errors (showers and noise combined in quadrature)."""
     files = str(ROOT / "samples" / "geant4" / "clic_10_100_test.h5")
     command = [sys.executable, str(ROOT / "analysis" / "held_out.py"), "quickstart", "--results", str(results), "--files", files]

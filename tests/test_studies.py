@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from gan3d.config.document import parse_document
 from gan3d.config.load import dump_study, load_search_space, load_study
 from gan3d.config.schema import study_json_schema
 from gan3d.config.study import Study
+from gan3d.search.plan import make_plan
+from gan3d.search.resources import local_cluster
 
 jsonschema = pytest.importorskip("jsonschema")  # comes with ray
 
@@ -140,3 +143,14 @@ def test_another_yaml_reader_sees_the_same_keys(path: Path) -> None:
     """Ours is a part of YAML, not a dialect: only `1e-3` is text to a reader of YAML 1.1."""
     text = path.read_text(encoding="utf-8")
     assert list(yaml.safe_load(text)) == list(parse_document(text, path.name).data)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_plans(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GAN3D_DATA", raising=False)
+    plan = make_plan(load_study(path), local_cluster())
+    assert plan.steps_per_epoch is not None
+    assert plan.num_trials >= 1
+    assert plan.largest.parameters >= plan.smallest.parameters > 0
+    assert bool(plan.stock.missing) == (path.stem in REAL_SIZE)
+    assert json.loads(json.dumps(plan.as_dict()))["study"] == path.stem

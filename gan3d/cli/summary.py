@@ -57,7 +57,11 @@ def print_summary(result: StudyResult, study: Study, go_on: str, console: Consol
 def trials_table(trials: tuple[TrialRecord, ...], study: Study, console: Console) -> Table:
     """One row per trial; a column per sampled key where there is room, else one column for the whole sample."""
     wide = _table(trials, study, spread=True)
-    return wide if Measurement.get(console, console.options.update(max_width=10_000), wide).maximum <= console.width else _table(trials, study, spread=False)
+    return (
+        wide
+        if Measurement.get(console, console.options.update(max_width=10_000), wide).maximum <= console.width
+        else _table(trials, study, spread=False)
+    )
 
 
 def _table(trials: tuple[TrialRecord, ...], study: Study, *, spread: bool) -> Table:

@@ -22,7 +22,9 @@ Name = Annotated[
     Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$"),
     Says("1 to 64 lower-case letters, digits and underscores, not starting with an underscore"),
 ]
-Text = Annotated[str, Field(min_length=1, pattern=r"\S"), Says("a sentence")]
+#: A sentence in one line: control characters and line separators do not survive YAML.
+_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
+Text = Annotated[str, Field(min_length=1, pattern=rf"^{_LINE}*[^\s\x00-\x1f\x7f-\x9f]{_LINE}*$"), Says("a sentence in one line")]
 Figure = Literal["search_progress", "shower_profiles", "scaling_curves"]
 
 

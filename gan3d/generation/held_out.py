@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan3d.config.training import Data
+from gan3d.config.training import Data, TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.paths import find_files
 from gan3d.data.showers import Showers
@@ -34,6 +34,7 @@ from gan3d.physics.binning import Binning
 from gan3d.physics.matching import matched_draws
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import CHUNK, FLOOR_DRAWS
+from gan3d.training.start import start_from
 from gan3d.training.state import TrainState
 from gan3d.training.validate import generate_like
 
@@ -84,11 +85,18 @@ def measure_held_out(
 
     return HeldOut(
         trained=estimate(generated(trained.generator)),
-        untrained=estimate(generated(TrainState(settings, Ranks()).generator)),
+        untrained=estimate(generated(untrained_state(train, settings).generator)),
         baseline=estimate([baseline_chunks(fit_baseline(train, data.threshold_gev), showers, data.threshold_gev)]),
         floor=estimate(monte_carlo_chunks(train.read(draw), data.threshold_gev) for draw in _floor_draws(train, showers)),
         num_showers=len(showers),
     )
+
+
+def untrained_state(train: ShowerSet, settings: TrialSettings) -> TrainState:
+    """Where the trial began: its seed's weights, and what its generator takes from training showers before the first step."""
+    state = TrainState(settings, Ranks())
+    start_from(train, state, settings)
+    return state
 
 
 def open_held_out(files: Sequence[str], data: Data, max_showers: int | None = None, *, polar_angle: bool = False) -> Showers:

@@ -17,8 +17,9 @@ from gan3d.models.generator import GeneratorNetwork
 from gan3d.training.showers import CHUNK
 from gan3d.training.state import transform_of
 
-#: A worker that has imported torch and Ray, and has no network yet: measured, Ray 2.60 and torch 2.13 on Linux.
-BASELINE_BYTES = 450 * 10**6
+#: Resident memory of a Ray worker that has imported `training.worker` and made an optimiser, without a network: 476 MB with Ray
+#: 2.60 and torch 2.13 on Linux.
+BASELINE_BYTES = 480 * 10**6
 #: What torch's convolutions keep for themselves on a CPU, and what malloc does not give back: measured, on top of what follows.
 WORKSPACE_BYTES = 140 * 10**6
 #: Peak over what autograd keeps: gradients of activations, buffers of convolutions. Measured 1.2 to 1.4 on a CPU.

@@ -25,10 +25,8 @@ from gan3d.search.footprint import (
     worker_memory,
 )
 from gan3d.search.needs import Needs, needs_of
-from gan3d.search.resources import Cluster, ray_cluster
+from gan3d.search.resources import Cluster
 from gan3d.search.stock import Stock, take_stock
-
-__all__ = ["Cluster", "Plan", "make_plan", "ray_cluster", "refuse_impossible"]
 
 #: A grid up to this size is listed whole.
 MOST_SAMPLES_LISTED = 200

@@ -28,8 +28,9 @@ from gan3d.records import TrialRecord
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
 from gan3d.search.figures import draw_figures
-from gan3d.search.plan import Plan, make_plan, ray_cluster, refuse_impossible
+from gan3d.search.plan import Plan, make_plan, refuse_impossible
 from gan3d.search.progress import forwarded
+from gan3d.search.resources import ray_cluster
 from gan3d.search.samplers import OptunaSearcher, best_of, open_optuna_study
 from gan3d.search.schedulers import make_scheduler
 from gan3d.search.team import TRIAL_RESOURCES, TeamSpec, TeamTrial
@@ -112,6 +113,7 @@ def _search(
     study = loaded.study
     opened = open_optuna_study(study, results / "optuna_journal.log")
     searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base)
+    watcher.earlier_trials(list(searcher.records()))
     callback = StudyCallback(tracker, watcher)
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):

@@ -10,8 +10,8 @@ from rich.text import Text
 from gan3d.terminal.standing import RunningTrial, Standing
 from gan3d.terminal.words import duration_text, metric_text, number_text, sample_text, short_names
 
-#: Below, what can be done without is left out.
-NARROW = 80
+#: Below, what can be done without is left out; below the second, more of it.
+NARROW, NARROWER = 80, 56
 #: Widest bar.
 BAR = 40
 
@@ -32,11 +32,8 @@ def _title(standing: Standing) -> Text:
 def _overall(standing: Standing, now: float, width: int) -> Table:
     total, ended = standing.study.num_trials, standing.num_ended
     failed = sum(record.state == "failed" for record in standing.ended.values())
-    row: list[RenderableType] = [
-        Text("trials"),
-        ProgressBar(total=total, completed=ended, width=min(BAR, max(width - 50, 8))),
-        Text(f"{ended}/{total}", style="bold"),
-    ]
+    bar = [ProgressBar(total=total, completed=ended, width=min(BAR, width - 48))] if width >= NARROWER else []
+    row: list[RenderableType] = [Text("trials"), *bar, Text(f"{ended}/{total}", style="bold")]
     if failed:
         row.append(Text(f"{failed} failed", style="red"))
     row += [_labelled("elapsed", duration_text(now - standing.started)), _labelled("left", duration_text(standing.seconds_left(now)))]
@@ -64,13 +61,15 @@ def _running(standing: Standing, width: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     if is_wide:
         table.add_column("", no_wrap=True)
-    table.add_column("showers/s", justify="right", no_wrap=True)
-    table.add_column(f"{metric_text(standing.study.objective.metric)} by epoch", overflow="ellipsis", no_wrap=True)
+    metric = metric_text(standing.study.objective.metric)
+    if width >= NARROWER:
+        table.add_column("showers/s", justify="right", no_wrap=True)
+    table.add_column(f"{metric} by epoch" if is_wide else metric, overflow="ellipsis", no_wrap=True)
     for trial in standing.running.values():
         bar = [ProgressBar(total=max(trial.steps, 1), completed=trial.step, width=16)] if is_wide else []
         step = f"{trial.step}/{trial.steps}" if trial.steps else "?"
-        epoch, speed = f"{trial.epoch}/{trial.epochs}", number_text(trial.showers_per_second)
-        table.add_row(str(trial.number), epoch, step, *bar, speed, _curve(trial))
+        speed = [number_text(trial.showers_per_second)] if width >= NARROWER else []
+        table.add_row(str(trial.number), f"{trial.epoch}/{trial.epochs}", step, *bar, *speed, _curve(trial))
     samples = [Text(f"{trial.number}: {sample_text(trial.sample, names)}", style="cyan") for trial in standing.running.values()]
     below = Table.grid()
     below.add_row(table)

@@ -46,10 +46,6 @@ class Terminal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks and what they hold, and never reads ours back; a terminal's locks cannot be pickled."""
-        return {}
-
     def earlier_trials(self, records: Iterable[TrialRecord]) -> None:
         """Trials that ended before this session, where a study is gone on with."""
         with self._lock:

@@ -15,6 +15,9 @@ from gan3d.tracking.store import StudyTracker
 class Watcher(Protocol):
     """Hears what happens in a study while it happens; the terminal is one."""
 
+    def earlier_trials(self, records: list[TrialRecord]) -> None:
+        """Trials that ended in earlier sessions of the study; told once, before anything starts."""
+
     def trial_started(self, number: int, sample: dict[str, Any]) -> None:
         """A trial was given to its workers, or taken up again."""
 
@@ -40,6 +43,10 @@ class StudyCallback(tune.Callback):
     def __init__(self, tracker: StudyTracker, watcher: Watcher) -> None:
         self._tracker, self._watcher = tracker, watcher
         self.records: dict[int, TrialRecord] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks with its own state and we never read them back."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
         """Open the trial's nested run."""

@@ -52,14 +52,15 @@ def load_state(path: Path) -> dict[str, Any]:
         DataError: the file is absent, broken, of another format, or holds anything but tensors and plain values.
     """
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        content: Any = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as problem:  # torch raises half a dozen unrelated types for a broken file
         message = f"not a checkpoint of gan3d ({type(problem).__name__}). Delete the trial's folder to train it again."
         raise DataError(message, file=str(path)) from problem
-    if content.get("format") != FORMAT:
-        message = f"checkpoint format {content.get('format')}, this version reads {FORMAT}. Delete the trial's folder to train it again."
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        message = f"checkpoint format {found}, this version reads {FORMAT}. Delete the trial's folder to train it again."
         raise DataError(message, file=str(path))
-    return content
+    return dict(content)
 
 
 @dataclass(frozen=True, slots=True)

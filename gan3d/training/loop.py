@@ -67,6 +67,7 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
     )
     autocast = autocast_of(settings, ranks.device)
     start_from(trial.showers.train, state, settings)
+    state.equalise(ranks)
     observables = observable_distributions(trial.showers.train, training, ranks.device)
     recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
     while state.epoch < training.epochs:

@@ -82,6 +82,12 @@ class TrainState:
             for buffer, mean in zip(floating, torch.split(flat, [buffer.numel() for buffer in floating]), strict=True):
                 buffer.copy_(mean.view_as(buffer))
 
+    def equalise(self, ranks: Ranks) -> None:
+        """Make the generator's weights equal on all ranks to the last bit, after each has made its own start."""
+        if ranks.group is not None:
+            for parameter in self.generator.parameters():
+                ranks.mean(parameter.data)
+
     def set_learning_rates(self, settings: TrialSettings, factor: float) -> None:
         """Both learning rates: as stated, times ``factor``."""
         training = settings.training

@@ -1,0 +1,74 @@
+"""What was learned: every number has a name, a unit, a direction and a meaning, and goes into JSON as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from gan3d.records import METRICS, PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+
+UNITS = {"", "%", "s", "1/s"}
+
+
+def numbered(row: type[Losses] | type[PhysicsDistance] | type[Timing], first: int) -> dict[str, int]:
+    """A different number for every field."""
+    return {entry.name: number for number, entry in enumerate(fields(row), start=first)}
+
+
+def record() -> EpochRecord:
+    return EpochRecord(3, Losses(**numbered(Losses, 0)), PhysicsDistance(**numbered(PhysicsDistance, 100)), Timing(**numbered(Timing, 200)))
+
+
+def test_a_record_becomes_exactly_the_metrics() -> None:
+    metrics = record().as_metrics()
+    assert metrics.keys() == METRICS.keys()
+    assert len(set(metrics.values())) == len(metrics) == sum(len(fields(row)) for row in (Losses, PhysicsDistance, Timing))
+    assert metrics["losses.discriminator_total"] == 0
+    assert metrics["physics.shower_distance"] == 100
+    assert metrics["timing.epoch_seconds"] == 200
+
+
+def test_metrics_are_floats_that_go_into_json() -> None:
+    metrics = record().as_metrics()
+    assert {type(value) for value in metrics.values()} == {float}
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_says_what_it_is(name: str) -> None:
+    metric = METRICS[name]
+    group, field = name.split(".")
+    assert metric.name == name
+    assert group in {"losses", "physics", "timing"}
+    assert field == field.lower()
+    assert metric.unit in UNITS
+    assert metric.better in {"lower", "higher", "neither"}
+    assert len(metric.meaning) > 5
+    assert ("_seconds" in field) == (metric.unit == "s"), "the unit is in the name"
+
+
+def test_every_distance_has_its_floor_which_is_no_aim() -> None:
+    names = {entry.name for entry in fields(PhysicsDistance)}
+    distances = {name for name in names if not name.endswith("_floor")}
+    assert names == distances | {f"{name}_floor" for name in distances}
+    for name in distances:
+        assert METRICS[f"physics.{name}"].better == "lower"
+        assert METRICS[f"physics.{name}_floor"].better == "neither"
+
+
+def test_every_phase_has_a_mean_and_a_maximum_over_ranks() -> None:
+    in_record = [entry.name for entry in fields(Timing) if entry.name.endswith(("_seconds_mean", "_seconds_max"))]
+    assert in_record == [f"{phase}_seconds_{kind}" for phase in PHASES for kind in ("mean", "max")]
+
+
+def test_records_do_not_change() -> None:
+    row = record()
+    with pytest.raises(FrozenInstanceError):
+        row.epoch = 4  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        row.losses.generator_total = 0.0  # type: ignore[misc]
+    trial = TrialRecord(number=1, sample={}, state="complete", reason="", epochs=3, objective=0.1, seconds=2.0)
+    with pytest.raises(FrozenInstanceError):
+        trial.state = "failed"  # type: ignore[misc]
