@@ -112,6 +112,9 @@ def draw_curve(axes: Axes, curve: Curve) -> None:
     peaks = pd.Series([np.nanmax(points.value) for points in (curve.monte_carlo, curve.generated)])
     if curve.log:
         axes.set_yscale("log")
+        # Bars of single cells reach down to 0, which has no place here.
+        positive = np.concatenate([points.value[points.value > 0] for points in (curve.monte_carlo, curve.generated)])
+        axes.set_ylim(bottom=0.5 * float(positive.min()))
     elif drawing.log_scale_helps(peaks):
         drawing.plain_log(axes)
     else:

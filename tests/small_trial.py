@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,7 @@ def trained(settings: TrialSettings, ranks: Ranks = ALONE, *, num_epochs: int | 
 
 def some_epochs(settings: TrialSettings, state: TrainState, number: int | None, ranks: Ranks = ALONE) -> Iterator[EpochRecord]:
     """Train ``state`` for so many epochs more, or to the end."""
-    running = epochs(Trial(settings, ranks, showers_of(settings, ranks)), state)
-    for record in running:
-        yield record
-        number = None if number is None else number - 1
-        if number == 0:
-            break
-    running.close()
+    yield from islice(epochs(Trial(settings, ranks, showers_of(settings, ranks)), state), number)
 
 
 def training_showers(settings: TrialSettings, start: int, stop: int) -> Showers:

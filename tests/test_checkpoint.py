@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,49 +18,51 @@ import torch
 from gan3d.errors import DataError
 from gan3d.training.checkpoint import FORMAT, TrialFolder, load_state, save_state, write_atomically
 
-#: Saves epoch 2 beside epoch 1 and commits it, and is killed on the way: ``point`` says where.
-KILLED_SAVE = """
+#: For each point in turn a fork of a fresh process saves epoch 2 beside epoch 1, commits it, and is killed on the way there.
+KILLED_SAVES = """
 import os, signal, sys
 from pathlib import Path
 import torch
 from gan3d.training.checkpoint import TrialFolder, save_state
 
-folder, point = TrialFolder(Path(sys.argv[1])), sys.argv[2]
-
 def killed(*arguments, **names):
     os.kill(os.getpid(), signal.SIGKILL)
 
-num_syncs, sync = 0, os.fsync
-def killed_at_sync(number, partly=False):
-    def count(descriptor):
-        global num_syncs
-        num_syncs += 1
-        if num_syncs == number:
-            if partly:
-                size = os.fstat(descriptor).st_size
-                os.truncate(folder.records_file, size - 5)
+def half_a_state(content, path):
+    Path(path).write_bytes(b"half a state")
+    killed()
+
+def save(folder, point):
+    sync = os.fsync
+    def half_a_line(descriptor):
+        if os.path.sameopenfile(descriptor, os.open(folder.records_file, os.O_RDONLY)):
+            os.truncate(folder.records_file, os.fstat(descriptor).st_size - 5)
             killed()
         sync(descriptor)
-    return count
 
-if point == "half_written_state":
-    def half(content, path):
-        Path(path).write_bytes(b"half a state")
+    if point == "half_written_state":
+        torch.save = half_a_state
+    elif point == "before_sync":
+        os.fsync = killed
+    elif point == "before_rename":
+        Path.replace = killed
+    elif point == "half_written_line":
+        os.fsync = half_a_line
+    save_state(folder.state(2), {"state": {"epoch": 2, "weights": torch.full((1000,), 2.0)}})
+    if point == "after_state":
         killed()
-    torch.save = half
-elif point == "before_sync":
-    os.fsync = killed
-elif point == "before_rename":
-    Path.replace = killed
-elif point == "half_written_line":
-    os.fsync = killed_at_sync(2, partly=True)
-save_state(folder.state(2), {"state": {"epoch": 2, "weights": torch.full((1000,), 2.0)}})
-if point == "after_state":
+    elif point == "before_old_state_goes":
+        Path.unlink = killed
+    folder.commit({"epoch": 2, "metrics": {"losses.generator_total": 2.0}})
     killed()
-elif point == "before_old_state_goes":
-    Path.unlink = killed
-folder.commit({"epoch": 2, "metrics": {"losses.generator_total": 2.0}})
-killed()
+
+root = Path(sys.argv[1])
+for point in sys.argv[2:]:
+    child = os.fork()
+    if child == 0:
+        save(TrialFolder(root / point), point)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, point
 """
 #: Where the process dies, and after which epoch the trial goes on.
 KILLS = {
@@ -95,12 +96,25 @@ def newest_epoch(folder: TrialFolder) -> int:
     return int(load_state(newest)["state"]["epoch"])
 
 
-@pytest.fixture(name="folder")
-def folder_after_epoch_1(tmp_path: Path) -> TrialFolder:
-    folder = TrialFolder(tmp_path / "0003")
+def after_epoch_1(path: Path) -> TrialFolder:
+    folder = TrialFolder(path)
     folder.write_settings({"training": {"epochs": 3}})
     finish(folder, 1)
     return folder
+
+
+@pytest.fixture(name="folder")
+def folder_after_epoch_1(tmp_path: Path) -> TrialFolder:
+    return after_epoch_1(tmp_path / "0003")
+
+
+@pytest.fixture(scope="module")
+def killed_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrialFolder]:
+    root = tmp_path_factory.mktemp("killed")
+    folders = {point: after_epoch_1(root / point) for point in KILLS}
+    killed = subprocess.run([sys.executable, "-c", KILLED_SAVES, str(root), *KILLS], check=False, timeout=120, capture_output=True)
+    assert killed.returncode == 0, killed.stderr.decode()
+    return folders
 
 
 def test_a_saved_state_comes_back(tmp_path: Path) -> None:
@@ -137,9 +151,8 @@ def test_the_best_state_outlives_its_epoch(folder: TrialFolder) -> None:
 
 
 @pytest.mark.parametrize("point", KILLS)
-def test_killed_at_any_point_the_newest_state_is_there(folder: TrialFolder, point: str) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED_SAVE, str(folder.path), point], check=False, timeout=120, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+def test_killed_at_any_point_the_newest_state_is_there(killed_folders: dict[str, TrialFolder], point: str) -> None:
+    folder = killed_folders[point]
     assert newest_epoch(folder) == KILLS[point]
     finish(folder, 2)
     finish(folder, 3)
@@ -233,12 +246,18 @@ def test_a_state_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert trace.exists(), "the bomb was one"
 
 
+def half_a_state(path: Path) -> None:
+    save_state(path, content(1))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "absent": lambda path: path.unlink(missing_ok=True),
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("not a state", encoding="utf-8"),
     "pickle": lambda path: path.write_bytes(pickle.dumps({"format": FORMAT})),
-    "half": lambda path: (save_state(path, content(1)), os.truncate(path, path.stat().st_size // 2)),
+    "half": half_a_state,
     "tensor": lambda path: torch.save(torch.ones(3), path),
     "other_format": lambda path: torch.save({"format": FORMAT + 1, "state": {}}, path),
     "no_format": lambda path: torch.save({"state": {}}, path),

@@ -37,6 +37,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "small_cache": {"data.cache_megabytes_per_worker": 0},
 }
 
+#: The others run with the slow tests.
+FAST = ("group", "warm_up_and_rule", "rectified_normal_and_observables")
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -77,7 +80,7 @@ def assert_four_are_two_and_two(settings: TrialSettings, path: Path) -> None:
     assert_same_state(resumed, whole)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in RECIPES])
 def test_four_epochs_are_two_save_load_and_two(files: Path, tmp_path: Path, recipe: str) -> None:
     changes = {"training.epochs": 4, "training.max_steps_per_epoch": 2} | RECIPES[recipe]
     assert_four_are_two_and_two(small_trial(files, changes), tmp_path / "state.pt")

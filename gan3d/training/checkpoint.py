@@ -6,7 +6,7 @@
       epoch_0007.pt     the state after that epoch (only the newest is kept)
       best.pt           the state at the best objective so far
 
-Order of an epoch's end: state (temporary file, fsync, rename), then its line in records.jsonl, then the older state goes.
+Order of an epoch's end: state (temporary file, fsync, rename), best state, its line in records.jsonl, then the older state goes.
 Killed anywhere in between, the newest line names a state that is there. Loading never unpickles objects.
 """
 

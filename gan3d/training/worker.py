@@ -19,7 +19,7 @@ import torch.distributed as dist
 from ray.train.torch import get_device
 
 from gan3d.config.training import TrialSettings
-from gan3d.errors import Gan3dError
+from gan3d.errors import DivergedError
 from gan3d.records import METRICS, EpochRecord
 from gan3d.training.checkpoint import TrialFolder, load_state, save_state
 from gan3d.training.loop import Trial, epochs
@@ -90,8 +90,8 @@ def _train(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, de
     folder = TrialFolder(Path(assignment["folder"]))
     try:
         _run_epochs(assignment, settings, ranks, desk, folder)
-    except Gan3dError as error:
-        # Raised on all ranks together, so the group stays usable.
+    except DivergedError as error:
+        # Raised on all ranks together, so the group stays usable. Nothing else is: a damaged file may be one rank's alone.
         if ranks.rank == 0:
             desk.ask("fail", f"{type(error).__name__}: {error}")
     except Exception as error:
@@ -108,8 +108,9 @@ def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Rank
     for record in _saved_epochs(settings, ranks, showers, state, desk, folder):
         if ranks.rank == 0:
             metrics = record.as_metrics()
-            folder.commit({"epoch": record.epoch, "metrics": metrics})
+            # In this order: killed in between, the epoch is trained again, bit for bit, and kept again.
             objective.keep(record.epoch, metrics)
+            folder.commit({"epoch": record.epoch, "metrics": metrics})
             desk.ask("report", record.epoch, metrics)
         if record.epoch == settings.training.epochs or not _goes_on(record.epoch, ranks, desk):
             return
