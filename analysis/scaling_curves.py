@@ -1,6 +1,6 @@
 """How a study scales with workers: throughput, speed-up or weak efficiency, serial fraction, and where an epoch's time goes.
 
-    python analysis/scaling_curves.py STUDY [--results DIR] [--output DIR] [--warmup-epochs N] [--confidence C] [--log]
+    python analysis/scaling_curves.py STUDY [--results DIR] [--output DIR] [--timing-warmup-epochs N] [--confidence C] [--log]
 
 Writes scaling_curves.png/.csv. Definitions and intervals: ``gan3d.scaling.speedup``.
 """
@@ -34,7 +34,7 @@ LAYOUTS: dict[ScalingKind, list[HashableList[str]]] = {
 def main() -> int:
     """Draw; 2 if the study has no scaling curve."""
     parser = drawing.parser(__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--warmup-epochs", type=int, default=1, help="first epochs of each trial that are left out")
+    parser.add_argument("--timing-warmup-epochs", type=int, default=1, help="first epochs of each trial that are left out")
     parser.add_argument("--confidence", type=float, default=CONFIDENCE, help="of every interval")
     return drawing.run(parser.parse_args(), draw)
 
@@ -44,9 +44,9 @@ def draw(arguments: argparse.Namespace) -> str:
     source = (arguments.tracking_uri, arguments.study, arguments.run_id)
     study, epochs = frames.study(*source), frames.epochs(*source)
     kind = scaling_kind(epochs)
-    rates = throughput(epochs, arguments.warmup_epochs)
+    rates = throughput(epochs, arguments.timing_warmup_epochs)
     curve = scaling_curve(rates, arguments.confidence)
-    phases = phase_seconds(epochs, arguments.warmup_epochs)
+    phases = phase_seconds(epochs, arguments.timing_warmup_epochs)
     figure = curves_figure(kind, rates, curve, phases)
     drawing.heading(figure, f"{study.name}: {study.question}", note(kind, rates, curve, arguments))
     drawing.save(arguments, "scaling_curves", figure, curve.merge(phases.add_suffix("_seconds"), on="world_size"))
@@ -58,7 +58,7 @@ def note(kind: ScalingKind, rates: pd.DataFrame, curve: pd.DataFrame, arguments:
     fixed = f"global batch {rates['global_batch'].iloc[0]}" if kind == "strong" else f"batch per worker {rates['batch_per_worker'].iloc[0]}"
     repeats = int(curve["repeats"].min())
     spread = f"{arguments.confidence:.0%} t-intervals on log ratios over {repeats} repeats" if repeats > 1 else "One repeat: no intervals"
-    warmup = f"Left out: warm-up epochs, {arguments.warmup_epochs} per trial"
+    warmup = f"Left out: warm-up epochs, {arguments.timing_warmup_epochs} per trial"
     return (
         f"{kind.capitalize()} scaling at {fixed}. Base: {_base(curve)} (ratio 1 by definition). {spread}; grey dots are repeats. "
         f"{warmup}. Rates count training time, without validation and checkpoint."

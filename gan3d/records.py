@@ -82,7 +82,7 @@ class Timing:
     """Wall seconds of one epoch; each phase as mean and max over the trial's ranks."""
 
     epoch_seconds: float = measured("s", "lower", "wall time of the epoch, validation and checkpoint included (max over ranks)")
-    showers_per_second: float = measured("1/s", "higher", "showers really trained on by all ranks over the epoch's training time")
+    showers_per_second: float = measured("1/s", "higher", "showers trained on by all ranks over the slowest rank's time before validation")
     num_showers: float = measured("", "neither", "showers really trained on by all ranks")
     num_steps: float = measured("", "neither", "optimiser steps of the epoch (discriminator updates)")
     world_size: float = measured("", "neither", "workers of the trial")
@@ -124,7 +124,10 @@ TrialState = Literal["running", "complete", "pruned", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """How one trial ended. ``number`` is Optuna's trial number, used everywhere."""
+    """How one trial ended. ``number`` is Optuna's trial number, used everywhere.
+
+    ``restarts``: how often its workers were lost in mid-trial and it went on from its last epoch with new ones.
+    """
 
     number: int
     sample: dict[str, Any]
@@ -133,6 +136,7 @@ class TrialRecord:
     epochs: int
     objective: float | None
     seconds: float
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,25 @@ def test_a_folder_without_a_study_is_never_moved(tmp_path: Path, study: Study) -
     assert (tmp_path / "letter.txt").exists()
 
 
+def test_trials_left_over_are_never_adopted(tmp_path: Path, study: Study) -> None:
+    """A new study's trial 0 would go on from the state it finds in trials/0000."""
+    folder = tmp_path / "quickstart"
+    left_over = folder / "trials" / "0000"
+    left_over.mkdir(parents=True)
+    assert holds_study(folder)
+    for written in ("", "study.yaml"):
+        if written:
+            (folder / written).write_text(dump_study(study), encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"--resume.*--fresh"):
+            prepare_results(folder, study, resume=None)
+        with pytest.raises(ConfigError, match=r"no optuna_journal\.log.*--fresh" if written else r"no study\.yaml.*--fresh"):
+            prepare_results(folder, study, resume=True)
+    (folder / "optuna_journal.log").touch()
+    assert "Going on" in prepare_results(folder, study, resume=True)
+    prepare_results(folder, study, resume=False)
+    assert not folder.exists()
+
+
 def test_a_study_goes_on_with_more_trials_but_not_with_another_question(older: Path, study: Study) -> None:
     more = study.model_copy(update={"trials": study.trials.model_copy(update={"number": 20}), "figures": ()})
     assert "Going on" in prepare_results(older, more, resume=True)

@@ -143,7 +143,7 @@ def merged_over(ranks: Ranks) -> tuple[dict[str, float], dict[str, float]]:
     losses = merged_losses(sums, 2, ranks)
     clock = PhaseClock(now=iter([0.0, 10.0]).__next__)
     clock.seconds.update({name: float(place + 2 * ranks.rank) for place, name in enumerate(PHASES)})
-    return dataclasses.asdict(losses), dataclasses.asdict(merged_timing(clock, 5, 16, ranks))
+    return dataclasses.asdict(losses), dataclasses.asdict(merged_timing(clock, 8.0 + ranks.rank, (5, 16), ranks))
 
 
 def test_losses_are_means_and_seconds_means_and_maxima_over_ranks(two_ranks: GlooProcesses) -> None:
@@ -153,6 +153,7 @@ def test_losses_are_means_and_seconds_means_and_maxima_over_ranks(two_ranks: Glo
     assert next(iter(losses)) == "discriminator_total"
     for place, name in enumerate(PHASES):
         assert (timing[f"{name}_seconds_mean"], timing[f"{name}_seconds_max"]) == (place + 1, place + 2)
+    assert timing["showers_per_second"] == pytest.approx(80 / 9), "by the slowest rank's training time"
     assert (timing["epoch_seconds"], timing["num_showers"], timing["num_steps"], timing["world_size"]) == (10, 80, 5, 2)
 
 

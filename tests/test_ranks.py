@@ -120,7 +120,7 @@ def test_two_workers_of_8_are_one_of_16_to_double_rounding(two_ranks: GlooProces
 
 def test_two_workers_of_8_are_one_of_16_to_single_rounding(two_ranks: GlooProcesses, files: Path) -> None:
     # RMSprop divides a gradient by its own size, so a weight whose gradient is rounding noise moves at random: not so with a large epsilon.
-    # One step only: from update to update single rounding grows about twentyfold (presumably at kinks of the activations), double rounding stays small.
+    # One step only: single rounding grows about twentyfold from update to update (at kinks of the activations, we think), double does not.
     differences = compare(two_ranks, files, {"training.optimiser.epsilon": 1.0}, torch.float32)
     assert max(differences.values()) < 1e-3, differences
 

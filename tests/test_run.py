@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -38,6 +39,21 @@ def optuna_trials(results: Path, name: str) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name=name, storage=storage).trials
 
 
+#: Words in the titles of Ray's processes; a trial actor's changes while it waits for an epoch.
+ANY, WORKER, TRIAL_ACTOR = ("ray::",), ("RayTrainWorker",), ("TeamTrial", "ResourceTrainable")
+
+
+def own_processes(words: tuple[str, ...]) -> list[psutil.Process]:
+    """Ray's processes of this test: a local cluster descends from its driver, those of other studies do not."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())
+            if any(word in title for word in words):
+                found.append(process)
+    return found
+
+
 def assert_the_three_agree(result: StudyResult, loaded: LoadedStudy) -> None:
     """Our records, Optuna's storage and MLflow tell the same of every trial."""
     words = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}
@@ -45,34 +61,47 @@ def assert_the_three_agree(result: StudyResult, loaded: LoadedStudy) -> None:
     stored = optuna_trials(result.results, loaded.study.name)
     assert [record.number for record in result.trials] == [trial.number for trial in stored] == sorted(mlflow.index)
     for record, trial in zip(result.trials, stored, strict=True):
-        row = mlflow.loc[record.number]
+        row = mlflow.loc[record.number].to_dict()
         assert trial.state.name == words[record.state]
         assert row["state"] == record.state
         assert row["reason"] == record.reason
         assert int(row["epochs"]) == record.epochs == len(trial.intermediate_values)
+        assert int(row["restarts"]) == record.restarts == trial.user_attrs.get("restarts", 0)
+
+
+class Killer(Notes):
+    """Kills one of the study's processes whenever an epoch has ended, the first ``kills`` times."""
+
+    def __init__(self, words: tuple[str, ...], *, kills: int) -> None:
+        super().__init__()
+        self._words, self._kills = words, kills
+        self.seen: set[psutil.Process] = set()
+
+    def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
+        self.seen.update(own_processes(ANY))
+        if len(self.epochs) < self._kills:
+            own_processes(self._words)[-1].send_signal(signal.SIGKILL)
+        super().epoch_ended(number, epoch, metrics)
 
 
 @pytest.fixture(scope="module")
-def eventful(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, Notes, LoadedStudy]:
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, Killer, LoadedStudy]:
     """One study in which a trial diverges, one is stopped early, and one loses a worker to SIGKILL."""
     folder = tmp_path_factory.mktemp("eventful")
     space = {LEARNING_RATE: {"choice": [1e-3, DIVERGING]}, "training.generator.learning_rate": {"choice": [1e-3, 1e-7]}}
     loaded = load_small_study(folder, space, scheduler={"name": "asha", "grace_epochs": 1, "reduction_factor": 2})
 
-    class Killer(Notes):
-        def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
-            if not self.epochs:
-                workers = [process for process in psutil.Process().children(recursive=True) if "RayTrainWorker" in process.name()]
-                workers = workers or [p for p in psutil.process_iter() if "RayTrainWorker" in " ".join(p.cmdline())]
-                assert len(workers) >= 2
-                workers[-1].send_signal(signal.SIGKILL)
-            super().epoch_ended(number, epoch, metrics)
-
-    notes = Killer()
+    notes = Killer(WORKER, kills=1)
     return run_study(loaded, options(folder / "results"), notes), notes, loaded
 
 
-def test_a_study_survives_divergence_early_stopping_and_a_killed_worker(eventful: tuple[StudyResult, Notes, LoadedStudy]) -> None:
+def test_the_killed_worker_is_in_the_records(eventful: tuple[StudyResult, Killer, LoadedStudy]) -> None:
+    restarts = {record.number: record.restarts for record in eventful[0].trials}
+    assert restarts.pop(0) >= 1
+    assert not any(restarts.values())
+
+
+def test_a_study_survives_divergence_early_stopping_and_a_killed_worker(eventful: tuple[StudyResult, Killer, LoadedStudy]) -> None:
     result, notes, _ = eventful
     assert result.state == "complete"
     by_rate = {record.sample[LEARNING_RATE]: record for record in result.trials}
@@ -83,12 +112,12 @@ def test_a_study_survives_divergence_early_stopping_and_a_killed_worker(eventful
     assert [epoch for number, epoch in notes.epochs if number == 0] == [1, 2, 3]
 
 
-def test_optuna_mlflow_and_the_records_agree_trial_by_trial(eventful: tuple[StudyResult, Notes, LoadedStudy]) -> None:
+def test_optuna_mlflow_and_the_records_agree_trial_by_trial(eventful: tuple[StudyResult, Killer, LoadedStudy]) -> None:
     result, _, loaded = eventful
     assert_the_three_agree(result, loaded)
 
 
-def test_every_epoch_is_logged_once_with_finite_physics(eventful: tuple[StudyResult, Notes, LoadedStudy]) -> None:
+def test_every_epoch_is_logged_once_with_finite_physics(eventful: tuple[StudyResult, Killer, LoadedStudy]) -> None:
     result, _, loaded = eventful
     epochs = frames.epochs(result.tracking_uri, loaded.study.name)
     assert not epochs.duplicated(["trial", "epoch"]).any()
@@ -98,7 +127,7 @@ def test_every_epoch_is_logged_once_with_finite_physics(eventful: tuple[StudyRes
     assert all(math.isfinite(value) for value in epochs["physics.shower_distance"])
 
 
-def test_the_best_state_is_on_disk_and_an_artefact(eventful: tuple[StudyResult, Notes, LoadedStudy]) -> None:
+def test_the_best_state_is_on_disk_and_an_artefact(eventful: tuple[StudyResult, Killer, LoadedStudy]) -> None:
     result, _, loaded = eventful
     assert result.best is not None
     assert TrialFolder(result.results / "trials" / f"{result.best.number:04d}").best.is_file()
@@ -106,12 +135,28 @@ def test_the_best_state_is_on_disk_and_an_artefact(eventful: tuple[StudyResult, 
     assert list(Path(result.results / "artifacts").rglob("best.pt")), folder
 
 
-def test_nothing_is_left_running(eventful: tuple[StudyResult, Notes, LoadedStudy]) -> None:
+def test_nothing_is_left_running(eventful: tuple[StudyResult, Killer, LoadedStudy]) -> None:
     assert eventful[0].state == "complete"
     deadline = time.monotonic() + 60
-    while left := [process for process in psutil.process_iter() if process.name().startswith("ray::RayTrainWorker")]:
+    assert len(eventful[1].seen) > 2
+    while left := [process for process in eventful[1].seen if process.is_running()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.5)
+
+
+@pytest.mark.parametrize(("kills", "state"), [(1, "complete"), (2, "failed")])
+def test_a_killed_trial_actor_neither_stops_the_study_nor_keeps_its_cpus(tmp_path: Path, kills: int, state: str) -> None:
+    """Tune starts the actor once more, and the trial goes on from its last epoch; the second time it gives the trial up."""
+    loaded = load_small_study(tmp_path, {"training.seed": {"choice": [1, 2]}})
+    notes = Killer(TRIAL_ACTOR, kills=kills)
+    result = run_study(loaded, options(tmp_path / "results"), notes)
+    assert result.state == "complete"
+    hit, untouched = result.trials
+    assert (hit.state, hit.restarts) == (state, 1)
+    assert bool(hit.reason) == (state == "failed")
+    assert (untouched.state, untouched.restarts) == ("complete", 0)
+    assert len(TrialFolder(result.results / "trials" / "0000").records()) == (3 if state == "complete" else 1)
+    assert_the_three_agree(result, loaded)
 
 
 def test_early_stopping_is_pruned_not_complete(tmp_path: Path) -> None:

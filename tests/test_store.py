@@ -17,8 +17,9 @@ from gan3d.config.study import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.tracking import frames
 from gan3d.tracking.client import open_client, search_runs
-from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG, StudyTracker, default_tracking_uri
+from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG, RUN_FILE, StudyTracker, default_tracking_uri
 
 SETTINGS = TrialSettings.model_validate(
     {"training": {"batch_per_worker": 8}, "workers": {"per_trial": 4}, "data": {"train": ["a"], "validation": ["b"]}}
@@ -147,11 +148,70 @@ def test_a_resumed_study_continues_its_runs_and_epochs(opened, client):
     assert run.info.status == "RUNNING"
 
 
-@pytest.mark.parametrize("resume", [True, False])
-def test_a_finished_study_is_not_continued(opened, resume):
+def test_a_finished_study_that_is_gone_on_with_shows_all_its_trials(opened, client, results):
+    first = opened()
+    start(first, 0)
+    first.end_trial(ended(number=0))
+    first.end()
+    second = opened(resume=True)
+    assert second.continued
+    assert client.get_run(second.study_run_id).info.status == "RUNNING"
+    start(second, 1)
+    second.end_trial(ended("pruned", number=1))
+    second.end()
+    name = client.get_run(second.study_run_id).data.tags["study"]
+    shown = frames.trials(default_tracking_uri(results), name)
+    assert shown[["trial", "state"]].to_numpy().tolist() == [[0, "complete"], [1, "pruned"]]
+    assert client.get_run(second.study_run_id).info.status == "FINISHED"
+
+
+def test_a_resume_takes_up_its_own_folder_s_run_not_a_namesake_s(opened, client, results, tmp_path):
+    """Two users of one server run a study of the same name, each from a results folder of their own."""
+    own = opened()
+    name = client.get_run(own.study_run_id).data.tags["study"]
+    theirs = StudyTracker.open(default_tracking_uri(results), study_name=name, results=tmp_path, resume=False)
+    assert opened(resume=True).study_run_id == own.study_run_id
+    again = StudyTracker.open(default_tracking_uri(results), study_name=name, results=tmp_path, resume=True)
+    assert again.study_run_id == theirs.study_run_id
+
+
+@pytest.mark.parametrize("remembered", [None, "0" * 32, "' or 1 = 1", "another study's", "deleted"])
+def test_a_folder_whose_run_is_not_on_the_server_gets_a_new_one(opened, client, results, remembered):
+    first = opened()
+    file = results / RUN_FILE
+    if remembered is None:
+        file.unlink()
+    elif remembered == "another study's":
+        StudyTracker.open(default_tracking_uri(results), study_name="another", results=results, resume=False)
+    elif remembered == "deleted":
+        client.delete_run(first.study_run_id)
+    else:
+        file.write_text(remembered)
+    second = opened(resume=True)
+    assert not second.continued
+    assert second.study_run_id != first.study_run_id
+    assert trial_runs(client, second) == []
+    assert opened(resume=True).study_run_id == second.study_run_id
+
+
+@pytest.mark.parametrize("problem", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_exception_leaves_no_study_running(opened, client, problem):
+    tracker = opened()
+    with pytest.raises(type(problem)), tracker.interrupted_by_exceptions():
+        raise problem
+    run = client.get_run(tracker.study_run_id)
+    assert (run.info.status, run.data.tags["state"]) == ("KILLED", "interrupted")
+    with opened(resume=True).interrupted_by_exceptions():
+        pass
+    assert client.get_run(tracker.study_run_id).info.status == "RUNNING"
+
+
+def test_a_new_launch_does_not_continue_a_finished_study(opened):
     first = opened()
     first.end()
-    assert opened(resume=resume).study_run_id != first.study_run_id
+    second = opened()
+    assert second.study_run_id != first.study_run_id
+    assert not second.continued
 
 
 def test_a_new_launch_is_a_new_run_of_the_same_experiment(opened, client):
@@ -270,7 +330,7 @@ assert tracker.end()
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
-    assert sorted(path.name for path in Path(tmp_path / "results" / "quiet").iterdir()) == ["artifacts", "tracking.db"]
+    assert sorted(path.name for path in Path(tmp_path / "results" / "quiet").iterdir()) == ["artifacts", "tracking.db", RUN_FILE]
 
 
 @pytest.mark.slow

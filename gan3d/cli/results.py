@@ -9,8 +9,9 @@ from gan3d.config.load import load_study
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 
-#: What a study leaves behind first.
-TRACES = ("study.yaml", "optuna_journal.log")
+STUDY, JOURNAL, TRIALS = "study.yaml", "optuna_journal.log", "trials"
+#: What a study leaves behind first, in this order; trials alone are states that a new study's trial 0 would go on from.
+TRACES = (STUDY, JOURNAL, TRIALS)
 #: Sections in which a study must be the same to be gone on with; more trials or other figures are welcome.
 SAME = ("name", "search_space", "sampler", "scheduler", "objective", "training", "data")
 
@@ -56,14 +57,18 @@ def move_aside(results: Path) -> Path:
 
 
 def refuse_other_study(results: Path, study: Study) -> None:
-    """Raise where the study in the folder asks something else.
+    """Raise where the study in the folder asks something else, or what it asked is lost.
 
     Raises:
-        ConfigError: naming the keys that differ.
+        ConfigError: naming the keys that differ, or the file that is missing.
     """
-    written = results / "study.yaml"
-    if not written.exists():
-        return
+    written = results / STUDY
+    lost = [name for name in TRACES[: 2 if (results / TRIALS).exists() else 1] if not (results / name).exists()]
+    if lost:
+        message = (
+            f"{results} holds trials of a study but no {' and no '.join(lost)}: there is nothing to go on with. Move it aside with --fresh."
+        )
+        raise ConfigError(message)
     before, now = (one.model_dump(mode="json") for one in (load_study(written).study, study))
     different = [key for section in SAME for key in differences(before[section], now[section], section)]
     different += differences(before["workers"]["per_trial"], now["workers"]["per_trial"], "workers.per_trial")

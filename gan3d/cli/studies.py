@@ -71,7 +71,7 @@ def plan_of(loaded: LoadedStudy, address: str | None) -> Plan:
         return make_plan(loaded, local_cluster())
     from gan3d.search.cluster import connected
 
-    with connected(loaded, address, verbose=False, say=lambda _text: None):
+    with connected(address, verbose=False, say=lambda _text: None):
         cluster = ray_cluster()
     return make_plan(loaded, cluster)
 

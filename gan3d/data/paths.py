@@ -30,8 +30,17 @@ def find_files(patterns: Sequence[str], base: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def located(pattern: str, base: Path) -> str:
+    """The pattern as an absolute one, `$VARS` and `~` expanded: it means the same in any process, whatever its folder.
+
+    Raises:
+        DataError: an undefined variable.
+    """
+    return os.path.normpath(base.absolute() / Path(_expanded(pattern)).expanduser())
+
+
 def _matches(pattern: str, base: Path) -> list[Path]:
-    where = os.path.normpath(base.absolute() / Path(_expanded(pattern)).expanduser())
+    where = located(pattern, base)
     if Path(where).is_file():
         return [Path(where)]
     files = sorted(path for path in map(Path, _glob(where)) if path.is_file())

@@ -19,6 +19,8 @@ from gan3d.errors import DataError
 
 EMPTY = "empty"
 NOT_FINITE = "not_finite"
+#: What a rank says whose own share is in order.
+ELSEWHERE = "another rank could not read its share of the showers; its error says which file"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +67,7 @@ def scan(
     if failure is not None:
         raise failure
     if found[-1]:
-        message = "another rank could not read its share of the showers; its error says which file"
-        raise DataError(message)
+        raise DataError(ELSEWHERE)
     return _summary(found[:-1])
 
 

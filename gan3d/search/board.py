@@ -29,9 +29,13 @@ class Slot:
     restarts: int = 0
     groups: int = 0
     note: str = ""
+    is_echo: bool = False
+    """The note only says that another worker has more to say."""
+    is_hopeless: bool = False
+    """The workers met an error that would come again."""
     events: deque[dict[str, Any]] = field(default_factory=deque)
     progress: dict[str, Any] = field(default_factory=dict)
-    pids: list[int] = field(default_factory=list)
+    placement_group: Any = None
 
 
 class Board:
@@ -50,14 +54,37 @@ class Board:
 
     # The trial's side.
 
-    async def post(self, team: str, assignment: dict[str, Any]) -> int:
-        """Give the team its next assignment, which ends the one before; returns the assignment's sequence number."""
+    async def post(self, team: str, assignment: dict[str, Any]) -> tuple[int, list[Any]]:
+        """Give the team its next assignment, which ends the one before.
+
+        Returns:
+            The assignment's sequence number, and the placement groups of teams that had this trial before and lost their trial
+            actor: nobody else is left to remove them.
+        """
         old = self._slot(team)
-        slot = Slot(sequence=old.sequence + 1, is_closed=False, permitted=1, groups=old.groups, pids=old.pids)
+        slot = Slot(sequence=old.sequence + 1, is_closed=False, permitted=1, groups=old.groups, placement_group=old.placement_group)
         slot.assignment = assignment | {"sequence": slot.sequence}
+        slot.restarts, left_behind = self._take_from_others(team, assignment["number"])
         self._slots[team] = slot
         await self._notify()
-        return slot.sequence
+        return slot.sequence, left_behind
+
+    async def abandon(self, number: int) -> list[Any]:
+        """No team works on the trial any more; returns placement groups as `post` does."""
+        _, left_behind = self._take_from_others("", number)
+        await self._notify()
+        return left_behind
+
+    def _take_from_others(self, team: str, number: int) -> tuple[int, list[Any]]:
+        """End other teams' work on a trial; returns its restarts, the move being one, and their placement groups."""
+        restarts, left_behind = 0, []
+        for name, lost in self._slots.items():
+            if name != team and lost.assignment is not None and lost.assignment["number"] == number:
+                restarts = max(restarts, lost.restarts + 1)
+                left_behind.append(lost.placement_group)
+                lost.assignment = lost.placement_group = None
+                lost.is_dissolved = lost.is_closed = True
+        return restarts, [group for group in left_behind if group is not None]
 
     async def permit(self, team: str, sequence: int, epoch: int) -> None:
         """Allow the workers to train up to ``epoch``."""
@@ -67,7 +94,11 @@ class Board:
             await self._notify()
 
     async def take(self, team: str, sequence: int, seconds: float) -> dict[str, Any] | None:
-        """The assignment's next event: ``{"epoch", "metrics"}`` or ``{"failed": reason}``; None if there is none within ``seconds``."""
+        """The assignment's next event, ``{"epoch", "metrics"}`` or ``{"failed": reason}``, each with ``restarts`` until now.
+
+        Returns:
+            None if there is no event within ``seconds``.
+        """
         slot = self._slot(team)
         assert slot.sequence == sequence, (slot.sequence, sequence)
         try:
@@ -75,7 +106,7 @@ class Board:
                 await self._changed.wait_for(lambda: bool(slot.events))
         except TimeoutError:
             return None
-        return slot.events.popleft()
+        return slot.events.popleft() | {"restarts": slot.restarts}
 
     async def dissolve(self, team: str) -> None:
         """Send the team's workers home once their epoch is over."""
@@ -85,16 +116,21 @@ class Board:
 
     # The workers' side.
 
-    async def join(self, team: str, pids: list[int]) -> None:
+    async def join(self, team: str, placement_group: Any) -> None:
         """A new group of workers is there (rank 0 says so). If it replaces a lost one in mid-trial, that counts as a restart."""
         slot = self._slot(team)
         slot.groups += 1
-        slot.pids = pids
-        if slot.groups > 1 and not slot.is_closed:
-            slot.restarts += 1
-            if slot.restarts > MAX_RESTARTS:
-                cause = slot.note or "a worker was killed"
-                await self._close(slot, f"workers were lost {slot.restarts} times; the last time: {cause}")
+        slot.placement_group = placement_group
+        if slot.groups == 1 or slot.is_closed:
+            return
+        if slot.is_hopeless:
+            await self._close(slot, slot.note)
+            return
+        slot.restarts += 1
+        if slot.restarts > MAX_RESTARTS:
+            cause = slot.note or "a worker was killed"
+            await self._close(slot, f"workers were lost {slot.restarts} times; the last time: {cause}")
+        slot.note = ""
 
     async def next(self, team: str, seen: int) -> dict[str, Any] | None:
         """The open assignment after number ``seen``; None when the team is dissolved."""
@@ -133,11 +169,22 @@ class Board:
         if slot.sequence == sequence:
             await self._close(slot, reason)
 
-    async def note(self, team: str, sequence: int, message: str) -> None:
-        """Last words of a worker that is about to bring its group down."""
+    async def note(self, team: str, sequence: int, message: str, is_hopeless: bool, is_echo: bool) -> None:
+        """Last words of a worker that is about to bring its group down; the first ones count, the others follow from them.
+
+        Args:
+            team: the worker's.
+            sequence: of the assignment it worked on.
+            message: what happened.
+            is_hopeless: it would happen again: no new group shall try.
+            is_echo: the worker only heard of another one's error, which may be noted later and says more.
+        """
         slot = self._slot(team)
-        if slot.sequence == sequence:
-            slot.note = message
+        if slot.sequence != sequence:
+            return
+        if not slot.note or (slot.is_echo and not is_echo):
+            slot.note, slot.is_echo = message, is_echo
+        slot.is_hopeless = slot.is_hopeless or is_hopeless
 
     async def progress(self, team: str, sequence: int, epoch: int, step: int, steps: int) -> None:
         """How far the epoch is."""

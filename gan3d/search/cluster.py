@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 
-from gan3d.config.load import LoadedStudy
 from gan3d.errors import ResourceError
 
 #: Environment of every process of the study.
@@ -25,12 +23,10 @@ WORKER_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
 }
-#: Names in `$NAME` and `${NAME}`.
-VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
 @contextmanager
-def connected(loaded: LoadedStudy, address: str | None, *, verbose: bool, say: Callable[[str], None]) -> Iterator[None]:
+def connected(address: str | None, *, verbose: bool, say: Callable[[str], None]) -> Iterator[None]:
     """A Ray session; a local one has this machine's CPUs and no dashboard, and ends with the block.
 
     Raises:
@@ -40,7 +36,7 @@ def connected(loaded: LoadedStudy, address: str | None, *, verbose: bool, say: C
     # Ray guards a local cluster with a token, which is good, and says so at every start, which is noise.
     logging.getLogger("ray._private.authentication").setLevel(logging.INFO if verbose else logging.ERROR)
     say(f"Connecting to the Ray cluster at {address}" if address else "Starting Ray on this machine")
-    environment = {"env_vars": WORKER_ENVIRONMENT | variables_of(loaded)}
+    environment = {"env_vars": WORKER_ENVIRONMENT}
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(
@@ -52,16 +48,11 @@ def connected(loaded: LoadedStudy, address: str | None, *, verbose: bool, say: C
             **local,
         )
     except (ConnectionError, ValueError) as problem:
-        message = f"no Ray cluster at --address {address}: {problem}. Start one with `ray start --head`, or leave --address out."
+        where = f"no Ray cluster at --address {address}" if address else "Ray does not start on this machine"
+        way_out = "Start one with `ray start --head`, or leave --address out." if address else "Is another Ray using up ports or memory?"
+        message = f"{where}: {problem}. {way_out}"
         raise ResourceError(message) from problem
     try:
         yield
     finally:
         ray.shutdown()
-
-
-def variables_of(loaded: LoadedStudy) -> dict[str, str]:
-    """Environment variables that the shower files' paths name, so that workers elsewhere can expand them too."""
-    data = loaded.study.data
-    names = {name for pattern in (*data.train, *data.validation) for name in VARIABLE.findall(pattern)}
-    return {name: os.environ[name] for name in sorted(names) if name in os.environ}

@@ -4,6 +4,7 @@ results/<study>/
   study.yaml          the study as run, overrides included
   optuna_journal.log  Optuna's storage: the memory a resume goes on from
   tracking.db         MLflow, unless another tracking URI is given
+  tracking_run.txt    the id of the study's parent run there
   trials/0003/        states and records of a trial, see training.checkpoint
   ray/                Tune's and Train's own files
 """
@@ -33,7 +34,7 @@ from gan3d.search.progress import forwarded
 from gan3d.search.resources import ray_cluster
 from gan3d.search.samplers import OptunaSearcher, best_of, open_optuna_study
 from gan3d.search.schedulers import make_scheduler
-from gan3d.search.team import TRIAL_RESOURCES, TeamSpec, TeamTrial
+from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.tracking.callback import StudyCallback, Watcher
 from gan3d.tracking.provenance import provenance
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
@@ -83,11 +84,12 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     results = options.results.absolute()
     results.mkdir(parents=True, exist_ok=True)
     uri = options.tracking_uri or default_tracking_uri(results)
-    with connected(loaded, options.address, verbose=options.verbose, say=watcher.say):
+    with connected(options.address, verbose=options.verbose, say=watcher.say):
         plan = make_plan(loaded, ray_cluster())
         refuse_impossible(plan)
         tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
-        records, state = _search(loaded, results, tracker, watcher, verbose=options.verbose)
+        with tracker.interrupted_by_exceptions():
+            records, state = _search(loaded, results, tracker, watcher, verbose=options.verbose)
     best = best_of(records, loaded.study.objective.direction)
     _keep_best(tracker, best, results)
     ended: State = state if state == "interrupted" or best is not None else "failed"
@@ -113,7 +115,10 @@ def _search(
     study = loaded.study
     opened = open_optuna_study(study, results / "optuna_journal.log")
     searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base)
-    watcher.earlier_trials(list(searcher.records()))
+    earlier = list(searcher.records())
+    watcher.earlier_trials(earlier)
+    if earlier and not tracker.continued:
+        watcher.say("The study's earlier run is not at this tracking URI: a new one starts, and only new trials show in it.")
     callback = StudyCallback(tracker, watcher)
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
@@ -148,7 +153,7 @@ def _tuner(study: Study, searcher: OptunaSearcher, callback: StudyCallback, boar
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(results / "ray"),
-            callbacks=[callback],
+            callbacks=[callback, AbandonedTeams(board)],
             failure_config=tune.FailureConfig(max_failures=ACTOR_RESTARTS),
             verbose=2 if verbose else 0,
         ),

@@ -7,12 +7,12 @@ tells by hand. Trials left RUNNING by an interrupted driver are taken up again, 
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -24,9 +24,10 @@ from ray.tune.search import Searcher
 from gan3d.config.space import Choice, SearchSpace
 from gan3d.config.study import Study
 from gan3d.config.training import Data, TrialSettings
+from gan3d.data.paths import located
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
-from gan3d.tracking.outcome import EPOCH, FAILED, outcome_of
+from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, outcome_of
 
 #: What a searcher answers when it has no more samples.
 FINISHED: Any = Searcher.FINISHED
@@ -50,15 +51,20 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     return found
 
 
-def make_sampler(study: Study) -> optuna.samplers.BaseSampler:
-    """The study's sampler. A grid is not sampled: all its samples are enqueued (`OptunaSearcher`)."""
+def make_sampler(study: Study, num_asked: int = 0) -> optuna.samplers.BaseSampler:
+    """The study's sampler. A grid is not sampled: all its samples are enqueued (`first_samples`).
+
+    A sampler cannot be saved in Optuna's storage: one that goes on after ``num_asked`` trials has a seed of its own, or it would
+    propose the first samples again.
+    """
     settings = study.sampler
+    seed = settings.seed if num_asked == 0 else int(np.random.SeedSequence([settings.seed, num_asked]).generate_state(1)[0])
     if settings.name != "tpe":
-        return optuna.samplers.RandomSampler(seed=settings.seed)
+        return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # of `multivariate`
         return optuna.samplers.TPESampler(
-            seed=settings.seed,
+            seed=seed,
             multivariate=True,
             n_startup_trials=settings.startup_trials,
             constant_liar=study.trials.concurrent > 1,
@@ -72,10 +78,10 @@ def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
     opened = optuna.create_study(
         storage=storage,
         study_name=study.name,
-        sampler=make_sampler(study),
         direction=study.objective.direction,
         load_if_exists=True,
     )
+    opened.sampler = make_sampler(study, len(opened.trials))
     if not opened.trials:
         for sample in first_samples(study):
             opened.enqueue_trial(sample)
@@ -105,6 +111,7 @@ class OptunaSearcher(Searcher):
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
         self.refused: list[TrialRecord] = []
+        self._drop_half_drawn()
 
     @property
     def num_open(self) -> int:
@@ -140,13 +147,15 @@ class OptunaSearcher(Searcher):
         trial, _ = self._live[trial_id]
         if not result[FAILED] and result[EPOCH] not in self._optuna.trials[trial.number].intermediate_values:
             trial.report(result[self.metric], step=result[EPOCH])
+        if restarts := result.get(RESTARTS):
+            trial.set_user_attr("restarts", restarts)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna the end; `tracking.outcome` says which. Tune gives a trial's last result only here."""
         if result is not None and EPOCH in result:
             self.on_trial_result(trial_id, result)
         trial, config = self._live.pop(trial_id)
-        reason = "the trial's actor was lost" if error else ""
+        reason = ACTOR_LOST if error else ""
         self._tell(trial, outcome_of(trial.number, config["sample"], config["epochs"], result, reason))
 
     def save(self, checkpoint_path: str) -> None:
@@ -154,6 +163,15 @@ class OptunaSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see `save`."""
+
+    def _drop_half_drawn(self) -> None:
+        """Trials whose driver died between Optuna's making them and the end of their sample have failed."""
+        for trial in list(self._interrupted):
+            if set(trial.params) != set(self._distributions):
+                self._interrupted.remove(trial)
+                reason = "interrupted while its sample was drawn"
+                self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", reason, 0, None, 0.0))
+                self._tell(optuna.Trial(self._optuna, trial._trial_id), self.refused[-1])
 
     def _next_trial(self) -> optuna.Trial | None:
         if self._interrupted:
@@ -188,12 +206,9 @@ class OptunaSearcher(Searcher):
 
 
 def found_from(data: Data, base: Path) -> Data:
-    """The same files by paths that hold on any process, whatever its folder; `$VARS` stay."""
-
-    def absolute(patterns: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(pattern if pattern.startswith("$") else os.path.normpath(base / pattern) for pattern in patterns)
-
-    return data.model_copy(update={"train": absolute(data.train), "validation": absolute(data.validation)})
+    """The same files by paths that hold in any process on any node, whatever its folder and its variables."""
+    train, validation = (tuple(located(pattern, base) for pattern in patterns) for patterns in (data.train, data.validation))
+    return data.model_copy(update={"train": train, "validation": validation})
 
 
 def _ended(record: TrialRecord) -> Ended:
@@ -208,7 +223,8 @@ def record_of(trial: optuna.trial.FrozenTrial, direction: str) -> TrialRecord:
     objective = (min if direction == "minimize" else max)(curve, default=None)
     seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
     reached = max(trial.intermediate_values, default=0)
-    return TrialRecord(trial.number, dict(trial.params), state, trial.user_attrs.get("reason", ""), reached, objective, seconds)
+    reason, restarts = trial.user_attrs.get("reason", ""), trial.user_attrs.get("restarts", 0)
+    return TrialRecord(trial.number, dict(trial.params), state, reason, reached, objective, seconds, restarts)
 
 
 def best_of(records: Mapping[int, TrialRecord], direction: str) -> TrialRecord | None:

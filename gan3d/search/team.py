@@ -15,9 +15,9 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.util.placement_group import remove_placement_group
 
-from gan3d.errors import ResourceError
-from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON, better_of, worst
+from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON, RESTARTS, better_of, worst
 
 #: The trial actor does no work of its own; it sits on the head node, where every cluster has this resource.
 TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
@@ -46,21 +46,26 @@ class TeamTrial(tune.Trainable):
     ``config`` holds ``number`` (Optuna's), ``assignment`` (what the workers need) and ``epochs``.
     """
 
+    _sequence: int
+    _metric: str
+    _direction: str
+
     def setup(self, config: dict[str, Any], board: Any, spec: TeamSpec) -> None:  # type: ignore[override]
         """Form the team and give it the first assignment."""
         self._board, self._spec = board, spec
-        self._team = f"team-{uuid.uuid4().hex[:8]}"
-        self._broken: BaseException | None = None
         self._best: float | None = None
-        self._post(config)
-        self._thread = threading.Thread(target=self._keep_team, name=self._team, daemon=True)
-        self._thread.start()
+        self._form_team(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Tune reuses this actor for the next trial: the newer assignment ends the older one at its epoch's end."""
-        if not self._thread.is_alive():
-            return False
-        self._post(new_config)
+        """Tune reuses this actor for the next trial: the newer assignment ends the older one at its epoch's end.
+
+        Always succeeds: of a refusal Tune tells neither the searcher nor the callbacks, and the study would wait for ever.
+        """
+        if self._thread.is_alive():
+            self._post(new_config)
+        else:
+            ray.get(self._board.dissolve.remote(self._team))
+            self._form_team(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -68,19 +73,29 @@ class TeamTrial(tune.Trainable):
         self._epoch += 1
         ray.get(self._board.permit.remote(self._team, self._sequence, self._epoch))
         event = self._next_event()
+        self._restarts = event[RESTARTS]
         if FAILED in event:
             reached = max(1, self._epoch - 1)  # Tune's scheduler wants an epoch, even of a trial that never ended one
             return {
                 EPOCH: reached,
                 FAILED: True,
                 REASON: event[FAILED],
+                RESTARTS: event[RESTARTS],
                 self._metric: worst(self._direction),
                 BEST: self._best,
                 "done": True,
             }
         metrics = event["metrics"]
         self._best = better_of(self._best, metrics[self._metric], self._direction)
-        return {**metrics, EPOCH: event["epoch"], FAILED: False, REASON: "", BEST: self._best, "done": event["epoch"] >= self._epochs}
+        return {
+            **metrics,
+            EPOCH: event["epoch"],
+            FAILED: False,
+            REASON: "",
+            RESTARTS: event[RESTARTS],
+            BEST: self._best,
+            "done": event["epoch"] >= self._epochs,
+        }
 
     def cleanup(self) -> None:
         """Send the workers home; Ray Train then gives the resources back."""
@@ -93,11 +108,20 @@ class TeamTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """See `save_checkpoint`."""
 
+    def _form_team(self, config: dict[str, Any]) -> None:
+        """A team of a new name, its first assignment on the board before it gets there."""
+        self._team = f"team-{uuid.uuid4().hex[:8]}"
+        self._broken: BaseException | None = None
+        self._post(config)
+        self._thread = threading.Thread(target=self._keep_team, name=self._team, daemon=True)
+        self._thread.start()
+
     def _post(self, config: dict[str, Any]) -> None:
-        self._epoch, self._epochs = 0, config["epochs"]
+        self._epoch, self._epochs, self._restarts = 0, config["epochs"], 0
         self._metric, self._direction = config["assignment"]["metric"], config["assignment"]["direction"]
         self._best = None
-        self._sequence = ray.get(self._board.post.remote(self._team, config["assignment"]))
+        self._sequence, left_behind = ray.get(self._board.post.remote(self._team, config["assignment"]))
+        remove(left_behind)
 
     def _next_event(self) -> dict[str, Any]:
         while True:
@@ -105,14 +129,35 @@ class TeamTrial(tune.Trainable):
             if event is not None:
                 return event
             if not self._thread.is_alive():
-                message = f"the team of workers ended: {self._broken or 'no error given'}"
-                raise ResourceError(message)
+                # Not raised: Tune would try again with a new actor, after Ray Train has tried as often as is sensible.
+                return {FAILED: f"the team of workers ended: {self._broken or 'no error given'}", RESTARTS: self._restarts}
 
     def _keep_team(self) -> None:
         try:
             train_team(self._board, self._team, self._spec)
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; `step` does
             self._broken = error
+
+
+class AbandonedTeams(tune.Callback):
+    """Takes from a trial that Tune gives up what its killed actor left behind; runs in the driver's process."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks with its own state and we never read them back."""
+        return {}
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
+        """Free the CPUs for the trials to come."""
+        remove(ray.get(self._board.abandon.remote(trial.config["number"])))
+
+
+def remove(placement_groups: list[Any]) -> None:
+    """Give a lost team's resources back. Ray Train does so for a killed trial actor only where there is a dashboard to ask."""
+    for placement_group in placement_groups:
+        remove_placement_group(placement_group)
 
 
 def train_team(board: Any, team: str, spec: TeamSpec) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
 from ray import tune
 
 from gan3d.records import TrialRecord
-from gan3d.tracking.outcome import EPOCH, FAILED, outcome_of
+from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, outcome_of
 from gan3d.tracking.store import StudyTracker
 
 
@@ -63,22 +64,32 @@ class StudyCallback(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """Close the trial's run."""
-        self._end(trial, "")
+        self._end(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """Close the trial's run as failed."""
-        self._end(trial, last_line(trial))
+        self._end(trial, ACTOR_LOST, last_line(trial))
 
-    def _end(self, trial: Any, error: str) -> None:
+    def _end(self, trial: Any, reason: str = "", error: str = "") -> None:
         config = trial.config
-        record = outcome_of(config["number"], config["sample"], config["epochs"], trial.last_result, error)
+        record = outcome_of(config["number"], config["sample"], config["epochs"], trial.last_result, reason)
         self.records[record.number] = record
-        self._tracker.end_trial(record)
+        self._tracker.end_trial(record, ({"error": error} if error else {}) | shower_counts(Path(config["assignment"]["folder"])))
         self._watcher.trial_ended(record)
 
 
+def shower_counts(folder: Path) -> dict[str, str]:
+    """Tags ``showers.train``, ``showers.dropped_empty``, ... from what the trial's workers wrote; none where that is not seen from here."""
+    file = folder / "showers.json"
+    try:
+        counts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {f"showers.{name}": str(number) for name, number in counts.items()}
+
+
 def last_line(trial: Any) -> str:
-    """The last line of what Tune says of a trial's error."""
-    path = getattr(trial, "error_file", None)
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").strip().splitlines() if path else []
-    return lines[-1] if lines else "the trial's actor was lost"
+    """The last line of what Tune says of a trial's error; empty if it says nothing."""
+    path = Path(getattr(trial, "error_file", None) or "")
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.is_file() else []
+    return lines[-1] if lines else ""

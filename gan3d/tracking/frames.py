@@ -77,7 +77,7 @@ def trials(tracking_uri: str, study_name: str, run_id: str | None = None) -> pd.
     """One row per trial, by number: how it ended, and the best value its objective had in any epoch.
 
     Further columns: ``run_id``, ``epochs`` logged, ``objective`` as the trial reported it, ``best_objective`` and ``best_epoch``
-    over its epochs, ``seconds`` it took.
+    over its epochs, ``seconds`` it took, ``restarts`` after lost workers.
 
     Raises:
         ConfigError: As :func:`study`.
@@ -140,6 +140,7 @@ def _trial_row(run: Run) -> dict[str, Any]:
     row |= {name: tags.get(name, "") for name in ("state", "reason", "digest")}
     row |= {name: int(tags[name]) if name in tags else pd.NA for name in ("world_size", "global_batch", "batch_per_worker")}
     row |= {name: float(tags.get(name, "nan")) for name in ("objective", "seconds")}
+    row["restarts"] = int(tags.get("restarts", 0))
     row["started"] = pd.to_datetime(run.info.start_time, unit="ms", utc=True)
     row["ended"] = pd.to_datetime(run.info.end_time, unit="ms", utc=True) if run.info.end_time else pd.NaT
     return row | {key: _value(text) for key, text in run.data.params.items()}

@@ -4,9 +4,11 @@
     all epochs trained                   complete      COMPLETE   TERMINATED   FINISHED, state=complete
     stopped early by the scheduler       pruned        PRUNED     TERMINATED   FINISHED, state=pruned
     diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
-    its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason
+    its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason=ACTOR_LOST, error
     study interrupted                    running       RUNNING    (not told)   RUNNING until resumed
 
+Tune tells the searcher (Optuna) of a lost actor first, and without the error: so the reason is the same words for all, and
+MLflow's tag ``error`` has the error's last line besides.
 A diverged trial is TERMINATED for Tune because its team of workers lives on; an ERROR would tear the team down.
 The objective of a trial is its best epoch's (the state kept in ``best.pt``): a minimum over epochs is optimistic, so a
 winner is judged again on showers it has not seen.
@@ -21,7 +23,9 @@ from typing import Any
 from gan3d.records import TrialRecord, TrialState
 
 #: Keys of a Tune result beside the metrics.
-EPOCH, FAILED, REASON, BEST = "epoch", "failed", "reason", "best_objective"
+EPOCH, FAILED, REASON, BEST, RESTARTS = "epoch", "failed", "reason", "best_objective", "restarts"
+#: The reason of a trial that Tune marks ERROR.
+ACTOR_LOST = "the trial's actor was lost"
 
 
 def better_of(best: float | None, value: float, direction: str) -> float:
@@ -51,7 +55,8 @@ def outcome_of(number: int, sample: Mapping[str, Any], epochs: int, result: Mapp
     state, reason = _state(last, reached, epochs, error)
     best = last.get(BEST)
     objective = float(best) if best is not None and math.isfinite(best) else None
-    return TrialRecord(number, dict(sample), state, reason, reached, objective, float(last.get("time_total_s", 0.0)))
+    seconds, restarts = float(last.get("time_total_s", 0.0)), int(last.get(RESTARTS, 0))
+    return TrialRecord(number, dict(sample), state, reason, reached, objective, seconds, restarts)
 
 
 def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tuple[TrialState, str]:

@@ -4,13 +4,16 @@ Runs in the driver process, from one thread. Every operation is idempotent: said
 and offering again after an outage need. Not covered: reading (``frames``) and what Ray reports (``callback``).
 
 MLflow state of a trial: complete → FINISHED, pruned → FINISHED, failed → FAILED; tag ``state`` tells them apart, tag ``reason`` why.
+Which parent run is the study's is known from the results folder (``tracking_run.txt``), never guessed from names on a shared server.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 StudyState = Literal["complete", "failed", "interrupted"]
 
 EXPERIMENT_PREFIX = "gan3d/"
+#: In the results folder: the id of the study's parent run.
+RUN_FILE = "tracking_run.txt"
 PARENT_TAG = "mlflow.parentRunId"
 #: Present in every epoch's record, so its history tells which epochs are logged.
 MARKER_METRIC = "timing.epoch_seconds"
@@ -54,10 +59,10 @@ def add_to_study(tracking_uri: str, study_run_id: str, files: Sequence[Path], fo
 
 
 class StudyTracker:
-    """The study's parent run and its trials' runs. Made by :meth:`open`."""
+    """The study's parent run and its trials' runs. Made by :meth:`open`; ``continued`` says whether the run was there before."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, study_run_id: str, results: Path) -> None:
-        self.study_run_id = study_run_id
+    def __init__(self, client: MlflowClient, experiment_id: str, study_run_id: str, results: Path, *, continued: bool = False) -> None:
+        self.study_run_id, self.continued = study_run_id, continued
         self._client = client
         self._experiment_id = experiment_id
         self._trial_runs: dict[int, str] = {}
@@ -66,21 +71,25 @@ class StudyTracker:
 
     @classmethod
     def open(cls, tracking_uri: str, *, study_name: str, results: Path, resume: bool) -> StudyTracker:
-        """Create database, experiment ``gan3d/<study_name>`` and the parent run; with ``resume`` continue the newest unfinished one.
+        """Create database, experiment ``gan3d/<study_name>`` and the parent run; with ``resume`` continue the results folder's own run.
+
+        Finished or not, it is continued; a folder without one, or whose run is not on this server, gets a new run.
 
         Raises:
             ConfigError: The tracking server does not answer, or the experiment was deleted there.
         """
         client = open_client(tracking_uri, create=True)
         experiment_id = _experiment(client, tracking_uri, study_name, results)
-        run_id = _unfinished_study_run(client, experiment_id) if resume else None
+        run_id = _own_study_run(client, experiment_id, results) if resume else None
         if run_id is None:
             tags = {"kind": "study", "study": study_name, "state": "running"}
-            run_id = client.create_run(experiment_id, run_name=study_name, tags=tags).info.run_id
+            run = client.create_run(experiment_id, run_name=study_name, tags=tags)
+            _remember_study_run(run.info.run_id, results)
+            tracker = cls(client, experiment_id, run.info.run_id, results)
         else:
             client.update_run(run_id, status="RUNNING")
             client.set_tag(run_id, "state", "running")
-        tracker = cls(client, experiment_id, run_id, results)
+            tracker = cls(client, experiment_id, run_id, results, continued=True)
         tracker._spool.drain()
         return tracker
 
@@ -127,10 +136,11 @@ class StudyTracker:
         known = {name: float(metrics[name]) for name in METRICS if name in metrics}
         self._submit("log_metrics", number=number, epoch=epoch, metrics=known)
 
-    def end_trial(self, record: TrialRecord) -> None:
+    def end_trial(self, record: TrialRecord, more_tags: Mapping[str, str] | None = None) -> None:
         """Close the trial's run with its state, reason and objective."""
         assert record.state != "running", record
         tags = {"state": record.state, "reason": record.reason, "epochs": str(record.epochs), "seconds": f"{record.seconds:.3f}"}
+        tags |= {"restarts": str(record.restarts), **(more_tags or {})}
         self._submit("end_trial", number=record.number, tags=tags, objective=record.objective)
 
     def log_artifact_file(self, path: Path, folder: str = "", number: int | None = None) -> None:
@@ -141,6 +151,15 @@ class StudyTracker:
         """Close the study's run; False if something could not be delivered (it waits in the spool file for a resume)."""
         self._submit("end", state=state)
         return len(self._spool) == 0 or self._spool.drain()
+
+    @contextmanager
+    def interrupted_by_exceptions(self) -> Iterator[None]:
+        """An exception out of this block ends the study's run as interrupted, and goes on."""
+        try:
+            yield
+        except BaseException:
+            self.end("interrupted")
+            raise
 
     def _submit(self, name: str, **arguments: Any) -> None:
         self._spool.submit({"do": name, "milliseconds": int(time.time() * 1000), **arguments})
@@ -244,10 +263,22 @@ def _artifact_location(tracking_uri: str, study_name: str, results: Path) -> str
     return (folder / "artifacts" / study_name).as_uri()
 
 
-def _unfinished_study_run(client: MlflowClient, experiment_id: str) -> str | None:
-    """The newest parent run that has not finished."""
+def _own_study_run(client: MlflowClient, experiment_id: str, results: Path) -> str | None:
+    """The parent run this results folder belongs to, if it is among the experiment's."""
+    file = results / RUN_FILE
+    if not file.is_file():
+        return None
+    own = file.read_text(encoding="utf-8").strip()
     runs = search_runs(client, experiment_id, "tags.kind = 'study'")
-    return next((run.info.run_id for run in runs if run.info.status != "FINISHED"), None)
+    return own if own in {run.info.run_id for run in runs} else None
+
+
+def _remember_study_run(run_id: str, results: Path) -> None:
+    """Written beside and renamed: a half-written id would be nobody's."""
+    results.mkdir(parents=True, exist_ok=True)
+    temporary = results / f".{RUN_FILE}.{os.getpid()}"
+    temporary.write_text(f"{run_id}\n", encoding="utf-8")
+    temporary.replace(results / RUN_FILE)
 
 
 def _clipped(tags: Mapping[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
     trials/0003/
       settings.json     effective settings of the trial
+      showers.json      how many showers it had, and how many were dropped
       records.jsonl     one line per finished epoch: the commit mark, and what a restarted driver reads again
       epoch_0007.pt     the state after that epoch (only the newest is kept)
       best.pt           the state at the best objective so far
@@ -129,6 +130,11 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(settings, indent=1)
         write_atomically(self.path / "settings.json", lambda temporary: _write_text(temporary, text))
+
+    def write_showers(self, counts: dict[str, int]) -> None:
+        """Keep how many showers the trial had beside its settings."""
+        text = json.dumps(counts)
+        write_atomically(self.path / "showers.json", lambda temporary: _write_text(temporary, text))
 
     def _cut_broken_line(self) -> None:
         if self.records_file.exists():

@@ -67,7 +67,8 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
     )
     autocast = autocast_of(settings, ranks.device)
     start_from(trial.showers.train, state, settings)
-    state.equalise(ranks)
+    if state.step == 0:
+        state.equalise(ranks)
     observables = observable_distributions(trial.showers.train, training, ranks.device)
     recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
     while state.epoch < training.epochs:
@@ -79,13 +80,14 @@ def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe) -> E
     torch.manual_seed(stream(settings.training.seed, state.epoch, ranks.rank, "dropout").initial_seed())
     clock = PhaseClock(ranks.device)
     sums = _train(trial, state, loader, recipe, clock)
+    training_seconds = clock.epoch_seconds
     state.epoch += 1
     physics = _validate(trial, state, clock)
     with clock.phase("checkpoint"):
         trial.save(state)
     with clock.phase("straggler_wait"):
         ranks.barrier()
-    timing = merged_timing(clock, loader.num_steps, settings.global_batch, ranks)
+    timing = merged_timing(clock, training_seconds, (loader.num_steps, settings.global_batch), ranks)
     return EpochRecord(state.epoch, merged_losses(sums, loader.num_steps, ranks), physics, timing)
 
 
@@ -163,17 +165,21 @@ def merged_losses(sums: torch.Tensor, num_steps: int, ranks: Ranks) -> Losses:
     return Losses(**dict(zip(names, means.flatten().tolist(), strict=True)))
 
 
-def merged_timing(clock: PhaseClock, num_steps: int, global_batch: int, ranks: Ranks) -> Timing:
-    """Each phase's mean and max over ranks; throughput over the time that is neither validation nor checkpoint."""
-    row = torch.tensor([clock.epoch_seconds, *(clock.seconds[name] for name in PHASES)], dtype=torch.float64, device=ranks.device)
+def merged_timing(clock: PhaseClock, training_seconds: float, work: tuple[int, int], ranks: Ranks) -> Timing:
+    """Each phase's mean and max over ranks; throughput over the slowest rank's ``training_seconds``, before validation.
+
+    ``work`` is steps of the epoch and showers per step over all ranks.
+    """
+    numbers = [clock.epoch_seconds, training_seconds, *(clock.seconds[name] for name in PHASES)]
+    row = torch.tensor(numbers, dtype=torch.float64, device=ranks.device)
     longest, mean = ranks.max(row.clone()).tolist(), ranks.mean(row.clone()).tolist()
-    seconds = {f"{name}_seconds_mean": mean[place] for place, name in enumerate(PHASES, start=1)}
-    seconds |= {f"{name}_seconds_max": longest[place] for place, name in enumerate(PHASES, start=1)}
-    training_seconds = longest[0] - seconds["validation_seconds_mean"] - seconds["checkpoint_seconds_max"]
+    seconds = {f"{name}_seconds_mean": mean[place] for place, name in enumerate(PHASES, start=2)}
+    seconds |= {f"{name}_seconds_max": longest[place] for place, name in enumerate(PHASES, start=2)}
+    num_steps, global_batch = work
     num_showers = float(num_steps * global_batch)
     return Timing(
         epoch_seconds=longest[0],
-        showers_per_second=num_showers / training_seconds,
+        showers_per_second=num_showers / longest[1],
         num_showers=num_showers,
         num_steps=float(num_steps),
         world_size=float(ranks.world_size),

@@ -41,6 +41,8 @@ class TrialShowers:
     """The whole validation set, merged over ranks."""
     floor: dict[str, float]
     """Monte Carlo training showers against the validation set."""
+    counts: dict[str, int]
+    """Showers of both sets, and how many were dropped for which reason."""
 
     def conditions(self, training: Training) -> TrainingSetConditions | SeedConditions:
         """Where generated showers' conditions are drawn from."""
@@ -74,7 +76,9 @@ def open_showers(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers
     monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
     angles = train.polar_angles() if polar_angle else None
     floor = _floor(train, validation, monte_carlo, data.threshold_gev, ranks)
-    return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor)
+    counts = {"train": len(train), "validation": len(validation)}
+    counts |= {f"dropped_{reason}": number + validation.dropped[reason] for reason, number in train.dropped.items()}
+    return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor, counts)
 
 
 def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:

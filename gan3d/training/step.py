@@ -69,7 +69,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, cl
 def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, clock: PhaseClock) -> torch.Tensor:
     """Two updates, Monte Carlo first, each with its own flips; returns the mean of their loss parts, shape (5,)."""
     device = batch.cells.device
-    real = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
+    of_monte_carlo = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
     wanted = recipe.conditions.draw(slots, "discriminator.conditions").to(device)
     noise = slots.normal("discriminator.noise", recipe.training.generator.noise_dim).to(device)
     with torch.no_grad(), recipe.autocast():
@@ -77,9 +77,10 @@ def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: S
         state.generator.eval()
         cells = state.generator(noise, wanted.incident_energy, wanted.polar_angle)
         state.generator.train()
-    fake = Targets(flipped(0.0, recipe, slots, device), wanted.incident_energy, recipe.response(wanted.incident_energy), wanted.polar_angle)
+    energy, angle = wanted.incident_energy, wanted.polar_angle
+    of_generated = Targets(flipped(0.0, recipe, slots, device), energy, recipe.response(energy), angle)
     parts = []
-    for showers, targets in ((batch.cells, real), (cells, fake)):
+    for showers, targets in ((batch.cells, of_monte_carlo), (cells, of_generated)):
         state.discriminator_optimiser.zero_grad(set_to_none=True)
         with recipe.autocast():
             loss = losses(state.discriminator_ddp(showers), targets, recipe.training.loss_weights)

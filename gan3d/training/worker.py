@@ -7,7 +7,6 @@ trial does not need wait at the board for the next assignment.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,11 @@ import ray
 import ray.train
 import torch.distributed as dist
 from ray.train.torch import get_device
+from ray.util.placement_group import get_current_placement_group
 
 from gan3d.config.training import TrialSettings
-from gan3d.errors import DivergedError
+from gan3d.data.scan import ELSEWHERE
+from gan3d.errors import DataError, DivergedError
 from gan3d.records import METRICS, EpochRecord
 from gan3d.training.checkpoint import TrialFolder, load_state, save_state
 from gan3d.training.loop import Trial, epochs
@@ -59,7 +60,7 @@ def team_worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, board, team = context.get_world_rank(), config["board"], config["team"]
     if rank == 0:
-        ray.get(board.join.remote(team, [os.getpid()]))
+        ray.get(board.join.remote(team, get_current_placement_group()))
     if context.get_world_size() > 1:
         dist.barrier()  # nobody asks for work before the board knows that this is a new group
     seen = 0
@@ -95,7 +96,8 @@ def _train(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, de
         if ranks.rank == 0:
             desk.ask("fail", f"{type(error).__name__}: {error}")
     except Exception as error:
-        desk.ask("note", f"{type(error).__name__}: {error}")
+        is_hopeless = isinstance(error, DataError)  # the file will be as broken for the next group
+        desk.ask("note", f"{type(error).__name__}: {error}", is_hopeless, ELSEWHERE in str(error))
         raise
 
 
@@ -104,6 +106,8 @@ def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Rank
     state = TrainState(settings, ranks)
     if not _resume(state, settings, ranks, desk, folder):
         return
+    if ranks.rank == 0:
+        folder.write_showers(showers.counts)
     objective = Best(assignment["metric"], assignment["direction"], folder)
     for record in _saved_epochs(settings, ranks, showers, state, desk, folder):
         if ranks.rank == 0:
