@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gan3d.cli.results import prepare_results
+from gan3d.cli.token import show_token
 from gan3d.config.load import LoadedStudy, load_study
 from gan3d.errors import DataError
 from gan3d.terminal.console import console_for, is_live
@@ -69,6 +70,7 @@ def plan_of(loaded: LoadedStudy, address: str | None) -> Plan:
 
     if address is None:
         return make_plan(loaded, local_cluster())
+    show_token()
     from gan3d.search.cluster import connected
 
     with connected(address, verbose=False, say=lambda _text: None):
@@ -87,6 +89,8 @@ def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
     loaded = load_study(asked.study, asked.overrides)
     if asked.address is None:
         refuse_before_starting(loaded)
+    else:
+        show_token()
     folder = asked.results or Path("results") / loaded.study.name
     notice = prepare_results(folder, loaded.study, resume=resume)
 

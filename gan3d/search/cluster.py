@@ -49,7 +49,11 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
         )
     except (ConnectionError, ValueError) as problem:
         where = f"no Ray cluster at --address {address}" if address else "Ray does not start on this machine"
-        way_out = "Start one with `ray start --head`, or leave --address out." if address else "Is another Ray using up ports or memory?"
+        way_out = (
+            "Start one with `ray start --head`, or leave --address out; if it asks for a token, export RAY_AUTH_MODE=token."
+            if address
+            else "Is another Ray using up ports or memory?"
+        )
         message = f"{where}: {problem}. {way_out}"
         raise ResourceError(message) from problem
     try:
