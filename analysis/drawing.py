@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 
@@ -21,7 +21,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from gan3d.errors import Gan3dError
 from gan3d.records import METRICS
+from gan3d.tracking import frames
 from gan3d.tracking.store import add_to_study, default_tracking_uri
+
+if TYPE_CHECKING:
+    from gan3d.generation.trained import Trained
 
 #: Okabe and Ito's colours, told apart by colour-blind readers (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000"
@@ -79,6 +83,17 @@ def run(arguments: argparse.Namespace, draw: Callable[[argparse.Namespace], str]
         return 2
     print(*arguments.written, sep="\n")
     return 0
+
+
+def chosen_trial(arguments: argparse.Namespace, study: frames.StudyInfo) -> tuple[int, Trained]:
+    """Number and trained generator of the trial asked for with ``--trial``, or of the best."""
+    from gan3d.generation.trained import best_trial, load_trained, trial_folder  # torch: not every script needs it
+
+    number = arguments.trial
+    if number is None:
+        trials = frames.trials(arguments.tracking_uri, arguments.study, arguments.run_id)
+        number = best_trial(trials, study.name, study.objective_direction)
+    return number, load_trained(trial_folder(arguments.results, number))
 
 
 def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.DataFrame) -> None:

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 
 from gan3d.generation.estimates import QUANTITIES, Estimate
 from gan3d.generation.held_out import HeldOut, measure_held_out, open_held_out
-from gan3d.generation.trained import best_trial, load_trained, trial_folder
 from gan3d.tracking import frames
 
 #: Sources of showers as the table and the figure call them, with the colours of those that are drawn.
@@ -39,12 +38,8 @@ def main() -> int:
 
 def draw(arguments: argparse.Namespace) -> str:
     """Table, verdicts and figure of one trial; returns the study's run id."""
-    source = (arguments.tracking_uri, arguments.study, arguments.run_id)
-    study = frames.study(*source)
-    trial = arguments.trial
-    if trial is None:
-        trial = best_trial(frames.trials(*source), study.name, study.objective_direction)
-    trained = load_trained(trial_folder(arguments.results, trial))
+    study = frames.study(arguments.tracking_uri, arguments.study, arguments.run_id)
+    trial, trained = drawing.chosen_trial(arguments, study)
     data, polar_angle = trained.settings.data, trained.settings.training.polar_angle
     showers = open_held_out(arguments.files, data, arguments.max_showers, polar_angle=polar_angle)
     measured = measure_held_out(trained, showers, noise_seeds=arguments.noise_seeds)

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from shower_curves import MAX_ENERGY_BINS, Curve, Sample, all_curves, ratio_of, table
 
 from gan3d.data.dataset import ShowerSet
-from gan3d.generation.trained import Trained, best_trial, load_trained, trial_folder
+from gan3d.generation.trained import Trained
 from gan3d.tracking import frames
 from gan3d.training.validate import generate_like
 
@@ -41,12 +41,8 @@ def main() -> int:
 
 def draw(arguments: argparse.Namespace) -> str:
     """The figure and table of one trial; returns the study's run id."""
-    source = (arguments.tracking_uri, arguments.study, arguments.run_id)
-    study = frames.study(*source)
-    trial = arguments.trial
-    if trial is None:
-        trial = best_trial(frames.trials(*source), study.name, study.objective_direction)
-    trained = load_trained(trial_folder(arguments.results, trial))
+    study = frames.study(arguments.tracking_uri, arguments.study, arguments.run_id)
+    trial, trained = drawing.chosen_trial(arguments, study)
     monte_carlo, generated = load_samples(trained, arguments.max_showers)
     curves = all_curves(monte_carlo, generated)
     figure = profiles_figure(curves)
