@@ -45,7 +45,7 @@ def other_value(key: str, settings: TrialSettings) -> Any:
     if key == "data.max_train_showers":
         return 1000  # fewer would not fill a batch
     candidates = [True, False, 1, 3, 4, 16, 32, 0.25, 0.5, "seed", "training_set", "group", "adam", "concatenate", "linear", "tf32"]
-    candidates += ["rectified_normal"]
+    candidates += ["rectified_normal", "plain"]
     return next(value for value in candidates if knobs()[key].accepts(value) and value != current)
 
 
@@ -87,7 +87,7 @@ def test_a_knob_may_be_sampled_if_it_acts_in_some_sample() -> None:
 
 def test_knobs_of_speed_may_be_sampled_for_an_objective_of_speed() -> None:
     for key in SPEED_ONLY:
-        space = {key: {"choice": [1, 2]}}
+        space = {key: {"choice": ["measured", "plain"] if key == "workers.convolutions" else [1, 2]}}
         study = make_study(
             search_space=space, objective={"metric": "timing.showers_per_second"}, workers={"per_trial": 2, "cpus_per_worker": 2}
         )

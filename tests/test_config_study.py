@@ -140,6 +140,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if kind is int:
         return st.integers(bounds.get("ge", 0), min(bounds.get("le", 10**12), bounds.get("lt", 10**13) - 1))
+    if kind is str:
+        return TEXT.map(lambda text: f"/{text}")
     assert kind is float
     return st.floats(
         bounds.get("ge", bounds.get("gt", 0)),

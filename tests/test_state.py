@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from chosen_paths import always
 from small_trial import ALONE, checksum, small_files, small_files_with_angle, small_trial, some_epochs, trained, values
 
 from gan3d.config.training import TrialSettings
+from gan3d.models.convolution import PATHS
+from gan3d.models.convolution import Path as ConvolutionPath
 from gan3d.records import EpochRecord
 from gan3d.training.checkpoint import load_state, save_state
 from gan3d.training.state import TrainState, transform_of
@@ -89,6 +92,22 @@ def test_four_epochs_are_two_save_load_and_two(files: Path, tmp_path: Path, reci
 def test_four_epochs_are_two_and_two_with_polar_angles(tmp_path: Path) -> None:
     settings = small_trial(small_files_with_angle(tmp_path), {"training.epochs": 4, "training.polar_angle": True})
     assert_four_are_two_and_two(settings, tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_four_epochs_are_two_and_two_on_every_path_and_another_choice_at_the_resume_changes_nothing(
+    files: Path, tmp_path: Path, path: ConvolutionPath
+) -> None:
+    settings = small_trial(files, {"training.epochs": 4, "training.max_steps_per_epoch": 2})
+    with always(path):
+        whole, _ = trained(settings)
+        first, _ = trained(settings, num_epochs=2)
+    save_state(tmp_path / "state.pt", {"state": first.state_dict()})
+    resumed = TrainState(settings, ALONE)
+    resumed.load_state_dict(load_state(tmp_path / "state.pt")["state"])
+    with always("plain" if path != "plain" else "fourier"):
+        list(some_epochs(settings, resumed, None))
+    assert_same_state(resumed, whole)
 
 
 def test_training_twice_is_the_same_and_the_seed_matters(files: Path) -> None:

@@ -16,12 +16,13 @@ FIXED = {
     "data.grid.1": "the grid is the files'",
     "data.grid.2": "the grid is the files'",
     "data.num_train_showers": "it only tells `gan3d plan` what to expect and changes no trial",
+    "data.node_cache": "it only says where a node keeps decoded showers and changes no trial",
     "workers.cpus_per_worker": "workers outlive a trial, so their CPUs are reserved once for the study",
     "workers.gpus_per_worker": "workers outlive a trial, so their GPUs are reserved once for the study",
 }
 
 #: Knobs that change how fast a trial is, not what it learns.
-SPEED_ONLY = ("data.cache_megabytes_per_worker", "data.read_ahead_batches", "workers.threads_per_worker")
+SPEED_ONLY = ("data.cache_megabytes_per_worker", "data.read_ahead_batches", "workers.threads_per_worker", "workers.convolutions")
 
 
 def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
@@ -45,7 +46,7 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
     effective = settings.model_dump(mode="json")
     effective["training"] |= {"global_batch": settings.global_batch, "batch_per_worker": settings.batch_per_worker}
     effective["workers"]["threads_per_worker"] = settings.threads_per_worker
-    for key in [*ineffective_knobs(settings), "data.num_train_showers"]:
+    for key in [*ineffective_knobs(settings), "data.num_train_showers", "data.node_cache"]:
         *above, last = key.split(".")
         section = effective
         for part in above:

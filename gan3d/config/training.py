@@ -29,6 +29,7 @@ Kernel = Literal[3, 5, 7]
 Stride = Annotated[int, Field(ge=1, le=4)]
 Normalisation = Literal["batch", "batch_per_plane", "group"]
 Files = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), Says("a list of at least one path or file pattern")]
+NodeFolder = Annotated[str, Field(pattern="^[/$~]"), Says("an absolute path, or one that begins with a $VARIABLE or ~,")]
 Grid = tuple[Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)]]
 
 
@@ -163,6 +164,8 @@ class Workers(Settings):
     """GPUs that Ray reserves for one worker: 0, or 1."""
     threads_per_worker: Annotated[int, Field(ge=1)] | None = None
     """CPU threads that torch uses in one worker; by default `cpus_per_worker`."""
+    convolutions: Literal["measured", "plain"] = "measured"
+    """How convolutions are computed on a CPU: each the way that measures fastest at the start of a trial, or all by torch."""
 
 
 class Data(Settings):
@@ -190,6 +193,8 @@ class Data(Settings):
     """Decoded showers a worker may keep in memory between epochs."""
     read_ahead_batches: Annotated[int, Field(ge=1, le=64)] = 4
     """Batches read ahead in a thread, so that a step does not wait."""
+    node_cache: NodeFolder | None = None
+    """Folder on a disk of each node (`$VARS` are the node's) for decoded copies of the files: a set beyond the memory is read faster."""
 
 
 class TrialSettings(Settings):

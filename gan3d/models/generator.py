@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from gan3d.config.training import Generator, Grid
+from gan3d.models.convolution import Convolution
 from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size
 from gan3d.models.keras_defaults import LEAK, he_uniform_, initialise_
 from gan3d.models.normalisation import make_normalisation
@@ -45,7 +46,7 @@ class GeneratorNetwork(nn.Module):
         self.block2 = GeneratorBlock((filters1, filters2), kernels[1], paddings[1], UPSAMPLINGS[0])
         self.normalisation2 = make_normalisation(kind, filters2, geometry.middle[-1])
         self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1])
-        self.output = nn.Conv3d(filters3, 1, OUTPUT_KERNEL, bias=False) if settings.output == "relu" else None
+        self.output = Convolution(filters3, 1, OUTPUT_KERNEL, bias=False) if settings.output == "relu" else None
         self.cells = RectifiedNormal(filters3, grid) if settings.output == "rectified_normal" else None
         initialise_(self.dense, nn.init.xavier_uniform_)
         if self.output is not None:
@@ -119,11 +120,12 @@ class GeneratorBlock(nn.Module):
     def __init__(self, channels: tuple[int, int], kernel: Size, padding: Padding, upsampling: Size = (1, 1, 1)) -> None:
         super().__init__()
         self.padding, self.upsampling = padding, upsampling
-        self.convolution = nn.Conv3d(*channels, kernel)
+        self.convolution = Convolution(*channels, kernel)
         initialise_(self.convolution, he_uniform_)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Activations (B, C, X, Y, L) to activations of other C, X, Y, L."""
         weight, bias = self.convolution.weight, self.convolution.bias
         assert bias is not None
-        return functional.leaky_relu(upsampled_convolution(x, weight, bias, self.upsampling, self.padding), LEAK)
+        convolve = self.convolution.convolve
+        return functional.leaky_relu(upsampled_convolution(x, weight, bias, self.upsampling, self.padding, convolve), LEAK)

@@ -44,6 +44,10 @@ class BatchNormPerPlane(nn.BatchNorm1d):
         super().__init__(num_planes, eps=EPSILON, momentum=MOMENTUM)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Normalise activations (B, C, X, Y, L); the shape stays."""
+        """Normalise activations (B, C, X, Y, L); shape and memory format stay."""
+        if input.is_contiguous(memory_format=torch.channels_last_3d):
+            last = input.permute(0, 2, 3, 4, 1)
+            by_place: torch.Tensor = super().forward(last.reshape(-1, *last.shape[-2:]))
+            return by_place.view(last.shape).permute(0, 4, 1, 2, 3)
         planes: torch.Tensor = super().forward(input.reshape(-1, input.shape[-1]))
         return planes.view(input.shape)

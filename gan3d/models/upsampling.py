@@ -16,17 +16,24 @@ the work falls from k to that many taps. In 3-D the phases of all axes are chann
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import prod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch.nn import functional
 
 from gan3d.models.geometry import Padding, Size
 
+#: A convolution without padding, of cells with a weight and a bias.
+Convolve = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
-def upsampled_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, upsampling: Size, padding: Padding) -> torch.Tensor:
+
+def upsampled_convolution(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, upsampling: Size, padding: Padding, convolve: Convolve = functional.conv3d
+) -> torch.Tensor:
     """``conv3d(pad(interpolate(x, upsampling, "nearest"), padding), weight, bias)`` up to rounding.
 
     Args:
@@ -35,6 +42,7 @@ def upsampled_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
         bias: (O,).
         upsampling: s of each axis.
         padding: Of the upsampled tensor, as ``torch.nn.functional.pad`` takes it; negative crops.
+        convolve: Computes the folded convolution.
 
     Returns:
         (B, O, m, m, m) in the channels-last memory format, per axis ``m = s n + padding - k + 1``.
@@ -43,9 +51,12 @@ def upsampled_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Ten
     axes = [FoldedAxis.of(*axis) for axis in zip(x.shape[2:], upsampling, weight.shape[2:], sides, strict=True)]
     depth_first = [cells for axis in reversed(axes) for cells in (axis.before, axis.after)]
     small = functional.pad(x, depth_first).contiguous(memory_format=torch.channels_last_3d)
-    phases = functional.conv3d(small, folded(weight, upsampling), bias.repeat(prod(upsampling)))
-    first, second, third = (slice(axis.skip, axis.skip + axis.size) for axis in axes)
-    return interleaved(phases, upsampling)[:, :, first, second, third]
+    if prod(upsampling) == 1:
+        return convolve(small, weight, bias)
+    phases = convolve(small, folded(weight, upsampling), bias.repeat(prod(upsampling)))
+    interleaving = tuple((factor, axis.skip, axis.size) for factor, axis in zip(upsampling, axes, strict=True))
+    together: torch.Tensor = _Interleaved.apply(phases, interleaving)  # type: ignore[no-untyped-call]
+    return together
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +96,44 @@ def phase_sums(kernel: int, factor: int) -> torch.Tensor:
     return ((phase + tap) // factor == torch.arange(num_taps(kernel, factor))[:, None]).float()
 
 
-def interleaved(phases: torch.Tensor, upsampling: Size) -> torch.Tensor:
-    """(B, s * s * s * O, q, q, q) to (B, O, s q, s q, s q), the phases side by side; channels stay last in memory."""
-    batch, _, *places = phases.shape
-    apart = phases.view(batch, *upsampling, -1, *places)
-    together = apart.permute(0, 5, 1, 6, 2, 7, 3, 4).flatten(5, 6).flatten(3, 4).flatten(1, 2)
-    return together.permute(0, 4, 1, 2, 3)
+#: Of each axis: upsampling s, places skipped, size m of the result.
+Interleaving = tuple[tuple[int, int, int], ...]
+
+
+class _Interleaved(torch.autograd.Function):
+    """(B, s * s * s * O, q, q, q) to (B, O, m, m, m): phases side by side, without the places beyond the result; channels last.
+
+    In one copy each way. A permutation, a reshape and a slice are two, and leave tensors with gaps, on which torch is slow.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, phases: torch.Tensor, axes: Interleaving) -> torch.Tensor:
+        ctx.axes, ctx.shape = axes, phases.shape
+        apart = phases.permute(0, 2, 3, 4, 1)
+        channels = phases.shape[1] // prod(s for s, _, _ in axes)
+        together = phases.new_empty(phases.shape[0], *(size for _, _, size in axes), channels)
+        for number, (places, at) in enumerate(phases_of(axes)):
+            together[at] = apart[places][..., number * channels : (number + 1) * channels]
+        return together.permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        batch, all_channels, *places_in = ctx.shape
+        together = gradients[0].permute(0, 2, 3, 4, 1)
+        apart = together.new_zeros(batch, *places_in, all_channels)
+        channels = together.shape[-1]
+        for number, (places, at) in enumerate(phases_of(ctx.axes)):
+            apart[places][..., number * channels : (number + 1) * channels] = together[at]
+        return apart.permute(0, 4, 1, 2, 3), None
+
+
+def phases_of(axes: Interleaving) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Of each phase, in the order of the channels: its places in the small tensor, and where they go in the result."""
+    for offsets in product(*(range(s) for s, _, _ in axes)):
+        places, at = [slice(None)], [slice(None)]
+        for offset, (s, skip, size) in zip(offsets, axes, strict=True):
+            first = -(-(skip - offset) // s)  # the first q with s q + offset >= skip
+            start = s * first + offset - skip
+            places.append(slice(first, first + -(-(size - start) // s)))
+            at.append(slice(start, None, s))
+        yield tuple(places), tuple(at)

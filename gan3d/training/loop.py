@@ -15,8 +15,10 @@ from gan3d.data.showers import Showers
 from gan3d.errors import DivergedError
 from gan3d.physics.transform import Transform
 from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing
+from gan3d.training.allocation import keep_freed_memory
 from gan3d.training.clock import PhaseClock
 from gan3d.training.noise import stream
+from gan3d.training.paths import choose_paths
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers
 from gan3d.training.start import observable_distributions, start_from
@@ -54,6 +56,7 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
     """
     settings, ranks = trial.settings, trial.ranks
     data, training = settings.data, settings.training
+    keep_freed_memory()
     set_precision(settings)
     loader = Loader(
         trial.showers.train,
@@ -69,6 +72,7 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
     start_from(trial.showers.train, state, settings)
     if state.step == 0:
         state.equalise(ranks)
+        choose_paths(state, settings, ranks)
     observables = observable_distributions(trial.showers.train, training, ranks.device)
     recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
     while state.epoch < training.epochs:

@@ -13,8 +13,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gan3d.config.training import Optimiser, TrialSettings
+from gan3d.models.convolution import Path, arrange_
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.tuning import paths_of, set_paths
 from gan3d.physics.transform import Transform
 from gan3d.training.clock import TimedAllReduce
 from gan3d.training.ranks import Ranks
@@ -40,8 +42,10 @@ class TrainState:
         training = settings.training
         torch.manual_seed(training.seed)
         grid, angle = settings.data.grid, training.polar_angle
-        self.generator = GeneratorNetwork(training.generator, grid, angle).to(ranks.device)
-        self.discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), angle).to(ranks.device)
+        self.generator = GeneratorNetwork(training.generator, grid, angle)
+        self.discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), angle)
+        for network in self._networks():
+            arrange_(network, ranks.device)
         self.generator_optimiser = make_optimiser(self.generator, training.optimiser, training.generator.learning_rate)
         self.discriminator_optimiser = make_optimiser(self.discriminator, training.optimiser, training.discriminator.learning_rate)
         self.all_reduce = TimedAllReduce(ranks)
@@ -60,13 +64,27 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain numbers, loadable with ``weights_only=True``."""
-        return {name: part.state_dict() for name, part in self._parts()} | {"epoch": self.epoch, "step": self.step}
+        parts = {name: part.state_dict() for name, part in self._parts()}
+        return parts | {"epoch": self.epoch, "step": self.step, "paths": self.paths()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Take over a saved state, in place."""
         for name, part in self._parts():
             part.load_state_dict(saved[name])
         self.epoch, self.step = saved["epoch"], saved["step"]
+        self.set_paths(saved["paths"])
+
+    def paths(self) -> list[dict[str, Path]]:
+        """How the generator's convolutions are computed, and the discriminator's."""
+        return [paths_of(network) for network in self._networks()]
+
+    def set_paths(self, paths: list[dict[str, Path]]) -> None:
+        """Compute the convolutions of both networks so."""
+        for network, by_name in zip(self._networks(), paths, strict=True):
+            set_paths(network, by_name)
+
+    def _networks(self) -> tuple[GeneratorNetwork, DiscriminatorNetwork]:
+        return self.generator, self.discriminator
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         for name in ("generator", "discriminator", "generator_optimiser", "discriminator_optimiser"):
@@ -74,7 +92,7 @@ class TrainState:
 
     def average_buffers(self, ranks: Ranks) -> None:
         """Average the running statistics of normalisation over ranks, before validation and checkpoint."""
-        for network in (self.generator, self.discriminator):
+        for network in self._networks():
             floating = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
             if not floating or ranks.group is None:
                 continue

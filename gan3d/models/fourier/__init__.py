@@ -1,0 +1,1 @@
+"""Convolution as multiplication of spectra, where a C kernel for it could be compiled."""
