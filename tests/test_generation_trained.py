@@ -54,6 +54,23 @@ def test_it_generates_what_the_trained_one_generated(folder: TrialFolder, polar_
     assert (trained.epoch, trained.transform.threshold_gev) == (5, trained.settings.data.threshold_gev)
 
 
+@pytest.mark.parametrize("polar_angle", [False, True])
+def test_one_call_generates_showers_in_gev(folder: TrialFolder, polar_angle: bool) -> None:
+    trial = settings(polar_angle=polar_angle)
+    trial = trial.model_copy(update={"data": trial.data.model_copy(update={"cell_power": 0.5, "threshold_gev": 0.01})})
+    write(folder.best, trial)
+    trained, energy = load_trained(folder), torch.tensor([10.0, 20.0, 50.0, 100.0])
+    angle = energy / 100 if polar_angle else None
+    cells = trained.showers(energy, angle, seed=1)
+    noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+    expected = trained.generator(noise, energy, angle).detach() ** 2
+    torch.testing.assert_close(cells, torch.where(expected < 0.01, 0.0, expected), rtol=1e-4, atol=1e-6)
+    assert ((cells == 0) | (cells >= 0.01)).all()
+    assert (cells > 0).any()
+    assert torch.equal(trained.showers(energy, angle, seed=1), cells)
+    assert not torch.allclose(trained.showers(energy, angle, seed=2), cells)
+
+
 def test_another_state_of_the_trial_can_be_named(folder: TrialFolder) -> None:
     write(folder.state(5), settings())
     assert load_trained(folder, folder.state(5)).epoch == 5

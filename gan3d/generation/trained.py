@@ -1,23 +1,32 @@
-"""The generator that a trial left behind: which trial, which file, ready to generate."""
+"""The generator that a trial left behind: which trial, which file, ready to generate.
+
+    trained = load_trained(trial_folder(results, 3))
+    cells = trained.showers(torch.tensor([100.0, 250.0]), seed=1)
+
+Legend: B showers, X, Y transverse cells, L layers.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from pydantic import ValidationError
 
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError, DataError
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.inference import FastGenerator, Generate
 from gan3d.physics.transform import Transform
 from gan3d.training.checkpoint import TrialFolder, load_state
 from gan3d.training.state import transform_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trained:
     """A generator as training left it, with all that generating showers needs."""
 
@@ -29,6 +38,23 @@ class Trained:
     """From the generator's output to GeV."""
     epoch: int
     """After which epoch."""
+
+    def showers(self, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None, *, seed: int) -> torch.Tensor:
+        """Generated cells (B, X, Y, L) [GeV], below the threshold 0.
+
+        Args:
+            incident_energy: (B,) [GeV].
+            polar_angle: (B,) [rad]; exactly where the trial was conditioned on it.
+            seed: of the noise, which is drawn for all showers together.
+        """
+        noise_dim = self.settings.training.generator.noise_dim
+        noise = torch.randn(len(incident_energy), noise_dim, generator=torch.Generator().manual_seed(seed))
+        cells = self.transform.to_gev(self._fast(noise, incident_energy, polar_angle))
+        return torch.where(cells < self.transform.threshold_gev, 0.0, cells)
+
+    @cached_property
+    def _fast(self) -> Generate:
+        return FastGenerator.of(self.generator)
 
 
 def load_trained(folder: TrialFolder, state: Path | None = None) -> Trained:

@@ -9,6 +9,7 @@ import torch
 from gan3d.data.showers import Showers
 from gan3d.errors import DivergedError
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.inference import FastGenerator
 from gan3d.physics.distance import physics_distance
 from gan3d.physics.sums import ShowerSums
 from gan3d.physics.transform import Transform
@@ -32,13 +33,13 @@ def generate_like(
     identity of the shower), so it does not depend on who generates which shower. Leaves the generator in evaluation mode.
     """
     generator.eval()
-    device = next(generator.parameters()).device
+    device, fast = next(generator.parameters()).device, FastGenerator.of(generator)
     for start in range(0, len(showers), CHUNK):
         part = showers.take(slice(start, start + CHUNK))
         energy = torch.from_numpy(part.incident_energy).to(device)
         angle = None if part.polar_angle is None else torch.from_numpy(part.polar_angle).to(device)
         noise = noise_of_showers(noise_seed, part.identity.tolist(), generator.conditioning.noise_dim).to(device)
-        cells = transform.to_gev(generator(noise, energy, angle if generator.conditioning.has_polar_angle else None))
+        cells = transform.to_gev(fast(noise, energy, angle if generator.conditioning.has_polar_angle else None))
         yield torch.where(cells < transform.threshold_gev, 0.0, cells), energy
 
 
