@@ -206,6 +206,28 @@ def test_a_step_does_not_wait_on_a_warm_cache(folder: Path) -> None:
     assert np.median(waits) < 0.0025
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
+@CACHES
+def test_reading_takes_one_thread_and_no_more(cache_megabytes: int, folder: Path) -> None:
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    batches = _loader(folder, cache_megabytes=cache_megabytes).epoch(0)
+    next(batches)
+    assert len(list(tasks.iterdir())) <= before + 1
+    batches.close()
+
+
+def test_the_next_trial_on_the_same_set_finds_it_in_memory(tmp_path: Path) -> None:
+    clic(tmp_path / "file.h5", make_showers(64))
+    showers = ShowerSet.open(["*.h5"], base=tmp_path)
+    settings = {"batch_per_worker": 16, "rank": 0, "world_size": 1, "cache_megabytes": 64, "read_ahead_batches": 2}
+    first = _identities(Loader(showers, seed=1, **settings), 0)
+    (tmp_path / "file.h5").unlink()
+    second = _identities(Loader(showers, seed=2, **settings), 0)
+    assert sorted(first) == sorted(second) == list(range(64))
+    assert first.tolist() != second.tolist()
+
+
 @CACHES
 def test_the_thread_ends_when_the_consumer_stops_early(cache_megabytes: int, folder: Path) -> None:
     batches = _loader(folder, cache_megabytes=cache_megabytes).epoch(0)

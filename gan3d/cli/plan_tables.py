@@ -20,7 +20,7 @@ def plan_tables(plan: Plan) -> list[RenderableType]:
     table.add_column(overflow="fold")
     for label, value in [*_asked(plan), *_trained(plan), *_needed(plan)]:
         table.add_row(label, Text(value))
-    return [Text(plan.study, style="bold"), Text(plan.question), Text(""), table, *_samples(plan), Text(""), _verdict(plan)]
+    return [Text(plan.study, style="bold"), Text(plan.question), Text(""), table, *_samples(plan), *_advice(plan), Text(""), _verdict(plan)]
 
 
 def _asked(plan: Plan) -> list[tuple[str, str]]:
@@ -74,12 +74,15 @@ def _needed(plan: Plan) -> list[tuple[str, str]]:
     memory, needs = plan.memory, plan.needs
     parts = {"torch and Ray": memory.baseline, "networks": memory.networks, "activations": memory.activations, "showers": memory.showers}
     shares = " + ".join(f"{name} {size / GIGABYTE:.2f}" for name, size in parts.items())
+    cached = plan.stock.node_cache_bytes
+    node_cache = [] if cached is None else [("", f"{cached / GIGABYTE:.1f} GB of decoded showers in data.node_cache of each node")]
     gpus = f" and {counted(needs.gpus, 'GPU')}" if needs.gpus else ""
     each = f"{counted(needs.concurrent, 'trial')} x {counted(needs.max_world_size, 'worker')} x {counted(needs.cpus_per_worker, 'CPU')}"
     return [
         ("memory", f"about {memory.total / GIGABYTE:.1f} GB per worker (an estimate: {shares})"),
         ("", f"about {needs.workers * memory.total / GIGABYTE:.1f} GB for all workers at a time"),
         ("disk", f"{plan.disk.study / MEGABYTE:,.0f} MB of checkpoints at most, {plan.disk.state / MEGABYTE:.1f} MB each"),
+        *node_cache,
         ("needs", f"{counted(needs.cpus, 'CPU')}{gpus} at the same time ({each})"),
     ]
 
@@ -90,6 +93,10 @@ def _samples(plan: Plan) -> list[RenderableType]:
     names = short_names(plan.ranges)
     rows = [f"{number:>4}  {sample_text(sample, names)}" for number, sample in enumerate(plan.samples)]
     return [Text(""), Text("samples", style="bold"), Text("\n".join(rows))]
+
+
+def _advice(plan: Plan) -> list[RenderableType]:
+    return [line for advice in plan.stock.advice for line in (Text(""), Text(f"Slow to read: {advice}", style="yellow"))]
 
 
 def _verdict(plan: Plan) -> Text:

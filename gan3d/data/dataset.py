@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from gan3d.data.layouts import GridShape
-from gan3d.data.paths import find_files
+from gan3d.data.node_cache import decoded_on_this_node
+from gan3d.data.paths import find_files, located
 from gan3d.data.scan import Scan, scan
 from gan3d.data.shower_file import ShowerFile, open_shower_file
 from gan3d.data.showers import Showers
@@ -44,7 +45,13 @@ class ShowerSet:
 
     @classmethod
     def open(
-        cls, patterns: Sequence[str], *, base: Path | None = None, max_showers: int | None = None, grid: GridShape | None = None
+        cls,
+        patterns: Sequence[str],
+        *,
+        base: Path | None = None,
+        max_showers: int | None = None,
+        grid: GridShape | None = None,
+        node_cache: str | None = None,
     ) -> ShowerSet:
         """The files that match ``patterns`` (see `paths`), checked; reads their conditions, not their cells.
 
@@ -53,6 +60,7 @@ class ShowerSet:
             base: folder of relative patterns; by default the current one.
             max_showers: use only the first so many, bad ones counted.
             grid: (X, Y, L) that the files must have.
+            node_cache: folder of decoded copies, see `node_cache`; `$VARS` are those of this process.
 
         Raises:
             DataError: no file matches, a file is not one of showers, or the grids differ.
@@ -61,6 +69,9 @@ class ShowerSet:
         if grid is not None and tuple(grid) != showers.grid:
             message = f"the showers have {_by(showers.grid)} cells, data.grid says {_by(grid)}; set data.grid to {list(showers.grid)}"
             raise DataError(message, file=str(showers.files[0].path))
+        if node_cache is not None:
+            folder = Path(located(node_cache, base or Path.cwd()))
+            showers.files = decoded_on_this_node(showers.files, showers._used(), folder)
         return showers
 
     def scan(self, rank: int = 0, world_size: int = 1, sum_over_ranks: Callable[[torch.Tensor], object] | None = None) -> ShowerSet:
@@ -161,6 +172,11 @@ class ShowerSet:
         inside = np.concatenate(blocks)
         return np.append(inside[inside < self.num_in_files], self.num_in_files)
 
+    def _used(self) -> list[int]:
+        """Showers of each file that belong to the set."""
+        left = self.num_in_files - self._starts
+        return [int(min(max(number, 0), file.num_showers)) for number, file in zip(left, self.files, strict=True)]
+
     def _runs(self, rows: NDArray[np.int64]) -> list[slice]:
         """Parts of rising ``rows`` that are read at once: in one block, where decoding what lies between costs least."""
         blocks = np.searchsorted(self._edges_in_files, rows, side="right")
@@ -203,7 +219,7 @@ def shard(edges: NDArray[np.int64], rank: int, world_size: int, epoch: int, seed
 def _block(file: ShowerFile, shower_bytes: int) -> int:
     """Showers to a block: whole chunks of the file."""
     wanted = min(BLOCK_SHOWERS, max(1, BLOCK_BYTES // shower_bytes))
-    whole_chunks = -(-wanted // file.layout.chunk) * file.layout.chunk
+    whole_chunks = -(-wanted // file.layout.storage.chunk) * file.layout.storage.chunk
     return min(whole_chunks, max(1, LARGEST_BLOCK_BYTES // shower_bytes))
 
 

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gan3d.data.storage import Storage, storage_of
 from gan3d.errors import DataError
 
 GridShape = tuple[int, int, int]
@@ -43,7 +44,7 @@ class Layout:
         grid: (X, Y, L) as delivered.
         cylinder: (layer, alpha, r) as stored, or None where the file holds (X, Y, L).
         gev_per_unit: what a stored cell is multiplied with.
-        chunk: showers that HDF5 can only decode together.
+        storage: how the cells lie in the file.
         incident_energy: (N,) float32 [GeV].
         polar_angle: (N,) float32 [rad] or None.
     """
@@ -52,7 +53,7 @@ class Layout:
     grid: GridShape
     cylinder: GridShape | None
     gev_per_unit: float
-    chunk: int
+    storage: Storage
     incident_energy: NDArray[np.float32]
     polar_angle: NDArray[np.float32] | None
 
@@ -91,7 +92,7 @@ def _clic(file: h5py.File, path: str) -> Layout:
         grid=tuple(ecal.shape[1:]),
         cylinder=None,
         gev_per_unit=_clic_unit(ecal, incident_energy, path),
-        chunk=_chunk(ecal),
+        storage=storage_of(ecal),
         incident_energy=incident_energy,
         polar_angle=_clic_angle(file, len(incident_energy), path),
     )
@@ -118,7 +119,7 @@ def _calochallenge(file: h5py.File, path: str) -> Layout:
         grid=(alpha, radius, layers),
         cylinder=CYLINDERS[num_cells],
         gev_per_unit=1e-3,
-        chunk=_chunk(showers),
+        storage=storage_of(showers),
         incident_energy=_checked_energy(energy_mev * 1e-3, showers.shape[0], path),
         polar_angle=None,
     )
@@ -221,10 +222,6 @@ def _check_length(num_values: int, num_showers: int, what: str, path: str) -> No
     if num_values != num_showers:
         message = f"{num_values} {what} for {num_showers} showers"
         raise DataError(message, file=path)
-
-
-def _chunk(data_set: h5py.Dataset) -> int:
-    return int(data_set.chunks[0]) if data_set.chunks else 1
 
 
 def _names(file: h5py.File) -> str:

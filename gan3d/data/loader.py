@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan3d.data.dataset import ShowerSet, shard
-from gan3d.data.memory import WholeSet, Window, shuffled_within
+from gan3d.data.memory import WholeSet, Window, shuffled_within, whole_set
 from gan3d.data.read_ahead import read_ahead
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
@@ -51,7 +51,9 @@ class Loader:
         self._rank, self._world_size, self._seed = rank, world_size, seed
         self._read_ahead_batches = read_ahead_batches
         self._budget = cache_megabytes * MEGABYTE // showers.shower_bytes
-        self._whole_set = WholeSet(showers) if len(showers) <= self._budget else None
+        self._whole_set = whole_set(showers) if len(showers) <= self._budget else None
+        if self._whole_set is None:
+            whole_set.cache_clear()  # an earlier trial's: memory that is not in this trial's budget
         whole_pass = self._whole_pass()
         self._num_steps = whole_pass if num_steps is None else min(num_steps, whole_pass)
 

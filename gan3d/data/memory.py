@@ -6,6 +6,7 @@ Both answer the same question, `batch(positions)`, for positions of an epoch; th
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,12 @@ class WholeSet:
                 self._held.put(here, self._showers.read(np.arange(here.start, here.stop)))
                 self._is_here[block] = True
         return self._held.take(index)
+
+
+@lru_cache(maxsize=1)
+def whole_set(showers: ShowerSet) -> WholeSet:
+    """The set's showers in memory; kept, so that the next trial on the same set need not decode them again."""
+    return WholeSet(showers)
 
 
 class Window:

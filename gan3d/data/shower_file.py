@@ -6,6 +6,7 @@ the same file, and any number of files may belong to a data set; an opening take
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from gan3d.data.decoded_cells import DecodedCells
 from gan3d.data.layouts import GridShape, Layout, detect
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
@@ -25,16 +27,18 @@ ELECTRON = 11
 """PDG code (Particle Data Group, Monte Carlo particle numbering scheme)."""
 WRITTEN_CHUNK = 8
 """Showers to a chunk in the files written here."""
+_LOG = logging.getLogger(__name__)
 DAMAGE = (OSError, RuntimeError, KeyError)
 """What h5py raises on a file whose bytes are not what HDF5 expects."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShowerFile:
-    """A file whose layout is known."""
+    """A file whose layout is known, and where its decoded cells are, if they are anywhere (`node_cache`)."""
 
     path: Path
     layout: Layout
+    decoded: DecodedCells | None = None
 
     @property
     def num_showers(self) -> int:
@@ -58,8 +62,10 @@ class ShowerFile:
             DataError: the file is damaged, or a cell's energy is negative.
         """
         assert 0 <= start < stop <= self.num_showers
-        cells = self.layout.cells(self._stored(start, stop))
-        self._check_not_negative(cells, start)
+        cells = self._decoded(start, stop)
+        if cells is None:
+            cells = self.layout.cells(self._stored(start, stop))
+            self._check_not_negative(cells, start)
         here = slice(start, stop)
         angle = self.layout.polar_angle
         return Showers(
@@ -68,6 +74,16 @@ class ShowerFile:
             polar_angle=None if angle is None else angle[here],
             identity=np.arange(start, stop, dtype=np.int64),
         )
+
+    def _decoded(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """Cells that were decoded, and checked, before; None where there are none."""
+        if self.decoded is None or stop > self.decoded.num_showers:
+            return None
+        cells = self.decoded.read(start, stop)
+        if cells is None and self.decoded.path.exists():
+            _LOG.warning("%s is damaged and was removed; showers are read from %s", self.decoded.path, self.path)
+            self.decoded.path.unlink(missing_ok=True)
+        return cells
 
     def _stored(self, start: int, stop: int) -> NDArray[Any]:
         with _opened(self.path) as file:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gan3d.config.training import Data
+from gan3d.data.advice import storage_advice
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.paths import find_files
 from gan3d.errors import DataError
@@ -20,6 +21,10 @@ class Stock:
     validation: int | None
     missing: str
     """Which files are not here, and why; empty if all are."""
+    advice: tuple[str, ...] = ()
+    """How the training files would be read faster."""
+    node_cache_bytes: int | None = None
+    """Decoded showers on each node's disk; None without data.node_cache."""
 
 
 def take_stock(data: Data, base: Path) -> Stock:
@@ -33,7 +38,9 @@ def take_stock(data: Data, base: Path) -> Stock:
         return Stock(data.num_train_showers, None, missing)
     train = ShowerSet.open(data.train, base=base, grid=data.grid)
     validation = ShowerSet.open(data.validation, base=base, max_showers=data.max_validation_showers, grid=data.grid)
-    return Stock(train.num_in_files, validation.num_in_files, "")
+    decoded = min(train.num_in_files, data.max_train_showers or train.num_in_files) + validation.num_in_files
+    node_cache_bytes = None if data.node_cache is None else decoded * train.shower_bytes
+    return Stock(train.num_in_files, validation.num_in_files, "", storage_advice(train, data), node_cache_bytes)
 
 
 def missing_files(data: Data, base: Path) -> str:

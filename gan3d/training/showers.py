@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -58,13 +57,27 @@ class TrialShowers:
         return ResponseCurve.fit(self.train.incident_energies(), self.train.deposited_energies())
 
 
-@lru_cache(maxsize=1)
+#: What this worker has open, by world size, with what was asked for. By world size, because opening is collective: a rank that a
+#: smaller trial did without would still have its share of the larger one's showers, and the others would wait for it.
+_OPEN: dict[int, tuple[tuple[Data, Ranks, bool], TrialShowers]] = {}
+
+
 def open_showers(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
-    """Open and look through the files (relative ones are found from here), each rank its share; kept for the next trial of the team.
+    """Open and look through the files (relative ones are found from here), each rank its share.
+
+    Kept for the team's next trial of as many workers.
 
     Raises:
         DataError: a file cannot be used, or a polar angle is asked for and not there.
     """
+    asked = (data, ranks, polar_angle)
+    if ranks.world_size not in _OPEN or _OPEN[ranks.world_size][0] != asked:
+        _OPEN.pop(ranks.world_size, None)
+        _OPEN[ranks.world_size] = (asked, _opened(data, ranks, polar_angle=polar_angle))
+    return _OPEN[ranks.world_size][1]
+
+
+def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
     train = _open(data.train, data.max_train_showers, data, ranks)
     validation = _open(data.validation, data.max_validation_showers, data, ranks)
     for showers in (train, validation):
@@ -82,7 +95,7 @@ def open_showers(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers
 
 
 def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:
-    showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid)
+    showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid, node_cache=data.node_cache)
     return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
 
 
