@@ -3,9 +3,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEER := benchmarks/peer
+PEER_READY := $(PEER)/.venv/.ready
 STUDY ?= studies/quickstart.yaml
 
-.PHONY: help study test test-slow check environment constraints clean
+.PHONY: help study test test-slow bench bench-peer check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -20,6 +22,17 @@ test: $(READY) ## the tests, without those that take minutes each
 test-slow: $(READY) ## the tests that take minutes each: kills, end to end, documentation
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+bench: $(READY) ## all benchmarks, into benchmarks/README.md; some of them: make bench ARGS="training_step layers --quick"
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-peer: $(READY) $(PEER_READY) ## gan3d beside Keras on TensorFlow, which gets its own environment; quicker: make bench-peer ARGS=--quick
+	$(BIN)/python -m benchmarks.peer $(ARGS)
+
+$(PEER_READY): $(PEER)/requirements.txt
+	$(PYTHON) -m venv $(PEER)/.venv
+	$(PEER)/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(PEER)/requirements.txt
+	@touch $(PEER_READY)
+
 check: $(READY) ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -27,7 +40,7 @@ check: $(READY) ## lint, format and types
 
 environment: $(READY) ## only make the environment
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt setup.py gan3d/models/fourier/kernel.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev]'
@@ -39,4 +52,4 @@ constraints: ## pin what is installed now
 	@mv constraints.new constraints.txt
 
 clean: ## drop the environment and caches, never results
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache gan3d.egg-info
+	rm -rf $(VENV) $(PEER)/.venv .mypy_cache .ruff_cache .pytest_cache gan3d.egg-info
