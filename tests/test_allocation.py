@@ -12,7 +12,7 @@ import resource, sys, torch
 from gan3d.training.allocation import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-for _ in range(5):
+for _ in range(30):
     torch.zeros(1 << 24).add_(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):

@@ -34,6 +34,7 @@ def test_every_path_is_the_same_function(path: Path) -> None:
     towards = torch.rand_like(plain)
     expected = torch.autograd.grad(plain, (x, *layer.parameters()), towards)
     layer.path = path
+    assert path == "shifted_sums" or path in Shape((3, 9, 8, 7), (5, 3, 3, 3, 3), (1, 1, 1)).paths
     found = torch.autograd.grad(layer(x), (x, *layer.parameters()), towards)
     torch.testing.assert_close(layer(x), plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-4)
@@ -58,13 +59,16 @@ def test_the_shape_of_the_newest_call_is_known() -> None:
     assert layer.shape == Shape((3, 4, 8, 7), (5, 3, 3, 3, 3), (1, 1, 1))
 
 
-@pytest.mark.parametrize("changed", ["stride", "double"])
-def test_where_no_path_can_be_taken_torch_computes_and_says_no_shape(changed: str) -> None:
-    layer = module(stride=2) if changed == "stride" else module().double()
-    x = cells() if changed == "stride" else cells().double()
+@pytest.mark.parametrize("changed", ["stride", "double", "autocast", "no showers"])
+def test_where_there_is_no_choice_torch_computes_and_no_shape_is_known(changed: str) -> None:
+    layer = module(stride=2) if changed == "stride" else module()
+    x = cells(0 if changed == "no showers" else 2)
+    if changed == "double":
+        layer, x = layer.double(), x.double()
     layer.path = "fourier"
-    expected = nn.functional.conv3d(x, layer.weight, layer.bias, padding=1, stride=layer.stride)
-    assert torch.equal(layer(x), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=changed == "autocast"):
+        expected = nn.functional.conv3d(x, layer.weight, layer.bias, padding=1, stride=layer.stride)
+        assert torch.equal(layer(x), expected)
     assert layer.shape is None
 
 
@@ -73,7 +77,18 @@ def test_without_a_kernel_torch_computes_whatever_the_path(monkeypatch: pytest.M
     layer = module()
     layer.path = "fourier"
     assert torch.equal(layer(cells()), convolution(cells(), layer.weight, layer.bias, (1, 1, 1), "plain"))
-    assert layer.shape is None
+    assert layer.shape is not None
+    assert layer.shape.paths == ("plain",)
+
+
+@needs_kernel
+def test_shifted_sums_are_a_choice_with_one_channel_in() -> None:
+    assert Shape((1, 9, 9, 9), (4, 1, 3, 3, 3), (1, 1, 1)).paths == PATHS
+    assert "shifted_sums" not in Shape((2, 9, 9, 9), (4, 2, 3, 3, 3), (1, 1, 1)).paths
+
+
+def test_a_period_too_long_leaves_torch() -> None:
+    assert Shape((2, 300, 9, 9), (4, 2, 3, 3, 3), (1, 1, 1)).paths == ("plain",)
 
 
 def test_weights_lie_channels_last_on_a_cpu_and_keep_their_values() -> None:

@@ -70,9 +70,8 @@ def test_output_and_gradients_are_those_in_double_precision_to_rounding(shape: S
 def test_any_shape_that_fits_is_the_same_function(channels: tuple[int, int], axes: tuple[tuple[int, int, int], ...], batch: int) -> None:
     cells, kernel, padding = zip(*axes, strict=True)
     shape: Shape = (*channels, cells, kernel, (padding[0], padding[1], padding[2]))
-    x, weight, _ = operands(shape, batch)
     has_output = all(n + 2 * p >= k for n, k, p in axes)
-    if has_output and fits(x, weight, shape[4]):
+    if has_output and fits(cells, kernel, shape[4]):
         assert_equal_to_rounding(results(shape, "fourier", batch), results(shape, "double", batch))
 
 
@@ -119,16 +118,7 @@ def test_a_frozen_weight_keeps_no_spectra_of_the_showers() -> None:
     ids=["padding beyond the kernel", "kernel beyond the period", "period too long"],
 )
 def test_what_does_not_fit_is_refused(cells: tuple[int, ...], kernel: tuple[int, ...], padding: tuple[int, int, int]) -> None:
-    assert not fits(torch.zeros(1, 1, *cells), torch.zeros(1, 1, *kernel), padding)
-
-
-def test_only_single_precision_without_autocast_fits() -> None:
-    x, weight = torch.zeros(1, 1, 9, 9, 9), torch.zeros(1, 1, 3, 3, 3)
-    assert fits(x, weight, (1, 1, 1))
-    assert not fits(x.double(), weight.double(), (1, 1, 1))
-    assert not fits(x[:0], weight, (1, 1, 1))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not fits(x, weight, (1, 1, 1))
+    assert not fits(cells, kernel, padding)
 
 
 @given(cells=st.integers(1, 100), padding=st.integers(0, 5))

@@ -38,7 +38,8 @@ def test_a_fresh_state_takes_the_measured_paths_and_changes_in_nothing_else(file
     with always(path):
         choose_paths(state, settings, ALONE)
     after = state.state_dict()
-    assert {each for network in state.paths() for each in network.values()} == {path}
+    chosen = {each for network in state.paths() for each in network.values()}
+    assert chosen == ({path, "plain"} if path == "shifted_sums" else {path})
     assert state.generator.training
     assert state.discriminator.training
     assert torch.equal(torch.get_rng_state(), random)

@@ -12,7 +12,9 @@ from gan3d.models.fourier.kernel import Kernel
 from gan3d.models.tuning import Use, fastest_path, measured_paths, paths_of, set_paths, uses_in_discriminator, uses_in_generator
 
 needs_kernel = pytest.mark.skipif(Kernel.here() is None, reason="no kernel was compiled here")
-SHAPE = Shape((2, 6, 6, 6), (3, 2, 3, 3, 3), (1, 1, 1))
+SHAPE = Shape((1, 6, 6, 6), (3, 1, 3, 3, 3), (1, 1, 1))
+#: Seconds of paths of which a test says nothing.
+SLOW: dict[Path, float] = dict.fromkeys(PATHS, 9.0)
 USES = (Use(2, of_cells=False, of_weight=True), Use(1, of_cells=True, of_weight=False))
 
 
@@ -42,12 +44,13 @@ def seconds_are(monkeypatch: pytest.MonkeyPatch, seconds: dict[Path, float]) -> 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        ({"plain": 1.0, "fourier_backward": 0.5, "fourier": 0.3}, "fourier"),
-        ({"plain": 1.0, "fourier_backward": 0.3, "fourier": 0.5}, "fourier_backward"),
-        ({"plain": 1.0, "fourier_backward": 0.95, "fourier": 0.97}, "plain"),
-        ({"plain": 1.0, "fourier_backward": 2.0, "fourier": 3.0}, "plain"),
+        (SLOW | {"plain": 1.0, "fourier_backward": 0.5, "fourier": 0.3}, "fourier"),
+        (SLOW | {"plain": 1.0, "fourier_backward": 0.3, "fourier": 0.5}, "fourier_backward"),
+        (SLOW | {"plain": 1.0, "shifted_sums": 0.2, "fourier": 0.5}, "shifted_sums"),
+        (SLOW | {"plain": 1.0, "fourier_backward": 0.95, "fourier": 0.97}, "plain"),
+        (SLOW | {"plain": 1.0, "fourier_backward": 2.0, "fourier": 3.0}, "plain"),
     ],
-    ids=["fastest", "second fastest", "too close", "slower"],
+    ids=["fastest", "second fastest", "shifted sums", "too close", "slower"],
 )
 def test_the_fastest_path_is_taken_if_it_is_worth_it(monkeypatch: pytest.MonkeyPatch, seconds: dict[Path, float], expected: str) -> None:
     seconds_are(monkeypatch, seconds)
@@ -59,6 +62,15 @@ def test_a_shape_is_measured_once_per_process(monkeypatch: pytest.MonkeyPatch) -
     for _ in range(2):
         fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
     assert sorted(measured) == sorted(PATHS)
+
+
+def test_paths_that_a_shape_does_not_have_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = seconds_are(monkeypatch, dict.fromkeys(PATHS, 1.0))
+    monkeypatch.setattr(Kernel, "here", lambda: None)
+    fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
+    assert measured == ["shifted_sums", "plain"]
+    fastest_path(Shape((2, 6, 6, 6), (3, 2, 3, 3, 3), (1, 1, 1)), 2, torch.get_num_threads(), USES)
+    assert measured == ["shifted_sums", "plain", "plain"]
 
 
 @needs_kernel
@@ -81,7 +93,7 @@ def test_measuring_leaves_random_numbers_and_gradients_alone() -> None:
 
 @needs_kernel
 def test_only_convolutions_with_a_choice_are_measured_and_the_first_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds_are(monkeypatch, {"plain": 1.0, "fourier_backward": 0.5, "fourier": 0.3})
+    seconds_are(monkeypatch, SLOW | {"plain": 1.0, "fourier_backward": 0.5, "fourier": 0.3})
     layers = network()
     layers(torch.rand(1, 1, 9, 9, 9))
     asked: list[bool] = []

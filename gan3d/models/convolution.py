@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from gan3d.models.fourier.convolution import Paddings, fits, fourier_convolution
 from gan3d.models.fourier.kernel import Kernel
+from gan3d.models.shifted_sums import convolution_with_shifted_sums
 
-#: How a convolution is computed: by torch; forwards by torch and backwards by Fourier transforms; by Fourier transforms.
-Path = Literal["plain", "fourier_backward", "fourier"]
+#: How a convolution is computed: by torch; by torch but for the input gradient, which is taken by shifted sums; forwards by torch and
+#: backwards by Fourier transforms; by Fourier transforms.
+Path = Literal["plain", "shifted_sums", "fourier_backward", "fourier"]
 PATHS: tuple[Path, ...] = get_args(Path)
 
 
@@ -24,6 +26,13 @@ class Shape(NamedTuple):
     weight: tuple[int, ...]
     """(O, C, k, k, k)."""
     padding: Paddings
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Those that can be taken in single precision on a CPU; shifted sums with one channel in, Fourier transforms with a kernel."""
+        possible: dict[Path, bool] = dict.fromkeys(PATHS, Kernel.here() is not None and fits(self.cells[1:], self.weight[2:], self.padding))
+        possible |= {"plain": True, "shifted_sums": self.cells[0] == 1}
+        return tuple(path for path in PATHS if possible[path])
 
 
 class Convolution(nn.Conv3d):
@@ -45,19 +54,24 @@ class Convolution(nn.Conv3d):
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The same with a weight that was made from this module's; stride 1."""
-        can_choose = Kernel.here() is not None and fits(x, weight, self.padding)
-        self.shape = Shape(tuple(x.shape[1:]), tuple(weight.shape), self.padding) if can_choose else None
-        return convolution(x, weight, bias, self.padding, self.path if can_choose else "plain")
+        has_choice = len(x) > 0 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+        if not has_choice or torch.is_autocast_enabled("cpu"):
+            self.shape = None
+            return convolution(x, weight, bias, self.padding, "plain")
+        self.shape = Shape(tuple(x.shape[1:]), tuple(weight.shape), self.padding)
+        # A choice that was made on another machine may not be there on this one.
+        return convolution(x, weight, bias, self.padding, self.path if self.path in self.shape.paths else "plain")
 
 
 def convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: Paddings, path: Path) -> torch.Tensor:
     """Stride 1, zero padding; the same function on every path, up to rounding."""
-    if path == "plain":
+    if path == "fourier":
+        return fourier_convolution(x, weight, bias, padding)
+    if path == "plain" or not torch.is_grad_enabled():
         return functional.conv3d(x, weight, bias, padding=padding)
-    only_backward = path == "fourier_backward"
-    if only_backward and not torch.is_grad_enabled():
-        return functional.conv3d(x, weight, bias, padding=padding)
-    return fourier_convolution(x, weight, bias, padding, only_backward=only_backward)
+    if path == "shifted_sums":
+        return convolution_with_shifted_sums(x, weight, bias, padding)
+    return fourier_convolution(x, weight, bias, padding, only_backward=True)
 
 
 def arrange_(network: nn.Module, device: torch.device) -> None:

@@ -66,7 +66,9 @@ class RectifiedNormal(nn.Module):
     def fluctuation(self, features_BCXYL: torch.Tensor) -> torch.Tensor:
         """The varying part, (B, X, Y, L)."""
         x, y, layers = self.weight.shape[1:]
-        return (features_BCXYL[:, :, :x, :y, :layers] * self.weight).sum(dim=1)
+        # Channels last, as features lie in memory: torch is many times slower on operands of different formats, gradients included.
+        features_BXYLC = features_BCXYL.permute(0, 2, 3, 4, 1)[:, :x, :y, :layers]
+        return (features_BXYLC * self.weight.permute(1, 2, 3, 0).contiguous()).sum(dim=-1)
 
     @torch.no_grad()
     def fit_(self, cells_NXYL: torch.Tensor, incident_energy_N: torch.Tensor, transform: Transform) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from gan3d.models.convolution import PATHS, Convolution, Path, Shape, convolution
+from gan3d.models.convolution import Convolution, Path, Shape, convolution
 
 #: Showers that a path is measured with: enough for vector units, few enough for a few seconds in all.
 MOST_SHOWERS = 8
@@ -73,10 +73,10 @@ def fastest_path(shape: Shape, batch: int, num_threads: int, uses: tuple[Use, ..
     """Measured once per process, shape, batch, number of threads (the current one) and uses."""
     assert num_threads == torch.get_num_threads()
     seconds: dict[Path, float] = {}
-    for path in reversed(PATHS):  # the probably fastest first, so that the others may be given up early
+    for path in reversed(shape.paths):  # the probably fastest first, so that the others may be given up early
         limit = HOPELESS * min(seconds.values(), default=float("inf"))
         seconds[path] = seconds_per_step(shape, batch, path, uses, limit)
-    fastest = min(PATHS, key=seconds.__getitem__)
+    fastest = min(shape.paths, key=seconds.__getitem__)
     return fastest if seconds[fastest] < WORTH_IT * seconds["plain"] else "plain"
 
 

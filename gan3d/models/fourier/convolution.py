@@ -16,6 +16,7 @@ Where all cells that a place sees are exactly zero, its sum is 0 here up to roun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -46,11 +47,9 @@ def fourier_convolution(
     return result
 
 
-def fits(x: torch.Tensor, weight: torch.Tensor, padding: Paddings) -> bool:
-    """Whether ``fourier_convolution`` can take these tensors."""
-    is_plain = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    sizes = zip(x.shape[2:], weight.shape[2:], padding, strict=True)
-    return is_plain and len(x) > 0 and all(p < k <= period_of(n, p) <= LONGEST_PERIOD for n, k, p in sizes)
+def fits(cells: Sequence[int], kernel: Sequence[int], padding: Paddings) -> bool:
+    """Whether ``fourier_convolution`` can take these sizes; all of the three axes."""
+    return all(p < k <= period_of(n, p) <= LONGEST_PERIOD for n, k, p in zip(cells, kernel, padding, strict=True))
 
 
 def period_of(cells: int, padding: int) -> int:
