@@ -27,7 +27,7 @@ NAME = "orchestration"
 #: Times `gan3d --help` is called.
 HELP_ROUNDS = 5
 #: Epochs and steps of the trial that is trained bare and in a study: about a minute here, a quarter of it if ``quick``.
-EPOCHS, STEPS, QUICK_STEPS = 6, 40, 10
+EPOCHS, STEPS, QUICK_STEPS = 6, 30, 6
 #: Pairs of a bare loop and a study.
 ROUNDS, QUICK_ROUNDS = 2, 1
 #: Trials of the studies that only start and change; each two steps long.

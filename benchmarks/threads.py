@@ -8,6 +8,7 @@ else to do: threads that wait for each other at every layer suffer most from a n
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,8 +25,8 @@ from gan3d.training.ranks import Ranks
 
 #: Study whose networks are trained, its global batch, and steps to a measurement.
 CASES = (("seed_baseline", 16, 1), ("quickstart", 16, 4))
-#: World size and threads per worker by name.
-ARRANGEMENTS = {"1 worker x 2 threads": (1, 2), "2 workers x 1 thread": (2, 1)}
+#: World size, threads per worker, and whether each worker is bound to a core of its own, by name.
+ARRANGEMENTS = {"1 worker x 2 threads": (1, 2, False), "2 workers x 1 thread": (2, 1, False), "2 workers x 1 thread, bound": (2, 1, True)}
 #: A worker that does not answer for so long has failed [s].
 MOST_SECONDS = 300
 
@@ -35,9 +36,9 @@ def rows(quick: bool) -> Iterator[Row]:
     for study, batch, steps in CASES:
         with ExitStack() as stack:
             calls: dict[str, Callable[[], object]] = {}
-            for name, (world_size, threads) in ARRANGEMENTS.items():
+            for name, (world_size, threads, is_bound) in ARRANGEMENTS.items():
                 make_step = partial(steps_of_a_study, study, batch // world_size, steps, threads)
-                calls[name] = stack.enter_context(workers(make_step, world_size, threads))
+                calls[name] = stack.enter_context(workers(bound(make_step) if is_bound else make_step, world_size, threads))
             seconds = interleaved(calls, 2 if quick else 5)
         for name, taken in seconds.items():
             yield Row.of(("threads", f"{study}, global batch {batch}", name), rates(batch * steps, taken), "showers/s")
@@ -52,6 +53,17 @@ def steps_of_a_study(study: str, batch: int, steps: int, threads: int, ranks: Ra
             step()
 
     return call
+
+
+def bound(make_step: Callable[[Ranks], Callable[[], None]]) -> Callable[[Ranks], Callable[[], None]]:
+    """The same on a core of the rank's own."""
+    return partial(_bound, make_step)
+
+
+def _bound(make_step: Callable[[Ranks], Callable[[], None]], ranks: Ranks) -> Callable[[], None]:
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[ranks.rank % len(cores)]})
+    return make_step(ranks)
 
 
 @contextmanager

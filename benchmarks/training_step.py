@@ -132,13 +132,14 @@ def spread_out(settings: TrialSettings, batch: int, *, world_size: int = 1, thre
     return TrialSettings.model_validate(content)
 
 
-def gan3d_step(settings: TrialSettings, batch: int, ranks: Ranks = ALONE, threads: int = 1) -> Step:
+def gan3d_step(settings: TrialSettings, batch: int, ranks: Ranks = ALONE, threads: int = 1, *, keep_memory: bool = True) -> Step:
     """A call of this makes one training step, as the loop does, with ``batch`` showers on this rank; state and showers go on."""
     settings = spread_out(settings, batch, world_size=ranks.world_size, threads=threads)
     set_precision(settings)
     training, showers = settings.training, showers_of(settings)
     state = TrainState(settings, ranks)
-    keep_freed_memory()
+    if keep_memory:
+        keep_freed_memory()
     choose_paths(state, settings, ranks)
     start_from(showers.train, state, settings)
     observables = observable_distributions(showers.train, training, ranks.device)

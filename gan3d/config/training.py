@@ -165,7 +165,8 @@ class Workers(Settings):
     threads_per_worker: Annotated[int, Field(ge=1)] | None = None
     """CPU threads that torch uses in one worker; by default `cpus_per_worker`."""
     convolutions: Literal["measured", "plain"] = "measured"
-    """How convolutions are computed on a CPU: each the way that measures fastest at the start of a trial, or all by torch."""
+    """How convolutions are computed on a CPU: each the way that measures fastest when a trial starts (kept when it is resumed), or all by
+    torch, so that two trials of one seed agree to the last bit on any day."""
 
 
 class Data(Settings):
