@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,11 +51,30 @@ def test_the_version_is_the_packages() -> None:
     assert call("--version").stdout == f"gan3d {gan3d.__version__}\n"
 
 
-def test_help_is_light_and_has_examples(tmp_path: Path) -> None:
+#: What takes seconds to import, or comes with such.
+HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "h5py", "numpy")
+COMPLETION = {"_GAN3D_COMPLETE": "complete_bash", "_TYPER_COMPLETE_ARGS": "gan3d pl", "COMP_WORDS": "gan3d pl", "COMP_CWORD": "1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [(["--help"], {}), (["run", "--help"], {}), (["--version"], {}), ([], COMPLETION)],
+    ids=["help", "run_help", "version", "completion"],
+)
+def test_help_and_completion_load_nothing_heavy(tmp_path: Path, arguments: list[str], environment: dict[str, str]) -> None:
     code = (
-        "import sys; from gan3d.cli.app import app; heavy = {'torch', 'ray', 'mlflow', 'optuna'} & set(sys.modules); sys.exit(bool(heavy))"
+        "import atexit, sys; from gan3d.cli.app import app; "
+        f"atexit.register(lambda: print('HEAVY', [name for name in {HEAVY} if name in sys.modules])); "
+        f"sys.argv = {['gan3d', *arguments]}; app(prog_name='gan3d')"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr
+    assert ("plan" if environment else "gan3d") in done.stdout
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_help_has_examples() -> None:
     for command in ("plan", "run", "schema", "simulate"):
         shown = call(command, "--help")
         assert shown.exit_code == 0

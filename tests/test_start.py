@@ -45,6 +45,27 @@ def test_the_start_depends_on_the_seed_and_the_showers_only(files: Path) -> None
     assert checksum(states[0].generator) == checksum(states[1].generator)
 
 
+def test_the_next_trial_on_the_same_showers_reads_none_of_them_for_its_start(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = small_trial(files, RECIPE)
+    train = showers_of(settings).train
+    first = fresh(files, RECIPE)
+    start_from(train, first, settings)
+    assert observable_distributions(train, settings.training, ALONE.device) is not None
+    monkeypatch.setattr(train, "read", lambda _rows: pytest.fail("showers are read again"))
+    second = fresh(files, RECIPE)
+    start_from(train, second, settings)
+    assert checksum(first.generator) == checksum(second.generator)
+    assert observable_distributions(train, settings.training, ALONE.device) is not None
+
+
+def test_another_transform_is_another_start(files: Path) -> None:
+    states = [fresh(files, RECTIFIED | {"data.cell_scale": scale}) for scale in (30.0, 60.0)]
+    settings = [small_trial(files, RECTIFIED | {"data.cell_scale": scale}) for scale in (30.0, 60.0)]
+    for state, each in zip(states, settings, strict=True):
+        start_from(showers_of(each).train, state, each)
+    assert checksum(states[0].generator) != checksum(states[1].generator)
+
+
 @pytest.mark.parametrize(("changes", "step"), [({}, 0), (RECTIFIED, 5)])
 def test_the_seeds_generator_and_one_that_has_trained_are_left_alone(files: Path, changes: dict[str, Any], step: int) -> None:
     settings, state = small_trial(files, changes), fresh(files, changes)

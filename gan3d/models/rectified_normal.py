@@ -89,6 +89,12 @@ class RectifiedNormal(nn.Module):
             self.location[1], self.log_scale[1] = self.location[0], self.log_scale[0]
 
     @torch.no_grad()
+    def start_as_(self, fitted: RectifiedNormal) -> None:
+        """Take what ``fit_`` found in another module for the same grid; weights stay."""
+        for name in ("log_energy", "cell_power", "location", "log_scale"):
+            getattr(self, name).copy_(getattr(fitted, name))
+
+    @torch.no_grad()
     def standardise_(self, features_BCXYL: torch.Tensor) -> None:
         """Make the fluctuations of these features have mean 0 and variance 1 in every cell."""
         fluctuation = self.fluctuation(features_BCXYL)

@@ -17,8 +17,8 @@ from gan3d.models.convolution import Convolution, Path, Shape, convolution
 
 #: Showers that a path is measured with: enough for vector units, few enough for a few seconds in all.
 MOST_SHOWERS = 8
-#: Repetitions of which the shortest counts, unless the first says that the path takes so many times longer than another.
-REPETITIONS, HOPELESS = 3, 2.0
+#: Repetitions of which the shortest counts, unless one says that the path takes so many times longer than another.
+REPETITIONS, HOPELESS = 3, 2.5
 #: torch's own path is left only for one that takes less than this share of its time; what is closer may be noise.
 WORTH_IT = 0.9
 
@@ -83,8 +83,6 @@ def fastest_path(shape: Shape, batch: int, num_threads: int, uses: tuple[Use, ..
 def seconds_per_step(shape: Shape, batch: int, path: Path, uses: tuple[Use, ...], limit: float = float("inf")) -> float:
     """Time that the convolution of random showers takes in a step: the shortest of the repetitions, or a first above ``limit`` [s]."""
     calls = [(use.times, call(shape, batch, path, use)) for use in uses]
-    for _, each in calls:
-        each()
     shortest = float("inf")
     for _ in range(REPETITIONS):
         shortest = min(shortest, sum(times * elapsed(each) for times, each in calls))

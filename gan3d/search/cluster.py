@@ -36,16 +36,16 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
     # Ray guards a local cluster with a token, which is good, and says so at every start, which is noise.
     logging.getLogger("ray._private.authentication").setLevel(logging.INFO if verbose else logging.ERROR)
     say(f"Connecting to the Ray cluster at {address}" if address else "Starting Ray on this machine")
-    environment = {"env_vars": WORKER_ENVIRONMENT}
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    # Workers of a local cluster inherit this process's environment. Said again as a runtime environment it would only keep the
+    # processes that Ray starts beforehand from being used.
+    where_to: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}} if address else {"include_dashboard": False}
     try:
         ray.init(
             address=address or "local",
-            runtime_env=environment,
             log_to_driver=verbose,
             logging_level=logging.INFO if verbose else logging.ERROR,
             configure_logging=verbose,
-            **local,
+            **where_to,
         )
     except (ConnectionError, ValueError) as problem:
         where = f"no Ray cluster at --address {address}" if address else "Ray does not start on this machine"

@@ -15,6 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from gan3d.config.study import Study
 from gan3d.records import TrialRecord
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
-from gan3d.search.figures import draw_figures
+from gan3d.search.figures import drawn, start_drawing
 from gan3d.search.plan import Plan, make_plan, refuse_impossible
 from gan3d.search.progress import forwarded
 from gan3d.search.resources import ray_cluster
@@ -36,6 +37,7 @@ from gan3d.search.samplers import OptunaSearcher, best_of, open_optuna_study
 from gan3d.search.schedulers import make_scheduler
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.tracking.callback import StudyCallback, Watcher
+from gan3d.tracking.client import open_client
 from gan3d.tracking.provenance import provenance
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 from gan3d.training.checkpoint import TrialFolder
@@ -84,17 +86,23 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     results = options.results.absolute()
     results.mkdir(parents=True, exist_ok=True)
     uri = options.tracking_uri or default_tracking_uri(results)
-    with connected(options.address, verbose=options.verbose, say=watcher.say):
-        plan = make_plan(loaded, ray_cluster())
-        refuse_impossible(plan)
-        tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
-        with tracker.interrupted_by_exceptions():
-            records, state = _search(loaded, results, tracker, watcher, verbose=options.verbose)
-    best = best_of(records, loaded.study.objective.direction)
-    _keep_best(tracker, best, results)
-    ended: State = state if state == "interrupted" or best is not None else "failed"
-    tracker.end(ended)
-    figures = draw_figures(loaded.study, uri, results, say=watcher.say) if best is not None else ()
+    with ThreadPoolExecutor(1, "tracking") as beside:
+        # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
+        opening = beside.submit(open_client, uri, create=True)
+        with connected(options.address, verbose=options.verbose, say=watcher.say):
+            plan = make_plan(loaded, ray_cluster())
+            refuse_impossible(plan)
+            opening.result()
+            tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
+            with tracker.interrupted_by_exceptions():
+                records, state = _search(loaded, results, tracker, watcher, verbose=options.verbose)
+            best = best_of(records, loaded.study.objective.direction)
+            _keep_best(tracker, best, results)
+            ended: State = state if state == "interrupted" or best is not None else "failed"
+            tracker.end(ended)
+            # Drawn while Ray shuts down.
+            drawing = start_drawing(loaded.study, uri, results, say=watcher.say) if best is not None else ()
+    figures = drawn(drawing, say=watcher.say)
     trials = tuple(records[number] for number in sorted(records))
     return StudyResult(loaded.study.name, ended, trials, best, results, uri, figures, time.monotonic() - begin)
 

@@ -163,14 +163,15 @@ def remove(placement_groups: list[Any]) -> None:
 def train_team(board: Any, team: str, spec: TeamSpec) -> None:
     """The team's Ray Train run; returns when the board has dissolved the team."""
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchConfig
 
+    from gan3d.search.trainer import TeamTrainer
     from gan3d.training.worker import team_worker
 
     resources: dict[str, float] = {"CPU": spec.cpus_per_worker}
     if spec.gpus_per_worker:
         resources["GPU"] = spec.gpus_per_worker
-    TorchTrainer(
+    TeamTrainer(
         team_worker,
         train_loop_config={"board": board, "team": team},
         torch_config=TorchConfig(backend="nccl" if spec.gpus_per_worker else "gloo"),

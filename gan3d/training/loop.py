@@ -69,10 +69,11 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
         num_steps=training.max_steps_per_epoch,
     )
     autocast = autocast_of(settings, ranks.device)
+    if state.step == 0:
+        choose_paths(state, settings, ranks)
     start_from(trial.showers.train, state, settings)
     if state.step == 0:
         state.equalise(ranks)
-        choose_paths(state, settings, ranks)
     observables = observable_distributions(trial.showers.train, training, ranks.device)
     recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
     while state.epoch < training.epochs:

@@ -1,8 +1,12 @@
-"""What a trial takes from training showers before its first step: where the generator starts, and what its showers should look like."""
+"""What a trial takes from training showers before its first step: where the generator starts, and what its showers should look like.
+
+Whatever depends on the showers alone is computed once per process, so that the next trial of a team starts at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,6 +15,8 @@ from gan3d.config.training import Training, TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.showers import Showers
 from gan3d.models.observable_matching import ObservableDistributions
+from gan3d.models.rectified_normal import RectifiedNormal
+from gan3d.physics.transform import Transform
 from gan3d.training.noise import stream
 from gan3d.training.showers import CHUNK
 from gan3d.training.state import TrainState, transform_of
@@ -25,22 +31,35 @@ def start_from(train: ShowerSet, state: TrainState, settings: TrialSettings) -> 
     """Let a fresh generator start from training showers where its settings say so; the same on every rank."""
     if state.step or state.generator.cells is None:
         return
-    showers = first_showers(train)
     device = next(state.generator.parameters()).device
-    cells, energy = torch.from_numpy(showers.cells), torch.from_numpy(showers.incident_energy)
+    state.generator.cells.start_as_(fitted_cells(train, transform_of(settings)))
+    energy = torch.from_numpy(train.incident_energies())[:MOST_SHOWERS]
     random = stream(settings.training.seed, "start")
     rows = torch.randint(len(energy), (NUM_GENERATED,), generator=random)
     noise = torch.randn(NUM_GENERATED, settings.training.generator.noise_dim, generator=random)
-    angle = None if showers.polar_angle is None or not settings.training.polar_angle else torch.from_numpy(showers.polar_angle)[rows]
-    state.generator.cells.fit_(cells.to(device), energy.to(device), transform_of(settings))
-    state.generator.standardise_(noise.to(device), energy[rows].to(device), None if angle is None else angle.to(device))
+    angles = train.polar_angles() if settings.training.polar_angle else None
+    angle = None if angles is None else torch.from_numpy(angles)[rows].to(device)
+    state.generator.standardise_(noise.to(device), energy[rows].to(device), angle)
+
+
+@lru_cache(maxsize=1)
+def fitted_cells(train: ShowerSet, transform: Transform) -> RectifiedNormal:
+    """Cells whose location and scale are those of the first training showers."""
+    showers = first_showers(train)
+    cells = RectifiedNormal(1, train.grid)
+    cells.fit_(torch.from_numpy(showers.cells), torch.from_numpy(showers.incident_energy), transform)
+    return cells
 
 
 def observable_distributions(train: ShowerSet, training: Training, device: torch.device) -> ObservableDistributions | None:
     """What the loss on observables compares with; None where it has no weight."""
-    if training.loss_weights.observables == 0:
-        return None
-    return ObservableDistributions.fit(chunks(first_showers(train))).to(device)
+    return None if training.loss_weights.observables == 0 else fitted_distributions(train).to(device)
+
+
+@lru_cache(maxsize=1)
+def fitted_distributions(train: ShowerSet) -> ObservableDistributions:
+    """Distributions of the first training showers."""
+    return ObservableDistributions.fit(chunks(first_showers(train)))
 
 
 def first_showers(train: ShowerSet) -> Showers:

@@ -102,6 +102,8 @@ def _train(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, de
 
 
 def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, desk: Desk, folder: TrialFolder) -> None:
+    if ranks.rank == 0:
+        folder.write_settings(settings.model_dump(mode="json"))
     showers = open_showers(settings.data, ranks, polar_angle=settings.training.polar_angle)
     state = TrainState(settings, ranks)
     if not _resume(state, settings, ranks, desk, folder):
@@ -124,7 +126,6 @@ def _resume(state: TrainState, settings: TrialSettings, ranks: Ranks, desk: Desk
     """Take up the newest checkpoint, reporting its epochs again; False where the trial has nothing more to do."""
     rows = ranks.broadcast(folder.records() if ranks.rank == 0 else None)
     if ranks.rank == 0:
-        folder.write_settings(settings.model_dump(mode="json"))
         for row in rows:
             desk.ask("report", row["epoch"], row["metrics"])
     if not rows:
