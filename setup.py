@@ -6,6 +6,7 @@ Each is optional: without a compiler, or where the compiler does not know a proc
 from __future__ import annotations
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 
 def kernel(kind: str, *flags: str) -> Extension:
@@ -19,10 +20,20 @@ def kernel(kind: str, *flags: str) -> Extension:
     )
 
 
+class InTurn(build_ext):
+    """Never in parallel: all are compiled from one source, so to one object file, and one would get the instructions of another."""
+
+    def finalize_options(self) -> None:
+        """Overrules ``--parallel``."""
+        super().finalize_options()
+        self.parallel = None
+
+
 setup(
+    cmdclass={"build_ext": InTurn},
     ext_modules=[
         kernel("avx512", "-march=x86-64-v4", "-mprefer-vector-width=256"),
         kernel("avx2", "-march=x86-64-v3"),
         kernel("generic"),
-    ]
+    ],
 )

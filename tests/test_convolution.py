@@ -41,6 +41,16 @@ def test_every_path_is_the_same_function(path: Path) -> None:
 
 
 @needs_kernel
+@pytest.mark.parametrize("path", [path for path in PATHS if path != "plain"])
+def test_a_second_derivative_that_a_path_does_not_have_is_refused(path: Path) -> None:
+    layer, x = Convolution(1, 3, 3, padding=1), torch.rand(2, 1, 5, 5, 5, requires_grad=True)
+    layer.path = path
+    (gradient,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
+@needs_kernel
 @pytest.mark.parametrize("path", PATHS)
 def test_without_gradients_the_backward_path_is_torchs_own(path: Path) -> None:
     layer = module()
@@ -70,6 +80,14 @@ def test_where_there_is_no_choice_torch_computes_and_no_shape_is_known(changed: 
         expected = nn.functional.conv3d(x, layer.weight, layer.bias, padding=1, stride=layer.stride)
         assert torch.equal(layer(x), expected)
     assert layer.shape is None
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_cells_and_weights_of_different_precision_are_refused_as_by_torch(path: Path) -> None:
+    layer = module().double()
+    layer.path = path
+    with pytest.raises(RuntimeError, match="type"):
+        layer(cells())
 
 
 def test_without_a_kernel_torch_computes_whatever_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,25 @@ def test_memory_format_of_the_input_changes_no_bit() -> None:
     assert torch.equal(fourier_convolution(x, weight, bias, shape[4]), fourier_convolution(last, weight, bias, shape[4]))
 
 
+def test_a_bias_with_gaps_is_read_where_it_lies() -> None:
+    shape = SHAPES[6]
+    x, weight, bias = operands(shape)
+    with_gaps = torch.stack([bias.detach(), bias.detach() + 1], dim=1)[:, 0]
+    assert torch.equal(fourier_convolution(x, weight, with_gaps, shape[4]), fourier_convolution(x, weight, bias, shape[4]))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_shower_that_is_no_number_leaves_the_others_alone(value: float) -> None:
+    shape = SHAPES[6]
+    x, weight, bias = operands(shape, batch=6)
+    broken = x.detach().clone()
+    broken[2, 3, 1, 1, 1] = value
+    others = [0, 1, 3, 4, 5]
+    found = fourier_convolution(broken, weight, bias, shape[4])
+    assert torch.equal(found[others], fourier_convolution(x, weight, bias, shape[4])[others])
+    assert not found[2].isfinite().any()
+
+
 def test_showers_do_not_see_each_other_and_their_number_changes_no_bit() -> None:
     shape = SHAPES[6]
     x, weight, bias = operands(shape, batch=7)

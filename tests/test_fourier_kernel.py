@@ -78,7 +78,12 @@ def test_correlations_are_sums_over_showers(batch: int, inputs: int, outputs: in
 
 def test_the_constants_are_those_of_the_source() -> None:
     text = SOURCE.read_text()
-    for name, value in (("LANES", LANES), ("LONGEST_PERIOD", module.LONGEST_PERIOD), ("OUT_OF_MEMORY", module.OUT_OF_MEMORY)):
+    for name, value in (
+        ("LANES", LANES),
+        ("LONGEST_PERIOD", module.LONGEST_PERIOD),
+        ("OUT_OF_MEMORY", module.OUT_OF_MEMORY),
+        ("INTERFACE", module.INTERFACE),
+    ):
         assert f"{name} = {value}," in text
 
 
@@ -92,12 +97,8 @@ def test_the_longest_period_works() -> None:
 @pytest.mark.parametrize(("capability", "build"), [("default", "_generic"), ("avx2", "_avx2")])
 def test_every_build_computes_the_same(capability: str, build: str) -> None:
     """In a process of its own, whose processor is said to be a lesser one."""
-    if (
-        capability not in torch.backends.cpu.get_cpu_capability().lower()
-        and build != "_generic"
-        and not Kernel.here().name.startswith("_avx512")
-    ):
-        pytest.skip(f"this processor has no {capability}")
+    if build == "_avx2" and torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        pytest.skip("this processor has no AVX2")
     script = (
         "import sys, torch, pickle\n"
         "from gan3d.models.fourier.kernel import Axis, Kernel\n"
@@ -114,6 +115,60 @@ def test_every_build_computes_the_same(capability: str, build: str) -> None:
     torch.testing.assert_close(torch.tensor(found), ours, atol=2e-5, rtol=1e-5)
 
 
+#: Spectra and workspaces of 69 MB each; first there is room for neither, then for one.
+SHORT_OF_MEMORY = """
+import resource, torch
+from gan3d.models.fourier.kernel import Axis, Kernel
+torch.set_num_threads(1)
+kernel, axes = Kernel.here(), (Axis(128, 0, 129), Axis(1, 0, 129), Axis(128, 0, 129))
+values = torch.rand(1, 128, 1, 128, 1)
+spectra = kernel.spectra(values, axes)
+for megabytes, call in ((30, lambda: kernel.values(spectra, axes, 1)), (100, lambda: kernel.spectra(values, axes))):
+    in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + megabytes * 2**20, resource.RLIM_INFINITY))
+    try:
+        call()
+    except MemoryError as problem:
+        print(problem)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux to know how much memory is in use")
+def test_too_little_memory_for_a_workspace_is_said() -> None:
+    output = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, check=True, text=True).stdout
+    assert output.splitlines() == ["a convolution found no memory for its transforms"] * 2
+
+
+@pytest.mark.parametrize("content", [b"", b"not a library"], ids=["empty", "no library"])
+def test_a_build_that_cannot_be_loaded_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    broken = tmp_path / f"_generic{module.EXTENSION_SUFFIXES[0]}"
+    broken.write_bytes(content)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "kernel.py"))
+    Kernel.here.cache_clear()
+    try:
+        assert Kernel.here() is None
+    finally:
+        Kernel.here.cache_clear()
+    assert broken.name in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_build_of_another_source_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    source = tmp_path / "other.c"
+    source.write_text(SOURCE.read_text().replace(f"INTERFACE = {module.INTERFACE},", f"INTERFACE = {module.INTERFACE + 1},"))
+    other = tmp_path / f"_generic{module.EXTENSION_SUFFIXES[0]}"
+    subprocess.run(["cc", "-std=gnu11", "-fopenmp", "-w", "-shared", "-fPIC", str(source), "-o", str(other), "-lm"], check=True)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "kernel.py"))
+    Kernel.here.cache_clear()
+    try:
+        assert Kernel.here() is None
+    finally:
+        Kernel.here.cache_clear()
+    assert "compiled from another source" in caplog.text
+
+
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_the_source_compiles_without_a_warning_and_is_clean_under_sanitizers(tmp_path: Path) -> None:
     main = tmp_path / "main.c"
@@ -121,16 +176,17 @@ def test_the_source_compiles_without_a_warning_and_is_clean_under_sanitizers(tmp
         f'#include "{SOURCE}"\n'
         """
         int main(void) {
-            Axis axes[3] = {{5, 0, 7}, {4, -1, 5}, {6, 0, 9}};
-            enum { BATCH = 3, IN = 11, OUT = 16, PLACES = 5 * 4 * 6, FREQUENCIES = 7 * 5 * 5 };
+            Axis axes[3] = {{5, 0, 7}, {3, -1, 5}, {6, 0, 9}};
+            enum { BATCH = 3, IN = 11, USED = 13, OUT = 16, PLACES = 5 * 3 * 6, FREQUENCIES = 7 * 5 * 5 };
             float *x = calloc(BATCH * PLACES * IN, sizeof(float)), *w = calloc(PLACES * IN * OUT, sizeof(float));
             float *xs = malloc(sizeof(float) * BATCH * FREQUENCIES * 2 * 16), *ws = malloc(sizeof(float) * FREQUENCIES * 2 * IN * OUT);
-            float *ys = malloc(sizeof(float) * BATCH * FREQUENCIES * 2 * OUT), *y = malloc(sizeof(float) * BATCH * PLACES * OUT);
+            float *ys = malloc(sizeof(float) * BATCH * FREQUENCIES * 2 * OUT), *y = malloc(sizeof(float) * BATCH * PLACES * USED);
+            float *bias = calloc(USED, sizeof(float));
             int bad = gan3d_spectra(x, BATCH, IN, axes, xs, 2) | gan3d_spectra(w, 1, IN * OUT, axes, ws, 2);
             gan3d_products(xs, ws, BATCH, FREQUENCIES, IN, OUT / LANES, 1, ys, 2);
-            bad |= gan3d_values(ys, BATCH, OUT, axes, NULL, y, 2);
+            bad |= gan3d_values(ys, BATCH, USED, axes, bias, y, 2);
             gan3d_correlations(xs, ys, BATCH, FREQUENCIES, IN, OUT / LANES, ws, 2);
-            free(x); free(w); free(xs); free(ws); free(ys); free(y);
+            free(x); free(w); free(xs); free(ws); free(ys); free(y); free(bias);
             return bad;
         }
         """

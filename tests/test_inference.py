@@ -89,7 +89,11 @@ def test_a_matrix_too_large_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("kernel", ["seed", 3])
-def test_it_keeps_its_weights_and_leaves_the_network_as_it_was(output: str, normalisation: str, kernel: str | int) -> None:
+@pytest.mark.parametrize("most_bytes_of_matrix", [0, inference.MOST_BYTES_OF_MATRIX])
+def test_it_keeps_its_weights_and_leaves_the_network_as_it_was(
+    output: str, normalisation: str, kernel: str | int, most_bytes_of_matrix: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "MOST_BYTES_OF_MATRIX", most_bytes_of_matrix)
     generator = network(output=output, normalisation=normalisation, kernel=kernel).train()
     given, before = inputs(generator, 2), deepcopy(generator.state_dict())
     fast = FastGenerator(generator)

@@ -10,7 +10,8 @@ from chosen_paths import always
 from gloo_processes import GlooProcesses, gloo_processes
 from small_trial import ALONE, small_files, small_trial
 
-from gan3d.models.convolution import PATHS, Path
+from gan3d.models import tuning
+from gan3d.models.convolution import PATHS, Path, Shape
 from gan3d.models.fourier.kernel import Kernel
 from gan3d.training.paths import choose_paths
 from gan3d.training.ranks import Ranks
@@ -47,6 +48,28 @@ def test_a_fresh_state_takes_the_measured_paths_and_changes_in_nothing_else(file
         assert all(torch.equal(before[name][key], after[name][key]) for key in before[name])
 
 
+@pytest.mark.parametrize(("batch_per_worker", "measured_with"), [(3, 3), (40, tuning.MOST_SHOWERS)])
+def test_a_network_is_measured_in_its_own_uses_with_showers_of_one_worker(
+    files: FilePath, monkeypatch: pytest.MonkeyPatch, batch_per_worker: int, measured_with: int
+) -> None:
+    settings = small_trial(files, {"workers.per_trial": 2, "training.global_batch": 2 * batch_per_worker})
+    state, asked = TrainState(settings, ALONE), set()
+    steps = settings.training.generator_steps
+
+    def seconds(shape: Shape, batch: int, path: Path, uses: tuple[tuning.Use, ...], limit: float) -> float:
+        asked.add((batch, uses))
+        return 1.0
+
+    monkeypatch.setattr(tuning, "seconds_per_step", seconds)
+    tuning.fastest_path.cache_clear()
+    try:
+        choose_paths(state, settings, ALONE)
+    finally:
+        tuning.fastest_path.cache_clear()
+    of_generator, of_discriminator = tuning.uses_in_generator(steps), tuning.uses_in_discriminator(steps)
+    assert asked == {(measured_with, uses) for uses in (of_generator(False), of_discriminator(True), of_discriminator(False))}
+
+
 def test_plain_asks_for_no_measurement(files: FilePath) -> None:
     settings = small_trial(files, {"workers.convolutions": "plain"})
     state = TrainState(settings, ALONE)
@@ -63,6 +86,15 @@ def test_paths_go_into_the_state_and_come_back(files: FilePath) -> None:
     assert other.paths() != state.paths()
     other.load_state_dict(state.state_dict())
     assert other.paths() == state.paths()
+
+
+def test_a_state_without_paths_goes_on_by_torch_alone(files: FilePath) -> None:
+    settings = small_trial(files)
+    state = TrainState(settings, ALONE)
+    saved = state.state_dict()
+    del saved["paths"]
+    state.load_state_dict(saved)
+    assert {path for network in state.paths() for path in network.values()} == {"plain"}
 
 
 def chosen_by(ranks: Ranks, folder: FilePath) -> list[dict[str, Path]]:

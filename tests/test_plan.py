@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gan3d.cli.plan_tables import plan_tables
 from gan3d.config.load import load_study
 from gan3d.errors import DataError, ResourceError
 from gan3d.search.footprint import networks_of, worker_memory
@@ -181,3 +182,11 @@ def test_only_living_nodes_count() -> None:
     ]
     cluster = cluster_of(rows)
     assert (cluster.cpus, cluster.gpus, cluster.memory_gb) == (8, 2, 20.0)
+
+
+@pytest.mark.parametrize(("has_kernel", "gpus", "is_said"), [(False, 0, True), (True, 0, False), (False, 1, False)])
+def test_a_plan_says_that_convolutions_on_a_cpu_will_be_slow_without_a_kernel(has_kernel: bool, gpus: int, is_said: bool) -> None:
+    planned = replace(plan("seed_baseline", f"workers.gpus_per_worker={gpus}"), has_kernel=has_kernel)
+    text = " ".join(str(part) for part in plan_tables(planned))
+    assert ("no C kernel was compiled" in text) == is_said
+    assert planned.as_dict()["has_kernel"] == has_kernel

@@ -80,6 +80,25 @@ def test_a_measurement_runs_every_use_and_is_longer_with_more_of_them(path: Path
     assert 0 < once < often
 
 
+@pytest.mark.parametrize(("limit", "expected", "left"), [(9.0, 3.0, []), (4.0, 5.0, [3.0, 4.0])], ids=["the shortest", "given up"])
+def test_the_shortest_repetition_counts_unless_the_first_is_hopeless(
+    monkeypatch: pytest.MonkeyPatch, limit: float, expected: float, left: list[float]
+) -> None:
+    seconds = [5.0, 3.0, 4.0]
+    monkeypatch.setattr(tuning, "elapsed", lambda _work: seconds.pop(0))
+    assert tuning.seconds_per_step(SHAPE, 1, "plain", USES[1:], limit) == expected
+    assert seconds == left
+
+
+def test_a_path_is_given_up_by_the_fastest_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+    seconds = iter([2.0, 1.0, 4.0, 4.0])
+    monkeypatch.setattr(tuning, "seconds_per_step", lambda _shape, _batch, _path, _uses, limit: limits.append(limit) or next(seconds))
+    monkeypatch.setattr(Shape, "paths", PATHS)
+    fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
+    assert limits == [float("inf"), 2.0 * tuning.HOPELESS, tuning.HOPELESS, tuning.HOPELESS]
+
+
 @needs_kernel
 def test_measuring_leaves_random_numbers_and_gradients_alone() -> None:
     torch.manual_seed(3)

@@ -96,7 +96,10 @@ def _samples(plan: Plan) -> list[RenderableType]:
 
 
 def _advice(plan: Plan) -> list[RenderableType]:
-    return [line for advice in plan.stock.advice for line in (Text(""), Text(f"Slow to read: {advice}", style="yellow"))]
+    said = [f"Slow to read: {advice}" for advice in plan.stock.advice]
+    if not plan.has_kernel and not plan.needs.gpus:
+        said.append("Slow to train: no C kernel was compiled for convolutions on a CPU. Install gan3d again where there is a C compiler.")
+    return [line for text in said for line in (Text(""), Text(text, style="yellow"))]
 
 
 def _verdict(plan: Plan) -> Text:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from gan3d.models.geometry import Size
@@ -31,6 +32,7 @@ class _Convolution(torch.autograd.Function):
         return functional.conv3d(x, weight, bias, padding=padding)
 
     @staticmethod
+    @once_differentiable  # second derivatives would lack the weight's share without a word
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         (gradient,), (needs_x, needs_weight, needs_bias) = gradients, ctx.needs_input_grad[:3]

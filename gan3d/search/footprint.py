@@ -22,8 +22,10 @@ from gan3d.training.state import transform_of
 BASELINE_BYTES = 480 * 10**6
 #: What torch's convolutions keep for themselves on a CPU, and what malloc does not give back: measured, on top of what follows.
 WORKSPACE_BYTES = 140 * 10**6
-#: Peak over what autograd keeps: gradients of activations, buffers of convolutions. Measured 1.2 to 1.4 on a CPU.
+#: Peak over what autograd keeps on a GPU: gradients of activations, buffers of convolutions. An estimate.
 ACTIVATION_OVERHEAD = 1.4
+#: The same on a CPU, with spectra and the gaps in a heap that is kept. Measured 1.9 to 2.1 with the seed's networks.
+ACTIVATION_OVERHEAD_OF_CPU = 2.1
 #: Copies of the largest layer output that are there at once while showers are generated. Measured 2.7 to 2.9 on a CPU.
 GENERATION_COPIES = 3
 FLOAT_BYTES = 4
@@ -166,7 +168,8 @@ def worker_memory(networks: Networks, settings: TrialSettings, *, num_train: int
         num_train: training showers; None if nobody knows, then the cache counts as full.
         num_validation: validation showers, of which a worker keeps its share; None if nobody knows.
     """
-    training = ACTIVATION_OVERHEAD * networks.activation_bytes_per_shower * settings.batch_per_worker
+    overhead = ACTIVATION_OVERHEAD if settings.workers.gpus_per_worker else ACTIVATION_OVERHEAD_OF_CPU
+    training = overhead * networks.activation_bytes_per_shower * settings.batch_per_worker
     gradients, folded = networks.parameters * FLOAT_BYTES, networks.weight_bytes_per_step
     return WorkerMemory(
         baseline=BASELINE_BYTES + WORKSPACE_BYTES,

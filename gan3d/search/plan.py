@@ -16,6 +16,7 @@ from gan3d.config.space import Between, Range, Scalar
 from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
 from gan3d.errors import DataError, ResourceError
+from gan3d.models.fourier.kernel import Kernel
 from gan3d.search.footprint import (
     STATES_OF_ENDED_TRIAL,
     STATES_OF_RUNNING_TRIAL,
@@ -96,6 +97,8 @@ class Plan:
     disk: Disk
     needs: Needs
     cluster: Cluster
+    has_kernel: bool
+    """Whether the C kernel for convolutions on a CPU was compiled here."""
 
     @property
     def fits(self) -> bool:
@@ -146,6 +149,7 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
         memory=max((_memory(largest, settings, stock) for settings in sizes), key=lambda memory: memory.total),
         disk=disk_of(study, largest),
         needs=needs_of(study),
+        has_kernel=Kernel.here() is not None,
         cluster=cluster,
     )
 

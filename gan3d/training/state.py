@@ -72,7 +72,8 @@ class TrainState:
         for name, part in self._parts():
             part.load_state_dict(saved[name])
         self.epoch, self.step = saved["epoch"], saved["step"]
-        self.set_paths(saved["paths"])
+        if "paths" in saved:  # states of before there was a choice were trained by torch alone
+            self.set_paths(saved["paths"])
 
     def paths(self) -> list[dict[str, Path]]:
         """How the generator's convolutions are computed, and the discriminator's."""

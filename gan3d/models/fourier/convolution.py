@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from gan3d.models.fourier.kernel import LANES, LONGEST_PERIOD, Axes, Axis, Kernel
@@ -79,9 +80,10 @@ class _Convolution(torch.autograd.Function):
         inputs = kernel.spectra(channels_last(x), cells_in)
         ctx.save_for_backward(None, inputs if ctx.needs_input_grad[1] else None, weight)
         outputs = kernel.products(inputs, kernel.spectra(matrices(weight.transpose(0, 1)), taps), weight.shape[1], conjugate=False)
-        return channels_first(kernel.values(outputs, cells_out, weight.shape[0], bias))
+        return channels_first(kernel.values(outputs, cells_out, weight.shape[0], None if bias is None else bias.contiguous()))
 
     @staticmethod
+    @once_differentiable  # second derivatives would be zero without a word
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, inputs, weight = ctx.saved_tensors
         cells_in, cells_out, taps = ctx.axes

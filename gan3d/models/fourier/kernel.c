@@ -20,6 +20,7 @@ enum {
     SHOWERS = 4,          /* multiplied together with one weight */
     AHEAD = 2,            /* places for which memory is fetched in advance */
     OUT_OF_MEMORY = 1,
+    INTERFACE = 1, /* to be raised with any change of a function's arguments or of a layout */
 };
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
@@ -307,6 +308,9 @@ static void to_values(const Plan *plan, Workspace *w, const float *spectrum, lan
         }
     }
 }
+
+/* By which a build of another source is known. */
+int gan3d_interface(void) { return INTERFACE; }
 
 /* Spectra of `batch` showers; axes are those of the values. */
 int gan3d_spectra(const float *values, int batch, int channels, const Axis *axes, float *spectra, int threads) {

@@ -6,6 +6,7 @@ Legend: B showers, C channels, P channels rounded up to whole blocks, F frequenc
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +16,8 @@ from typing import Self
 
 import torch
 
-#: Channels of a block, the longest period and the return value, as kernel.c has them.
-LANES, LONGEST_PERIOD, OUT_OF_MEMORY = 8, 255, 1
+#: Channels of a block, the longest period, the return value and the number of the interface, as kernel.c has them.
+LANES, LONGEST_PERIOD, OUT_OF_MEMORY, INTERFACE = 8, 255, 1, 1
 #: Builds of setup.py by what torch says of the processor (which ATEN_CPU_CAPABILITY can lower), the best first.
 BUILDS = {"AVX512": ("avx512", "avx2", "generic"), "AVX2": ("avx2", "generic")}
 
@@ -32,12 +33,17 @@ class Axis:
 
 Axes = tuple[Axis, Axis, Axis]
 
+_LOG = logging.getLogger(__name__)
+
 
 class Kernel:
     """The compiled functions. Tensors are fp32, contiguous and on the CPU; as many threads as torch has."""
 
     def __init__(self, library: Path) -> None:
         loaded = ctypes.CDLL(str(library))
+        if loaded.gan3d_interface() != INTERFACE:
+            message = "it was compiled from another source"
+            raise AttributeError(message)
         pointer, number, long = ctypes.c_void_p, ctypes.c_int, ctypes.c_long
         self.name = library.name
         self._spectra, self._values = loaded.gan3d_spectra, loaded.gan3d_values
@@ -51,12 +57,15 @@ class Kernel:
     @classmethod
     @cache
     def here(cls) -> Self | None:
-        """The best build that is there and that this processor runs; None where there is none."""
+        """The best build that is there, that this processor runs and that can be loaded; None where there is none."""
         for build in BUILDS.get(torch.backends.cpu.get_cpu_capability(), ("generic",)):
             for suffix in EXTENSION_SUFFIXES:
                 library = Path(__file__).with_name(f"_{build}{suffix}")
-                if library.exists():
-                    return cls(library)
+                try:
+                    if library.exists():
+                        return cls(library)
+                except (OSError, AttributeError) as problem:  # of another machine, without its OpenMP, or from an older source
+                    _LOG.warning("%s is left out, which makes convolutions slower (%s). Install gan3d again.", library.name, problem)
         return None
 
     def spectra(self, values: torch.Tensor, axes: Axes) -> torch.Tensor:
