@@ -31,9 +31,12 @@ OF_KERAS = "import importlib.metadata as m, json; print(json.dumps({name: m.vers
 
 
 def main() -> None:
-    """Print figures as a table; record them unless they are quick ones."""
+    """Print figures as they come, then as a table; record them unless they are quick ones."""
     quick = "--quick" in sys.argv[1:]
-    found = list(rows(quick))
+    found = []
+    for row in rows(quick):
+        print(f"{row.case}, {row.variant}: {row.value:.3g} {row.unit}", flush=True)
+        found.append(row)
     for name, part in by_table(found).items():
         Console().print(rich_table(name, part))
     if not quick:
