@@ -36,8 +36,8 @@ SHORT = {"epochs": 1, "max_steps_per_epoch": 2}
 QUICKSTART = ROOT / "studies" / "quickstart.yaml"
 
 Search = dict[str, Any]
-SEEDS = {"choice": [1, 2, 3]}
-#: Six trials, each of another world size than the one before.
+SEEDS = {"choice": [1, 2, 3, 4, 5]}
+#: Each trial of another world size than the one before.
 WORLD_SIZES: Search = {"training.seed": SEEDS, "workers.per_trial": {"choice": [1, 2]}}
 
 
@@ -68,16 +68,16 @@ def start_rows() -> Iterator[Row]:
     for (_, begin), (name, end) in pairwise(milestones):
         yield row("start of a study", name, [end - begin])
     yield row("start of a study", "all until the first step", [timeline.first_step(0) - timeline.called])
-    changes = [timeline.first_step(number) - timeline.last_epoch(number - 1) for number in (1, 2)]
+    changes = [timeline.first_step(number) - timeline.last_epoch(number - 1) for number in range(1, len(SEEDS["choice"]))]
     yield row("next trial", "same world size", changes)
-    yield row("end of a study", "last epoch to the command's end", [timeline.gone - timeline.last_epoch(2)])
+    yield row("end of a study", "last epoch to the command's end", [timeline.gone - timeline.last_epoch(len(SEEDS["choice"]) - 1)])
 
 
 def world_size_rows() -> Iterator[Row]:
     """From one trial's last epoch to the first step of the next, which has more or fewer workers."""
     with study(WORLD_SIZES, SHORT, per_trial=2) as small:
         timeline = small.run()
-    changes = [timeline.first_step(number) - timeline.last_epoch(number - 1) for number in range(1, 6)]
+    changes = [timeline.first_step(number) - timeline.last_epoch(number - 1) for number in range(1, 2 * len(SEEDS["choice"]))]
     # The first trial with two workers finds nothing open on the second one.
     yield row("next trial", "1 to 2 workers, the first time", changes[:1])
     yield row("next trial", "1 to 2 workers", changes[2::2])
