@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.harness import Row, interleaved, rates
 from gan3d.data.dataset import ShowerSet
-from gan3d.data.loader import MEGABYTE, Loader
+from gan3d.data.loader import MEGABYTE, Loader, Share
 
 NAME = "data_path"
 SAMPLE = Path(__file__).parent.parent / "samples" / "geant4" / "clic_10_100_train.h5"
@@ -70,8 +70,8 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _loader(showers: ShowerSet, cache_megabytes: int, num_steps: int | None = None) -> Loader:
-    settings = {"batch_per_worker": BATCH, "rank": 0, "world_size": 1, "seed": 1, "read_ahead_batches": 4}
-    return Loader(showers, cache_megabytes=cache_megabytes, num_steps=num_steps, **settings)
+    share = Share(batch_per_worker=BATCH, rank=0, world_size=1, seed=1)
+    return Loader(showers, share, cache_megabytes=cache_megabytes, read_ahead_batches=4, num_steps=num_steps)
 
 
 def _opened(path: Path, node_cache: Path | None = None) -> ShowerSet:

@@ -13,10 +13,10 @@ import torch
 
 from benchmarks.harness import Row, interleaved, rates
 from benchmarks.naive import NaiveGenerator, take_weights
-from benchmarks.shapes import generator_multiply_adds
 from benchmarks.training_step import SGEMM_EDGE, sgemm_call, study_settings
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.inference import FastGenerator
+from gan3d.models.work import generator_multiply_adds
 from gan3d.physics.transform import ENERGY_UNIT_GEV
 from gan3d.training.noise import noise_of_showers
 

@@ -15,12 +15,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.harness import Row, interleaved, rates
-from benchmarks.shapes import Convolution, discriminator_convolutions, generator_convolutions
 from gan3d.config.training import Discriminator, Generator, Grid
 from gan3d.models.fourier.convolution import fourier_convolution
 from gan3d.models.fourier.kernel import Kernel
 from gan3d.models.geometry import UPSAMPLINGS, GeneratorGeometry, Size
 from gan3d.models.upsampling import FoldedAxis, num_taps
+from gan3d.models.work import Convolution, discriminator_convolutions, generator_convolutions
 
 #: The seed's; its filters and kernels are the defaults.
 GRID: Grid = (25, 25, 25)

@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.harness import Row, interleaved, rates
 from benchmarks.naive import NaiveTraining, take_weights
-from benchmarks.shapes import step_multiply_adds
 from gan3d.config.load import load_study
 from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
+from gan3d.models.work import gigaflop_per_shower
 from gan3d.training.allocation import keep_freed_memory
 from gan3d.training.clock import PhaseClock
 from gan3d.training.loop import autocast_of, set_precision, to_batch
@@ -55,8 +55,8 @@ class Timed:
 
     @property
     def gigaflop(self) -> float:
-        """Of one step; a multiply-add is two."""
-        return 2e-9 * self.batch * step_multiply_adds(self.settings.training, self.settings.data.grid)
+        """Of one step."""
+        return self.batch * gigaflop_per_shower(self.settings)
 
 
 def rows(quick: bool) -> Iterator[Row]:

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.peer.comparison import ratios
 from benchmarks.peer.equality import expected_passes, one_step, relative_difference, seed_settings, with_constants
 from benchmarks.peer.processes import ROOT, PeerProcess
-from benchmarks.shapes import discriminator_multiply_adds, generator_convolutions, generator_multiply_adds, step_multiply_adds
+from gan3d.models.work import discriminator_multiply_adds, generator_convolutions, generator_multiply_adds, step_multiply_adds
 
 #: A process that writes where its answers go, and can die.
 TALKATIVE = """

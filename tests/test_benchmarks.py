@@ -18,7 +18,6 @@ from benchmarks.harness import Row, interleaved, rates
 from benchmarks.layers import VARIANTS, convolutions, passes
 from benchmarks.naive import NaiveTraining, deposited, take_weights
 from benchmarks.run import BENCHMARKS, README, main, recorded
-from benchmarks.shapes import discriminator_convolutions, discriminator_multiply_adds, step_multiply_adds
 from benchmarks.tables import BEGIN, END, Grid, figure, markdown, replaced
 from benchmarks.threads import workers
 from benchmarks.training_step import study_settings
@@ -26,6 +25,7 @@ from gan3d.config.training import TrialSettings
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.response import ResponseCurve
+from gan3d.models.work import discriminator_convolutions, discriminator_multiply_adds, step_multiply_adds
 from gan3d.physics.transform import ENERGY_UNIT_GEV
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import transform_of

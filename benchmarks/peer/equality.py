@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.shapes import discriminator_convolutions, generator_convolutions
 from benchmarks.training_step import ALONE, batch_of, showers_of, spread_out, study_settings
 from gan3d.config.training import TrialSettings
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.work import discriminator_convolutions, generator_convolutions
 from gan3d.physics.transform import ENERGY_UNIT_GEV
 from gan3d.training.clock import PhaseClock
 from gan3d.training.loop import autocast_of

@@ -1,4 +1,4 @@
-"""Sizes of the networks' convolutions, and the multiply-adds of a training step counted from them.
+"""The work asked for: sizes of the networks' convolutions, and the multiply-adds of a training step counted from them.
 
 Counted is the plain formulation with a frozen discriminator: every convolution of the upsampled, padded tensor as it stands, no
 weight gradients of the discriminator in the generator's updates. That is the work asked for; a variant that does less of it to
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from gan3d.config.training import Discriminator, Generator, Grid, Training
+from gan3d.config.training import Discriminator, Generator, Grid, Training, TrialSettings
 from gan3d.models.discriminator import POOLING, padding_of_block, size_of_block
 from gan3d.models.generator import START_CHANNELS
 from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size, cubic
@@ -74,6 +74,11 @@ def discriminator_convolutions(settings: Discriminator, grid: Grid) -> Iterator[
         )
         yield block
         size, channels = block.places, filters
+
+
+def gigaflop_per_shower(settings: TrialSettings) -> float:
+    """Of a training step, per shower of its batch; a multiply-add is two operations."""
+    return 2e-9 * step_multiply_adds(settings.training, settings.data.grid)
 
 
 def step_multiply_adds(training: Training, grid: Grid) -> int:
