@@ -37,6 +37,7 @@ BENCHMARKS = {
     "memory": "Peak resident memory of a process that trains three steps.",
     "allocation": "Training steps with freed memory kept in the process, as trials do, or given back to the system; CPU time, one thread.",
     "threads": "Two cores: one worker with two threads, or two workers with one each; wall time.",
+    "weak_scaling": "One worker, two apart, two together, a core each: epochs of trials. Percentages with 95 % intervals over blocks.",
 }
 #: Columns of a table that goes to a file.
 PIPED_WIDTH = 140

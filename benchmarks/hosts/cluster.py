@@ -1,0 +1,96 @@
+"""A Ray cluster on a test bed: its head on the first host, a node on each other, one CPU each, so that a team spreads over hosts."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.hosts.namespaces import stop
+from benchmarks.hosts.testbed import Host, TestBed
+
+PORT = 6379
+RAY = str(Path(sys.executable).parent / "ray")
+PYTHON = sys.executable
+#: Of a node [bytes]. Nothing large goes through Ray's store: showers are read from files, gradients are gloo's.
+STORE_BYTES, MEMORY_BYTES = 100_000_000, 3_000_000_000
+#: How long all nodes may take to be there [s].
+START_SECONDS = 90.0
+#: Ray asks for this token on every host, so it is told beforehand; nobody else can reach the hosts anyway.
+ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+COUNT_NODES = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR'); print(sum(n['Alive'] for n in ray.nodes()))"
+
+
+class RayCluster:
+    """Ray on all hosts of a test bed."""
+
+    def __init__(self, bed: TestBed) -> None:
+        """Start the head, then the nodes; returns when all are there.
+
+        Raises:
+            OSError: they are not, within `START_SECONDS`; the logs' last lines are in the message.
+        """
+        self.bed, self.head = bed, bed.hosts[0]
+        self.address = f"{self.head.address}:{PORT}"
+        self.environment = ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._processes: list[subprocess.Popen[Any]] = []
+        deadline = time.monotonic() + START_SECONDS
+        try:
+            self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false")
+            self._wait_for_nodes(1, deadline)
+            for host in bed.hosts[1:]:
+                self._start(host, f"--address={self.address}")
+            self._wait_for_nodes(len(bed.hosts), deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, host: Host, *words: str) -> None:
+        resources = ["--num-cpus=1", "--num-gpus=0", f"--memory={MEMORY_BYTES}", f"--object-store-memory={STORE_BYTES}"]
+        own = [f"--node-ip-address={host.address}", f"--temp-dir={self.bed.local / 'ray'}", "--disable-usage-stats", "--block"]
+        with self._log(host).open("w") as log:
+            command = [RAY, "start", *words, *resources, *own]
+            self._processes.append(host.start(command, self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    def _log(self, host: Host) -> Path:
+        return self.bed.folder / f"ray-{host.name}.log"
+
+    def _wait_for_nodes(self, number: int, deadline: float) -> None:
+        while time.monotonic() < deadline and all(process.poll() is None for process in self._processes):
+            asked = self.head.run([PYTHON, "-c", COUNT_NODES, self.address], seconds=START_SECONDS, environment=self.environment)
+            if asked.stdout.strip() == str(number):
+                return
+            time.sleep(0.5)
+        logs = [self._log(host).read_text(encoding="utf-8", errors="replace") for host in self.bed.hosts[:number]]
+        message = f"Ray has not {number} nodes: {asked.stderr[-500:]}\n" + "\n".join("\n".join(log.splitlines()[-10:]) for log in logs)
+        raise OSError(message)
+
+    def gan3d(self, *words: str, seconds: float, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """A gan3d command on the head's host.
+
+        Raises:
+            TimeoutExpired: it took longer than ``seconds``.
+        """
+        more = self.environment | (environment or {})
+        return self.head.run([PYTHON, "-m", "gan3d.cli", *words], seconds=seconds, environment=more)
+
+    def close(self) -> None:
+        """Stop Ray on all hosts. Can be called again; what it forgets dies with the hosts."""
+        for process in self._processes:
+            stop(process)
+        self._processes = []
+
+
+@contextmanager
+def ray_on(bed: TestBed) -> Iterator[RayCluster]:
+    """For as long as the block lasts."""
+    cluster = RayCluster(bed)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
