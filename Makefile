@@ -6,8 +6,9 @@ READY := $(VENV)/.ready
 PEER := benchmarks/peer
 PEER_READY := $(PEER)/.venv/.ready
 STUDY ?= studies/quickstart.yaml
+SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_500_validation.h5
 
-.PHONY: help study test test-slow bench bench-peer check environment constraints clean
+.PHONY: help study large-batch test test-slow bench bench-peer check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -15,6 +16,17 @@ help: ## what there is
 
 study: $(READY) ## run a study, by default the quickstart: make study STUDY=studies/other.yaml ARGS="--set training.epochs=2"
 	$(BIN)/gan3d run $(STUDY) --fresh $(ARGS)
+
+large-batch: $(READY) $(SIMULATED) ## studies/large_batch.yaml, hours on two cores; goes on where it was interrupted
+	$(BIN)/gan3d run studies/large_batch.yaml --resume $(ARGS)
+
+samples/simulated/clic_10_500_train.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --showers 2048 --energy 10 500 --seed 1
+
+samples/simulated/clic_10_500_validation.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --showers 1000 --energy 10 500 --seed 2
 
 test: $(READY) ## the tests, without those that take minutes each
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

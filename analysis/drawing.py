@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, RED, SKY, PINK, YELLOW, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000"
 GREY = "#9A9A9A"
 #: Colour and marker of a trial's state.
-STATES = {"complete": (BLUE, "o"), "pruned": (ORANGE, "X"), "failed": (RED, "v"), "running": (GREEN, ">")}
+STATES = {"complete": (BLUE, "o"), "pruned": (ORANGE, "X"), "failed": (RED, "v"), "running": (GREEN, ">"), "stopped": (PINK, "s")}
 #: Range of values, largest over smallest, from which a logarithmic axis reads better.
 LOG_RATIO = 8.0
 #: Up to so many different whole numbers are each a tick.
@@ -106,6 +107,21 @@ def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.Dat
     arguments.written += [png, csv]
 
 
+def publish(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.DataFrame, facts: Mapping[str, Any]) -> None:
+    """Write what a paper needs: ``name.png``, ``.svg``, ``.csv`` and ``.json``; the JSON holds ``facts`` and the table's rows.
+
+    The same numbers give the same bytes, so that a figure under version control changes only when they do. NaN becomes null.
+    """
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    svg, json_file = arguments.output / f"{name}.svg", arguments.output / f"{name}.json"
+    with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure.savefig(svg, metadata={"Date": None})
+    save(arguments, name, figure, table)
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
+    json_file.write_text(json.dumps({**facts, "rows": rows}, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    arguments.written += [svg, json_file]
+
+
 def heading(figure: Figure, title: str, note: str) -> None:
     """A bold title and a note in small print under it, wrapped to the figure's width; the axes make room for both."""
     width, height = figure.get_size_inches()
@@ -152,16 +168,25 @@ def log_scale_helps(values: pd.Series) -> bool:
     return len(finite) > 1 and bool(finite.min() > 0) and bool(finite.max() / finite.min() > LOG_RATIO)
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """The legend of some axes under the whole figure, where it covers no data."""
+def legend_below(figure: Figure, axes: Axes, columns: int | None = None) -> None:
+    """The legend of some axes under the whole figure, where it covers no data; in one row, or in so many columns."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), columnspacing=1.3, handlelength=1.4, handletextpad=0.5)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=columns or len(labels), columnspacing=1.3, handlelength=1.4, handletextpad=0.5
+    )
 
 
 def plain_log(axes: Axes) -> None:
     """A logarithmic vertical axis with plain numbers."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def doubling_axis(axes: Axes) -> None:
+    """A vertical axis on which each doubling is as long: beside `worker_ticks` the ideal speed-up is a straight line."""
+    axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

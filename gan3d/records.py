@@ -51,7 +51,11 @@ class PhysicsDistance:
     occupancy: float = measured("", "lower", "Wasserstein-1 over the Monte Carlo spread")
     cell_energy_spectrum: float = measured("", "lower", "total variation between histograms of log10 cell energy")
     maximum_position: float = measured("", "lower", "total variation between histograms of the hottest cell, mean of three axes")
+    shower_distance_low_energy: float = measured("", "lower", "the scalar in the bin of the lowest incident energies alone")
+    shower_distance_high_energy: float = measured("", "lower", "the scalar in the bin of the highest incident energies alone")
     shower_distance_floor: float = measured("", "neither", "floor of shower_distance")
+    shower_distance_low_energy_floor: float = measured("", "neither", "floor of shower_distance_low_energy")
+    shower_distance_high_energy_floor: float = measured("", "neither", "floor of shower_distance_high_energy")
     response_floor: float = measured("", "neither", "floor of response")
     resolution_floor: float = measured("", "neither", "floor of resolution")
     longitudinal_profile_floor: float = measured("", "neither", "floor of longitudinal_profile")
@@ -79,13 +83,14 @@ PHASES = (
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Wall seconds of one epoch; each phase as mean and max over the trial's ranks."""
+    """Wall seconds of one epoch; each phase as mean and max over the trial's ranks. Overlapped communication is no phase."""
 
     epoch_seconds: float = measured("s", "lower", "wall time of the epoch, validation and checkpoint included (max over ranks)")
     showers_per_second: float = measured("1/s", "higher", "showers trained on by all ranks over the slowest rank's time before validation")
     num_showers: float = measured("", "neither", "showers really trained on by all ranks")
     num_steps: float = measured("", "neither", "optimiser steps of the epoch (discriminator updates)")
     world_size: float = measured("", "neither", "workers of the trial")
+    epochs_since_start: float = measured("", "neither", "epochs these workers have trained of the trial since it began or was resumed")
     data_wait_seconds_mean: float = measured("s", "lower", "waiting for the loader")
     data_wait_seconds_max: float = measured("s", "lower", "waiting for the loader, slowest rank")
     discriminator_seconds_mean: float = measured("s", "lower", "forward and backward of the discriminator's two batches")
@@ -96,12 +101,55 @@ class Timing:
     optimiser_seconds_max: float = measured("s", "lower", "the same, slowest rank")
     exposed_communication_seconds_mean: float = measured("s", "lower", "all-reduce time that no computation hid")
     exposed_communication_seconds_max: float = measured("s", "lower", "the same, slowest rank")
-    straggler_wait_seconds_mean: float = measured("s", "lower", "waiting for slower ranks before a collective")
+    straggler_wait_seconds_mean: float = measured("s", "lower", "waiting in a collective for slower ranks")
     straggler_wait_seconds_max: float = measured("s", "lower", "the same, longest-waiting rank")
     validation_seconds_mean: float = measured("s", "lower", "generation and physics on the validation set")
     validation_seconds_max: float = measured("s", "lower", "the same, slowest rank")
     checkpoint_seconds_mean: float = measured("s", "lower", "writing the checkpoint")
     checkpoint_seconds_max: float = measured("s", "lower", "the same, slowest rank")
+    overlapped_communication_seconds_mean: float = measured("s", "neither", "all-reduce time that computation hid; beside the phases")
+    overlapped_communication_seconds_max: float = measured("s", "neither", "the same, longest of all ranks")
+    unaccounted_share: float = measured("", "lower", "of an epoch, the part by which a rank's phases miss it; largest of all ranks")
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseScale:
+    """Gradient noise scale over an epoch's updates (arXiv:1812.06162); its signal and noise are squared norms of gradients.
+
+    Definitions: ``gan3d.training.gradient_noise``. Absent from trials of one rank.
+    """
+
+    discriminator: float = measured("showers", "neither", "gradient noise scale of the discriminator; 1e9 where there is no signal")
+    discriminator_signal: float = measured("", "neither", "squared norm of its true gradient, unbiased, so at times below 0")
+    discriminator_noise: float = measured("", "neither", "trace of the covariance of its gradient from one shower")
+    generator: float = measured("showers", "neither", "gradient noise scale of the generator; 1e9 where there is no signal")
+    generator_signal: float = measured("", "neither", "squared norm of its true gradient, unbiased, so at times below 0")
+    generator_noise: float = measured("", "neither", "trace of the covariance of its gradient from one shower")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one epoch cost, from the end of the epoch before it (or the trial's start) to its own: sums over the trial's workers.
+
+    Whose share of a node's energy, and what is counted nowhere: ``gan3d.cost.epochs``. Absent from records of older versions.
+    """
+
+    core_seconds: float = measured("s", "lower", "CPUs reserved for the trial's workers times the wall time they held them")
+    reserved_core_seconds: float = measured("s", "neither", "the same of the whole team, workers that slept included")
+    gpu_seconds: float = measured("s", "lower", "GPUs of the trial's workers times the wall time they held them")
+    joules: float = measured("J", "lower", "energy of the trial's workers: the sum of the three below")
+    rapl_joules: float = measured("J", "neither", "of processors and memory, measured, this trial's share of its nodes'")
+    nvml_joules: float = measured("J", "neither", "of GPUs, measured")
+    declared_joules: float = measured("J", "neither", "not measured: cost.watts_per_core and watts_per_gpu times the seconds above")
+
+
+_GROUPS: dict[str, type[Any]] = {
+    "losses": Losses,
+    "physics": PhysicsDistance,
+    "timing": Timing,
+    "noise_scale": NoiseScale,
+    "cost": Cost,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +160,25 @@ class EpochRecord:
     losses: Losses
     physics: PhysicsDistance
     timing: Timing
+    noise_scale: NoiseScale | None = None
+    cost: Cost | None = None
 
     def as_metrics(self) -> dict[str, float]:
-        """Flat ``{"losses.generator_total": 1.2, ...}``, every name of ``METRICS`` exactly once."""
-        groups: dict[str, Losses | PhysicsDistance | Timing] = {"losses": self.losses, "physics": self.physics, "timing": self.timing}
-        return {f"{group}.{name}": float(value) for group, row in groups.items() for name, value in asdict(row).items()}
+        """Flat ``{"losses.generator_total": 1.2, ...}``: names of ``METRICS``, of every group there is."""
+        groups = {group: getattr(self, group) for group in _GROUPS}
+        return {f"{group}.{name}": float(value) for group, row in groups.items() if row is not None for name, value in asdict(row).items()}
 
 
-TrialState = Literal["running", "complete", "pruned", "failed"]
+def training_seconds(metrics: Any) -> Any:
+    """Wall seconds that an epoch trained, on its slowest rank: its clock stood still in validation and checkpoint.
+
+    Args:
+        metrics: An epoch's metrics by name, or a frame that has them as columns.
+    """
+    return metrics["timing.num_showers"] / metrics["timing.showers_per_second"]
+
+
+TrialState = Literal["running", "complete", "pruned", "failed", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +209,8 @@ class Metric:
 
 
 def _metrics() -> dict[str, Metric]:
-    groups = {"losses": Losses, "physics": PhysicsDistance, "timing": Timing}
     found = {}
-    for group, row in groups.items():
+    for group, row in _GROUPS.items():
         for entry in fields(row):
             name = f"{group}.{entry.name}"
             found[name] = Metric(name, **entry.metadata)

@@ -288,6 +288,13 @@ CONTRADICTIONS = (
         "shower_distance\n  direction: maximize",
         "objective.direction = maximize contradicts that lower is",
     ),
+    study("no_number_as_target", "shower_distance", "shower_distance\n  target: .nan", "objective.target = .nan must be a number above 0"),
+    study(
+        "target_beyond_reach",
+        "shower_distance",
+        "shower_distance\n  target: 0",
+        "study.yaml:12: objective.target = 0 must be a number above 0",
+    ),
     study(
         "slowest_is_best",
         "physics.shower_distance",

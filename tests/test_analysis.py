@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from dataclasses import fields
@@ -54,14 +55,15 @@ def write_search(uri, results):
     assert tracker.end()
 
 
-def write_scaling(uri, results, name, training_of):
-    """Amdahl's timings on 1, 2 and 4 workers, two seeds each."""
+def write_scaling(uri, results, name, *trainings):
+    """Amdahl's timings on 1, 2 and 4 workers, two seeds each; of every recipe given, which is sampled if it says its scaling."""
     tracker = StudyTracker.open(uri, study_name=name, results=results, resume=False)
     tracker.log_study("How fast?", "", [], {}, {}, objective=Objective(metric="timing.showers_per_second", direction="maximize"))
-    trials = [(world_size, seed) for seed in (1, 2) for world_size in (1, 2, 4)]
-    for number, (world_size, seed) in enumerate(trials):
+    trials = [(world_size, seed, training_of) for training_of in trainings for seed in (1, 2) for world_size in (1, 2, 4)]
+    for number, (world_size, seed, training_of) in enumerate(trials):
         effective = settings(world_size, **training_of(world_size))
-        tracker.start_trial(number, {"workers.per_trial": world_size, "training.seed": seed}, effective.model_dump(), "")
+        kind = {"training.scaling": effective.training.scaling} if effective.training.scaling else {}
+        tracker.start_trial(number, {"workers.per_trial": world_size, "training.seed": seed, **kind}, effective.model_dump(), "")
         seconds = (1 + seed / 100) * (SERIAL + (1 - SERIAL) / world_size)
         for epoch in (1, 2):
             slow_start = 10.0 if epoch == 1 else 1.0
@@ -77,6 +79,8 @@ def results(tracked_folder):
     write_search(uri, folder)
     write_scaling(uri, folder, "strong", lambda _: {"global_batch": 64})
     write_scaling(uri, folder, "weak", lambda _: {"batch_per_worker": 16})
+    both = {"global_batch": 64, "batch_per_worker": 16}
+    write_scaling(uri, folder, "both", *(lambda _, kind=kind: both | {"scaling": kind} for kind in ("strong", "weak")))
     StudyTracker.open(uri, study_name="unborn", results=folder, resume=False)
     return folder
 
@@ -116,19 +120,39 @@ def test_search_progress_tells_the_best_so_far(script, tmp_path, capsys):
 def test_scaling_curves_give_back_the_law_of_the_timings(script, results, tmp_path, study):
     assert script("scaling_curves", study, "--log") == 0
     table = pd.read_csv(tmp_path / "scaling_curves.csv")
-    assert table["speedup"].to_numpy() == pytest.approx([1 / (SERIAL + (1 - SERIAL) / n) for n in (1, 2, 4)])
-    assert table["serial_fraction"][1:].to_numpy() == pytest.approx(SERIAL)
-    assert table["repeats"].tolist() == [2, 2, 2]
+    assert table["kind"].unique().tolist() == [study]
+    training = table[table["rate"] == "training"]
+    assert training["speedup"].to_numpy() == pytest.approx([1 / (SERIAL + (1 - SERIAL) / n) for n in (1, 2, 4)])
+    assert training["serial_fraction"][1:].to_numpy() == pytest.approx(SERIAL)
+    assert (table["blocks"] == 2).all()
+    assert table["few_blocks"].all()
     assert set(table.columns) >= {f"{phase}_seconds" for phase in PHASES}
     assert is_drawn(tmp_path / "scaling_curves.png")
     folder = frames.study(default_tracking_uri(results), study).artifact_dir / "figures"
-    assert sorted(path.name for path in folder.iterdir()) == ["scaling_curves.csv", "scaling_curves.png"]
+    assert sorted(path.name for path in folder.iterdir()) == [f"scaling_curves.{ending}" for ending in ("csv", "json", "png", "svg")]
+
+
+def test_scaling_curves_of_both_kinds_state_their_base_blocks_and_trials(script, results, tmp_path):
+    assert script("scaling_curves", "both") == 0
+    table = pd.read_csv(tmp_path / "scaling_curves.csv")
+    assert table["kind"].unique().tolist() == ["strong", "weak"]
+    facts = json.loads((tmp_path / "scaling_curves.json").read_text(encoding="utf-8"))
+    assert (facts["base_world_size"], facts["block_key"], facts["blocks"], facts["few_blocks"]) == (1, "training.seed", 2, True)
+    assert len(facts["trials"]) == 12
+    assert facts["rows"][0]["serial_fraction"] is None, "the base has none"
+    assert [row["speedup"] for row in facts["rows"]] == pytest.approx(table["speedup"].tolist())
+    drawn = (tmp_path / "scaling_curves.svg").read_text(encoding="utf-8")
+    for said in ("Strong scaling: speed-up", "Weak scaling: parallel efficiency", "Base: 1 worker", "2 blocks", "FEWER THAN 5 BLOCKS"):
+        assert said in drawn
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.suffix in {".svg", ".json"}}
+    assert script("scaling_curves", "both") == 0
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}, "the same numbers, the same bytes"
 
 
 @pytest.mark.parametrize(
     ("name", "study", "options", "message"),
     [
-        ("search_progress", "absent", [], "Studies there: search, strong, unborn, weak"),
+        ("search_progress", "absent", [], "Studies there: both, search, strong, unborn, weak"),
         ("search_progress", "unborn", [], "no epoch yet"),
         ("scaling_curves", "search", [], "two world sizes"),
         ("shower_profiles", "unborn", [], "no trial with an objective"),
@@ -220,5 +244,5 @@ def test_a_script_runs_from_the_folder_that_holds_the_results(results, tmp_path)
     command = [sys.executable, str(ANALYSIS / "scaling_curves.py"), "weak"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["results/weak/figures/scaling_curves.png", "results/weak/figures/scaling_curves.csv"]
+    assert done.stdout.split() == [f"results/weak/figures/scaling_curves.{ending}" for ending in ("png", "csv", "svg", "json")]
     assert (results / "figures" / "scaling_curves.png").is_file()

@@ -245,6 +245,8 @@ def test_trials_left_over_are_never_adopted(tmp_path: Path, study: Study) -> Non
 def test_a_study_goes_on_with_more_trials_but_not_with_another_question(older: Path, study: Study) -> None:
     more = study.model_copy(update={"trials": study.trials.model_copy(update={"number": 20}), "figures": ()})
     assert "Going on" in prepare_results(older, more, resume=True)
+    with_target = load_study(QUICKSTART, ["objective.target=0.15"]).study
+    assert "Going on" in prepare_results(older, with_target, resume=True)
     for override in ("training.epochs=9", "search_space.training.global_batch={choice: [16, 64]}", "workers.per_trial=1"):
         other = load_study(QUICKSTART, [override]).study
         with pytest.raises(ConfigError, match="differs in " + override.split("=")[0].replace("search_space.", r"search_space\.")):
@@ -305,6 +307,23 @@ def test_the_summary_names_trials_best_and_what_to_type_next(result: StudyResult
         assert state in text
     assert "…" not in text
     assert "--resume" not in text
+
+
+def test_the_summary_tells_who_reached_the_target(result: StudyResult, study: Study) -> None:
+    at_target = study.model_copy(update={"objective": study.objective.model_copy(update={"target": 0.4})})
+    timing = {"timing.num_showers": 600.0, "timing.showers_per_second": 10.0, "timing.num_steps": 45.0}
+    rest = {"physics.shower_distance_floor": 0.093} | timing
+    rows = [{"epoch": epoch, "metrics": {"physics.shower_distance": value} | rest} for epoch, value in ((1, 0.5), (2, 0.3112), (3, 0.6))]
+    records = result.results / "trials" / "0000" / "records.jsonl"
+    records.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    text = printed(result, at_target, 200)
+    assert "0.4 reached by 1 of 3 trials, soonest in trial 0 after 2 epochs: 90 updates, 2:00 of training" in text
+    read = summary(result, at_target, "")
+    assert read["objective"]["target"] == 0.4
+    assert read["reached"] == [{"number": 0, "epoch": 2, "seconds": 120.0, "updates": 90}]
+    never = study.model_copy(update={"objective": study.objective.model_copy(update={"target": 0.1})})
+    assert "0.1 reached by 0 of 3 trials" in printed(result, never, 200)
+    assert "reached" not in printed(result, study, 200)
 
 
 def test_an_interrupted_study_says_how_to_go_on(result: StudyResult, study: Study) -> None:

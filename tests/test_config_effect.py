@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from test_config_study import make_study
 
-from gan3d.config.effect import FIXED, SPEED_ONLY, effective_settings, ineffective_knobs
+from gan3d.config.effect import FIXED, OF_A_CPU, SPEED_ONLY, effective_settings, ineffective_knobs
 from gan3d.config.keys import knobs
 from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
@@ -28,6 +28,18 @@ CASES = [
         {"training__learning_rate_rule": "sqrt", "training__learning_rate_reference_batch": 8},
     ),
     ("training.response", {"training__loss_weights__deposited_energy": 0.0}, {}),
+    *((key, {"workers__gpus_per_worker": 1}, {}) for key in OF_A_CPU),
+    ("training.scaling", {}, {"training__batch_per_worker": 8, "training__scaling": "weak"}),
+    (
+        "training.global_batch",
+        {"training__batch_per_worker": 8, "training__scaling": "weak"},
+        {"training__batch_per_worker": 8, "training__scaling": "strong"},
+    ),
+    (
+        "training.batch_per_worker",
+        {"training__batch_per_worker": 8, "training__scaling": "strong"},
+        {"training__batch_per_worker": 8, "training__scaling": "weak"},
+    ),
 ]
 
 
@@ -44,8 +56,10 @@ def other_value(key: str, settings: TrialSettings) -> Any:
         current = current[int(part)] if part.isdecimal() else getattr(current, part)
     if key == "data.max_train_showers":
         return 1000  # fewer would not fill a batch
+    if key == "training.virtual_ranks":
+        return 4  # of which each takes two showers
     candidates = [True, False, 1, 3, 4, 16, 32, 0.25, 0.5, "seed", "training_set", "group", "adam", "concatenate", "linear", "tf32"]
-    candidates += ["rectified_normal", "plain"]
+    candidates += ["rectified_normal", "measured", "contiguous", "strong"]
     return next(value for value in candidates if knobs()[key].accepts(value) and value != current)
 
 
@@ -53,8 +67,9 @@ def other_value(key: str, settings: TrialSettings) -> Any:
     "key", sorted(knobs().keys() - FIXED.keys() - {"training.global_batch", "training.batch_per_worker", "training.precision"})
 )
 def test_the_digest_changes_with_every_knob_that_acts_and_with_no_other(key: str) -> None:
-    before = trial(workers__cpus_per_worker=64)
-    after = trial(workers__cpus_per_worker=64, **{key.replace(".", "__"): other_value(key, before)})
+    settings = {"workers__cpus_per_worker": 64, "workers__convolutions": "plain"}
+    before = trial(**settings)
+    after = trial(**settings | {key.replace(".", "__"): other_value(key, before)})
     assert (before.digest() == after.digest()) == (key in ineffective_knobs(before) and key in ineffective_knobs(after))
 
 
@@ -86,11 +101,15 @@ def test_a_knob_may_be_sampled_if_it_acts_in_some_sample() -> None:
 
 
 def test_knobs_of_speed_may_be_sampled_for_an_objective_of_speed() -> None:
+    words = {
+        "workers.convolutions": ["measured", "plain"],
+        "workers.onednn": [True, False],
+        "workers.memory_format": ["channels_last", "contiguous"],
+    }
     for key in SPEED_ONLY:
-        space = {key: {"choice": ["measured", "plain"] if key == "workers.convolutions" else [1, 2]}}
-        study = make_study(
-            search_space=space, objective={"metric": "timing.showers_per_second"}, workers={"per_trial": 2, "cpus_per_worker": 2}
-        )
+        space = {key: {"choice": words.get(key, [1, 2])}}
+        workers = {"per_trial": 2, "cpus_per_worker": 2} | ({"convolutions": "plain"} if key == "workers.memory_format" else {})
+        study = make_study(search_space=space, objective={"metric": "timing.showers_per_second"}, workers=workers)
         assert study.search_space.ranges.keys() == {key}
 
 

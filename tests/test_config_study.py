@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gan3d.config.keys import Field, describe, field_at, knobs
 from gan3d.config.load import dump_study, load_study
@@ -57,6 +58,39 @@ def test_exactly_one_batch_derives_the_other() -> None:
     strong = make_study().trial_settings({"workers.per_trial": 4})
     weak = make_study(training={"batch_per_worker": 4}, search_space={}).trial_settings({"workers.per_trial": 4})
     assert (strong.global_batch, strong.batch_per_worker) == (weak.global_batch, weak.batch_per_worker) == (16, 4)
+
+
+def test_scaling_says_which_of_two_batches_holds() -> None:
+    study = make_study(
+        training={"global_batch": 32, "batch_per_worker": 4},
+        search_space={"training.scaling": {"choice": ["strong", "weak"]}, "workers.per_trial": {"choice": [1, 2, 8]}},
+    )
+    found = [(trial.global_batch, trial.batch_per_worker) for trial in map(study.trial_settings, study.search_space.grid())]
+    assert found == [(32, 32), (32, 16), (32, 4), (4, 4), (8, 4), (32, 4)]
+    digests = [study.trial_settings(sample).digest() for sample in study.search_space.grid()]
+    assert digests[2] == digests[5], "the same training, whichever name it has"
+    assert len(set(digests)) == 5
+
+
+def test_a_batch_that_does_not_hold_is_not_checked() -> None:
+    both = {"global_batch": 32, "batch_per_worker": 5}
+    assert make_study(training=both | {"scaling": "strong"}, search_space={}).trial_settings({}).batch_per_worker == 16
+    assert make_study(training=both | {"scaling": "weak"}, search_space={}).trial_settings({"workers.per_trial": 3}).global_batch == 15
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"global_batch": 32, "batch_per_worker": 4}, r"Exactly one of them is given.*or say with training\.scaling: strong or weak which"),
+        ({"global_batch": 32, "scaling": "weak"}, r"training\.scaling = weak keeps batch_per_worker, but.*Give training\.batch_per_worker"),
+        ({"batch_per_worker": 4, "scaling": "strong"}, r"training\.scaling = strong keeps global_batch, but.*Give training\.global_batch"),
+        ({"scaling": "strong"}, r"training\.scaling = strong keeps global_batch, but there is no training\.global_batch"),
+        ({"global_batch": 33, "batch_per_worker": 4, "scaling": "strong"}, r"training\.global_batch = 33 is not divisible"),
+    ],
+)
+def test_scaling_without_its_batch_is_refused(training: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_study(training=training, search_space={})
 
 
 @pytest.mark.parametrize(("rule", "factor"), [("none", 1.0), ("sqrt", 2.0), ("linear", 4.0)])
@@ -112,11 +146,13 @@ def test_replacing_a_value_leaves_the_original_alone() -> None:
 BOUND = {
     "training.global_batch",
     "training.batch_per_worker",
+    "training.scaling",
     "training.learning_rate_warmup_epochs",
     "training.precision",
     "training.generator.kernel",
     *(f"training.discriminator.strides.{block}" for block in range(4)),
     "workers.threads_per_worker",
+    "workers.memory_format",
     "data.num_train_showers",
     "data.max_train_showers",
     "data.train",
@@ -175,6 +211,8 @@ def studies(draw: st.DrawFn) -> Study:
     if draw(st.booleans()):
         ends = sorted(draw(st.lists(st.floats(1e-12, 1e12), unique=True, min_size=2, max_size=2)))
         space["training.generator.learning_rate"] = {"min": ends[0], "max": ends[1], "log": draw(st.booleans())}
+    if draw(st.booleans()):
+        space["stairs"] = {"as written": {}, "smaller": {"training.loss_weights.validity": draw(st.sampled_from([3, 0.3]))}}
     name = draw(st.from_regex(r"[a-z0-9][a-z0-9_]{0,20}", fullmatch=True))
     return Study.model_validate({**data, "name": name, "question": draw(TEXT), "search_space": space})
 
@@ -239,3 +277,46 @@ def test_a_field_accepts_only_its_own_kind() -> None:
     assert not whole.accepts(True)
     assert not whole.accepts("3")
     assert Field(float).accepts(3)
+
+
+RULES: dict[str, Any] = {
+    "training.learning_rate_rule": {"choice": ["none", "sqrt", "linear"]},
+    "training.virtual_ranks": {"choice": [1, 4]},
+}
+
+
+def test_a_distinct_grid_leaves_out_what_trains_alike() -> None:
+    """At the reference batch all rules are one; the study has a grid of six samples, four of which differ."""
+    training = {"batch_per_worker": 8}
+    study = make_study(training=training, search_space=RULES, sampler={"name": "grid", "distinct": True}, workers={"per_trial": 1})
+    found = [(sample["training.learning_rate_rule"], sample["training.virtual_ranks"]) for sample in study.grid]
+    assert found == [("none", 1), ("none", 4), ("sqrt", 4), ("linear", 4)]
+    assert study.num_trials == 4
+    assert make_study(training=training, search_space=RULES, sampler={"name": "grid"}, workers={"per_trial": 1}).num_trials == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sampler": {"name": "tpe", "distinct": True}}, r"sampler\.distinct = true thins a grid, but.*Set sampler\.name to grid"),
+        (
+            {"sampler": {"name": "grid", "distinct": True, "blocks": "training.virtual_ranks"}},
+            r"sampler\.distinct = true contradicts sampler\.blocks",
+        ),
+        (
+            {"sampler": {"name": "grid", "distinct": True}, "trials": {"number": 5}},
+            r"trials\.number = 5 exceeds the number of samples that train differently, 4\. Lower it to at most 4",
+        ),
+    ],
+)
+def test_a_distinct_grid_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        make_study(training={"batch_per_worker": 8}, search_space=RULES, workers={"per_trial": 1}, **changes)
+
+
+def test_virtual_ranks_count_as_ranks() -> None:
+    study = make_study(training={"batch_per_worker": 4, "virtual_ranks": 3}, search_space={}, workers={"per_trial": 2})
+    trial = study.trial_settings({})
+    assert (trial.num_ranks, trial.global_batch, trial.batch_per_worker, trial.local_batch) == (6, 24, 4, 12)
+    with pytest.raises(ConfigError, match=r"global_batch = 16 is not divisible by workers\.per_trial = 2 and training\.virtual_ranks = 3"):
+        make_study(training={"global_batch": 16}, search_space={}, workers={"per_trial": 2}).trial_settings({"training.virtual_ranks": 3})

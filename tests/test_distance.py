@@ -17,7 +17,7 @@ from gan3d.physics.distance import (
     monte_carlo_floor,
     physics_distance,
     shower_distance,
-    with_scalar,
+    with_scalars,
 )
 from gan3d.physics.matching import matched_draws
 from gan3d.physics.sums import ShowerSums
@@ -29,6 +29,9 @@ BINNING = Binning.from_incident_energy(GRID, ENERGY)
 TOTAL_VARIATIONS = ("longitudinal_profile", "transverse_profile", "cell_energy_spectrum", "maximum_position")
 
 
+SCALARS = ("shower_distance", "shower_distance_low_energy", "shower_distance_high_energy")
+
+
 def sums_of(cells: Tensor, energy: Tensor = ENERGY, binning: Binning = BINNING) -> ShowerSums:
     sums = ShowerSums(binning)
     sums.add(cells, energy)
@@ -36,7 +39,7 @@ def sums_of(cells: Tensor, energy: Tensor = ENERGY, binning: Binning = BINNING) 
 
 
 def from_monte_carlo(cells: Tensor) -> dict[str, float]:
-    return with_scalar(distances(sums_of(cells), sums_of(MONTE_CARLO)))
+    return with_scalars(sums_of(cells), sums_of(MONTE_CARLO))
 
 
 def normal(*shape: int) -> Tensor:
@@ -45,8 +48,18 @@ def normal(*shape: int) -> Tensor:
 
 def test_names_are_those_of_the_record() -> None:
     assert {entry.name for entry in fields(PhysicsDistance)} == {
-        name + ending for name in ("shower_distance", *DISTANCES) for ending in ("", "_floor")
+        name + ending for name in (*SCALARS, *DISTANCES) for ending in ("", "_floor")
     }
+
+
+def test_scalars_of_single_bins_are_the_scalar_of_their_showers() -> None:
+    found = from_monte_carlo(OTHER)
+    inner = torch.tensor(BINNING.energy_edges_gev)
+    assert len(inner) > 1
+    for name, chosen in (("low", inner[0] > ENERGY), ("high", inner[-1] <= ENERGY)):
+        alone = with_scalars(sums_of(OTHER[chosen], ENERGY[chosen]), sums_of(MONTE_CARLO[chosen], ENERGY[chosen]))
+        assert found[f"shower_distance_{name}_energy"] == pytest.approx(alone["shower_distance"], rel=1e-12)
+        assert found[f"shower_distance_{name}_energy"] != found["shower_distance"]
 
 
 def test_a_set_has_no_distance_from_itself() -> None:
@@ -55,7 +68,7 @@ def test_a_set_has_no_distance_from_itself() -> None:
 
 def test_order_of_the_showers_does_not_matter() -> None:
     order = torch.randperm(200, generator=torch.Generator().manual_seed(3))
-    found = with_scalar(distances(sums_of(OTHER[order], ENERGY[order]), sums_of(MONTE_CARLO)))
+    found = with_scalars(sums_of(OTHER[order], ENERGY[order]), sums_of(MONTE_CARLO))
     assert found == pytest.approx(from_monte_carlo(OTHER), rel=1e-12)
 
 
@@ -64,7 +77,7 @@ def test_ranks_merged_in_any_order_give_the_same_distance(parts: tuple[int, ...]
     vectors = [sums_of(c, e).vector for c, e in zip(torch.split(OTHER, list(parts)), torch.split(ENERGY, list(parts)), strict=True)]
     for ordered in (vectors, vectors[::-1]):
         merged = ShowerSums.from_vector(BINNING, torch.stack(ordered).sum(dim=0))
-        assert with_scalar(distances(merged, sums_of(MONTE_CARLO))) == pytest.approx(from_monte_carlo(OTHER), rel=1e-12, abs=1e-12)
+        assert with_scalars(merged, sums_of(MONTE_CARLO)) == pytest.approx(from_monte_carlo(OTHER), rel=1e-12, abs=1e-12)
 
 
 def test_total_variations_are_symmetric_and_at_most_one() -> None:
@@ -146,7 +159,7 @@ def test_floor_is_the_mean_over_draws_and_goes_into_the_record() -> None:
     monte_carlo = sums_of(MONTE_CARLO)
     draws = [sums_of(random_showers(200, seed)[0]) for seed in (7, 8)]
     floor = monte_carlo_floor(draws, monte_carlo)
-    single = [with_scalar(distances(draw, monte_carlo)) for draw in draws]
+    single = [with_scalars(draw, monte_carlo) for draw in draws]
     assert floor == pytest.approx({name: (single[0][name] + single[1][name]) / 2 for name in single[0]})
     record = asdict(physics_distance(sums_of(OTHER), monte_carlo, floor))
     assert {name: record[name] for name in floor} == from_monte_carlo(OTHER)

@@ -9,7 +9,7 @@ from shower_makers import GRID, random_showers
 from gan3d.generation.estimates import QUANTITIES, Estimate
 from gan3d.generation.resampling import resample_counts, resampled_sums
 from gan3d.physics.binning import Binning
-from gan3d.physics.distance import distances, with_scalar
+from gan3d.physics.distance import with_scalars
 
 _, ENERGY = random_showers(60, seed=0)
 BINNING = Binning.from_incident_energy(GRID, ENERGY)
@@ -30,8 +30,8 @@ def test_values_are_physics_distances() -> None:
     monte_carlo = resampled_sums([(cells, energy)], counts, BINNING)
     generated = resampled_sums([(0.8 * cells, energy)], counts, BINNING)
     found = Estimate.of([generated], monte_carlo)
-    expected = with_scalar(distances(generated[0], monte_carlo[0]))
-    assert dict(zip(QUANTITIES, found.value, strict=True)) == expected
+    expected = with_scalars(generated[0], monte_carlo[0])
+    assert dict(zip(QUANTITIES, found.value, strict=True)) == {name: expected[name] for name in QUANTITIES}
     assert expected["response"] == pytest.approx(0.2)
     assert found.of_resamples.shape == (4, 11)
 

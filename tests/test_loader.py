@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from shower_layouts import clic, clic_angle, make_showers
 
 from gan3d.data.dataset import ShowerSet
-from gan3d.data.loader import Loader, validation_shard
+from gan3d.data.loader import Loader, Share, validation_shard
 from gan3d.data.memory import shuffled_within
 from gan3d.data.read_ahead import read_ahead
 from gan3d.data.showers import Showers
@@ -38,10 +39,10 @@ WORKER = """
 import re, sys
 from pathlib import Path
 from gan3d.data.dataset import ShowerSet
-from gan3d.data.loader import Loader
+from gan3d.data.loader import Loader, Share
 
 showers = ShowerSet.open([sys.argv[1]], base=Path.cwd())
-loader = Loader(showers, batch_per_worker=64, rank=0, world_size=2, seed=1, cache_megabytes=512, read_ahead_batches=4)
+loader = Loader(showers, Share(batch_per_worker=64, rank=0, world_size=2, seed=1), cache_megabytes=512, read_ahead_batches=4)
 """
 WHOLE_EPOCH = """
 num_seen = sum(len(batch) for batch in loader.epoch(0))
@@ -63,10 +64,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _loader(folder: Path, rank: int = 0, world_size: int = 1, **other: int) -> Loader:
+def _loader(
+    folder: Path, rank: int = 0, world_size: int = 1, *, cache_megabytes: int = 0, num_steps: int | None = None, **other: Any
+) -> Loader:
     showers = ShowerSet.open(["*.h5"], base=folder)
-    settings = {"batch_per_worker": 16, "seed": 3, "cache_megabytes": 0, "read_ahead_batches": 2} | other
-    return Loader(showers, rank=rank, world_size=world_size, **settings)
+    share = Share(**{"batch_per_worker": 16, "rank": rank, "world_size": world_size, "seed": 3} | other)
+    return Loader(showers, share, cache_megabytes=cache_megabytes, read_ahead_batches=2, num_steps=num_steps)
 
 
 def _identities(loader: Loader, epoch: int) -> np.ndarray:
@@ -220,10 +223,10 @@ def test_reading_takes_one_thread_and_no_more(cache_megabytes: int, folder: Path
 def test_the_next_trial_on_the_same_set_finds_it_in_memory(tmp_path: Path) -> None:
     clic(tmp_path / "file.h5", make_showers(64))
     showers = ShowerSet.open(["*.h5"], base=tmp_path)
-    settings = {"batch_per_worker": 16, "rank": 0, "world_size": 1, "cache_megabytes": 64, "read_ahead_batches": 2}
-    first = _identities(Loader(showers, seed=1, **settings), 0)
+    shares = [Share(batch_per_worker=16, rank=0, world_size=1, seed=seed) for seed in (1, 2)]
+    first = _identities(Loader(showers, shares[0], cache_megabytes=64, read_ahead_batches=2), 0)
     (tmp_path / "file.h5").unlink()
-    second = _identities(Loader(showers, seed=2, **settings), 0)
+    second = _identities(Loader(showers, shares[1], cache_megabytes=64, read_ahead_batches=2), 0)
     assert sorted(first) == sorted(second) == list(range(64))
     assert first.tolist() != second.tolist()
 
@@ -355,3 +358,29 @@ def test_showers_of_a_slice_share_their_cells() -> None:
     assert np.shares_memory(showers.take(slice(1, 3)).cells, showers.cells)
     assert not np.shares_memory(showers.take(np.array([1, 2])).cells, showers.cells)
     assert isinstance(showers.take(slice(0, 1)), Showers)
+
+
+@CACHES
+@pytest.mark.parametrize("rank", [0, 1])
+def test_in_the_seeds_order_every_rank_takes_the_first_showers_in_every_epoch(rank: int, cache_megabytes: int, folder: Path) -> None:
+    loader = _loader(folder, rank, 2, order="seed", virtual_ranks=3, batch_per_worker=8, cache_megabytes=cache_megabytes)
+    assert loader.num_steps == NUM_SHOWERS // 48
+    for epoch in range(2):
+        of_steps = _identities(loader, epoch).reshape(loader.num_steps, 3, 8)
+        for of_virtual_rank in of_steps.transpose(1, 0, 2):
+            np.testing.assert_array_equal(of_virtual_rank.reshape(-1), np.arange(loader.num_steps * 8))
+
+
+def test_virtual_ranks_take_what_as_many_workers_would(folder: Path) -> None:
+    together = _loader(folder, 1, 2, virtual_ranks=3, batch_per_worker=8, cache_megabytes=64)
+    for epoch in range(2):
+        of_steps = _identities(together, epoch).reshape(together.num_steps, 3, 8)
+        for number in range(3):
+            alone = _loader(folder, 3 + number, 6, batch_per_worker=8, cache_megabytes=64)
+            np.testing.assert_array_equal(of_steps[:, number].reshape(-1), _identities(alone, epoch))
+
+
+def test_virtual_ranks_of_a_large_set_share_no_shower(folder: Path) -> None:
+    loaders = [_loader(folder, rank, 2, virtual_ranks=3, batch_per_worker=8) for rank in range(2)]
+    seen = np.concatenate([_identities(loader, 1) for loader in loaders])
+    assert len(np.unique(seen)) == len(seen) == NUM_SHOWERS // 48 * 48

@@ -17,7 +17,7 @@ from shower_layouts import LAYOUTS, clic, make_showers, target_table, write
 
 from gan3d.data import node_cache
 from gan3d.data.dataset import ShowerSet
-from gan3d.data.loader import Loader
+from gan3d.data.loader import Loader, Share
 from gan3d.errors import DataError
 
 SIZES = (70, 30, 55)
@@ -81,10 +81,7 @@ def test_batches_are_the_same_with_and_without(cache_megabytes: int, folder: Pat
     for cache in (None, tmp_path / "cache"):
         loader = Loader(
             _open(folder, cache),
-            batch_per_worker=8,
-            rank=1,
-            world_size=2,
-            seed=3,
+            Share(batch_per_worker=8, rank=1, world_size=2, seed=3),
             cache_megabytes=cache_megabytes,
             read_ahead_batches=2,
         )

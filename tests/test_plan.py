@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gan3d.cli.plan_tables import plan_tables
 from gan3d.config.load import load_study
@@ -76,11 +78,10 @@ def test_smallest_and_largest_are_those_of_the_whole_space() -> None:
 
 
 def test_spans_are_those_of_every_sample_of_the_grid() -> None:
-    planned = plan("strong_scaling")
+    planned = plan("scaling_1_to_16")
     assert planned.needs.world_sizes == (1, 2, 4, 8, 16)
-    assert (planned.global_batch, planned.batch_per_worker) == (Span(64, 64), Span(4, 64))
-    assert len(planned.samples) == planned.num_trials == planned.grid_size == 15
-    assert plan("weak_scaling").global_batch == Span(8, 128)
+    assert (planned.global_batch, planned.batch_per_worker) == (Span(8, 128), Span(4, 64)), "strong: 64 and 4 to 64; weak: 8 to 128 and 8"
+    assert len(planned.samples) == planned.num_trials == planned.grid_size == 50
 
 
 def test_showers_are_counted_in_the_files_where_they_are_here() -> None:
@@ -150,7 +151,7 @@ def test_gpus_are_counted_too() -> None:
     assert "2 GPUs" in str(needs.problem(Cluster((Node(8, 2, 1.0),), "here")))
 
 
-@pytest.mark.parametrize(("name", "cpus"), [("seed_baseline", 2), ("seed_baseline", 12), ("strong_scaling", 4), ("quickstart", 1)])
+@pytest.mark.parametrize(("name", "cpus"), [("seed_baseline", 2), ("seed_baseline", 12), ("scaling_1_to_16", 4), ("quickstart", 1)])
 @pytest.mark.parametrize("concurrent", [1, 3])
 def test_the_way_out_leads_out(name: str, cpus: int, concurrent: int) -> None:
     """The overrides that the refusal names make a study that is admitted."""
@@ -182,6 +183,14 @@ def test_only_living_nodes_count() -> None:
     ]
     cluster = cluster_of(rows)
     assert (cluster.cpus, cluster.gpus, cluster.memory_gb) == (8, 2, 20.0)
+
+
+def test_a_plan_tells_the_target() -> None:
+    told = plan("quickstart", "objective.target=0.15")
+    assert told.as_dict()["target"] == 0.15
+    written = io.StringIO()
+    Console(file=written, width=120).print(*plan_tables(told), sep="\n")
+    assert "minimize physics.shower_distance, target 0.15" in written.getvalue()
 
 
 @pytest.mark.parametrize(("has_kernel", "gpus", "is_said"), [(False, 0, True), (True, 0, False), (False, 1, False)])

@@ -12,12 +12,11 @@ import pytest
 import torch
 from gloo_processes import GlooProcesses, gloo_processes
 from small_trial import ALONE, checksum, showers_of, small_files, small_trial, trained, training_showers
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gan3d.config.training import TrialSettings
 from gan3d.data.showers import Showers
-from gan3d.training.clock import PhaseClock, TimedAllReduce
+from gan3d.training.clock import PhaseClock
 from gan3d.training.conditions import TrainingSetConditions
 from gan3d.training.loop import autocast_of, to_batch
 from gan3d.training.ranks import Ranks
@@ -152,7 +151,7 @@ def test_ranks_are_equal_bit_for_bit_after_epochs_with_dropout(two_ranks: GlooPr
 
 def collectives(ranks: Ranks) -> dict[str, Any]:
     mine = torch.tensor([1.0 + ranks.rank, -1.0 - ranks.rank])
-    found: dict[str, Any] = {name: getattr(ranks, name)(mine.clone()).tolist() for name in ("sum", "max", "mean")}
+    found: dict[str, Any] = {name: getattr(ranks, name)(mine.clone()).tolist() for name in ("sum", "max", "min", "mean")}
     in_place = mine.clone()
     ranks.sum(in_place)
     ranks.barrier()
@@ -160,36 +159,19 @@ def collectives(ranks: Ranks) -> dict[str, Any]:
 
 
 def test_collectives_of_two_ranks(two_ranks: GlooProcesses) -> None:
-    expected = {"sum": [3.0, -3.0], "max": [2.0, -1.0], "mean": [1.5, -1.5], "in_place": [3.0, -3.0], "broadcast": {"from": 0}}
+    expected = {
+        "sum": [3.0, -3.0],
+        "max": [2.0, -1.0],
+        "min": [1.0, -2.0],
+        "mean": [1.5, -1.5],
+        "in_place": [3.0, -3.0],
+        "broadcast": {"from": 0},
+    }
     assert two_ranks.run(collectives) == [expected, expected]
 
 
 def test_a_world_of_one_needs_no_process_group() -> None:
     found = collectives(ALONE)
-    assert found == {"sum": [1.0, -1.0], "max": [1.0, -1.0], "mean": [1.0, -1.0], "in_place": [1.0, -1.0], "broadcast": {"from": 0}}
+    expected = {name: [1.0, -1.0] for name in ("sum", "max", "min", "mean", "in_place")}
+    assert found == expected | {"broadcast": {"from": 0}}
     assert not torch.distributed.is_initialized()
-
-
-def averaged_gradients(ranks: Ranks, *, timed: bool) -> tuple[torch.Tensor, float]:
-    """Gradient of rank + 1 times the sum of the weights, and the seconds that the hook charged."""
-    hook = TimedAllReduce(ranks)
-    network = nn.Linear(3, 1)
-    ddp = DistributedDataParallel(network, process_group=ranks.group)
-    ddp.register_comm_hook(None, hook.reduce)
-    clock = PhaseClock()
-    hook.clock = clock if timed else None
-    (ddp(torch.ones(1, 3)) * (ranks.rank + 1)).sum().backward()
-    assert network.weight.grad is not None
-    return network.weight.grad, sum(clock.seconds.values())
-
-
-def both_ways(ranks: Ranks) -> list[tuple[torch.Tensor, float]]:
-    return [averaged_gradients(ranks, timed=True), averaged_gradients(ranks, timed=False)]
-
-
-def test_the_hook_averages_gradients_and_charges_time_only_to_a_clock(two_ranks: GlooProcesses) -> None:
-    for (timed, seconds), (untimed, no_seconds) in two_ranks.run(both_ways):
-        assert torch.equal(timed, torch.full((1, 3), 1.5))
-        assert torch.equal(untimed, timed)
-        assert seconds > 0
-        assert no_seconds == 0

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any
 
 import pytest
 
-from gan3d.records import METRICS, PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.records import METRICS, PHASES, Cost, EpochRecord, Losses, NoiseScale, PhysicsDistance, Timing, TrialRecord
 
-UNITS = {"", "%", "s", "1/s"}
+#: The groups of a record, in its order.
+ROWS: tuple[type[Any], ...] = (Losses, PhysicsDistance, Timing, NoiseScale, Cost)
+UNITS = {"", "%", "s", "1/s", "showers", "J"}
 
 
-def numbered(row: type[Losses] | type[PhysicsDistance] | type[Timing], first: int) -> dict[str, int]:
+def numbered(row: type[Any], first: int) -> dict[str, int]:
     """A different number for every field."""
     return {entry.name: number for number, entry in enumerate(fields(row), start=first)}
 
 
 def record() -> EpochRecord:
-    return EpochRecord(3, Losses(**numbered(Losses, 0)), PhysicsDistance(**numbered(PhysicsDistance, 100)), Timing(**numbered(Timing, 200)))
+    losses, physics, timing, noise, cost = (row(**numbered(row, 100 * place)) for place, row in enumerate(ROWS))
+    return EpochRecord(3, losses, physics, timing, noise, cost)
 
 
 def test_a_record_becomes_exactly_the_metrics() -> None:
     metrics = record().as_metrics()
     assert metrics.keys() == METRICS.keys()
-    assert len(set(metrics.values())) == len(metrics) == sum(len(fields(row)) for row in (Losses, PhysicsDistance, Timing))
+    assert len(set(metrics.values())) == len(metrics) == sum(len(fields(row)) for row in ROWS)
     assert metrics["losses.discriminator_total"] == 0
     assert metrics["physics.shower_distance"] == 100
     assert metrics["timing.epoch_seconds"] == 200
+    assert metrics["noise_scale.discriminator"] == 300
+    assert metrics["cost.core_seconds"] == 400
+
+
+def test_a_group_that_was_not_measured_is_left_out() -> None:
+    metrics = replace(record(), noise_scale=None).as_metrics()
+    assert metrics.keys() == {name for name in METRICS if not name.startswith("noise_scale.")}
 
 
 def test_metrics_are_floats_that_go_into_json() -> None:
@@ -41,7 +52,7 @@ def test_every_metric_says_what_it_is(name: str) -> None:
     metric = METRICS[name]
     group, field = name.split(".")
     assert metric.name == name
-    assert group in {"losses", "physics", "timing"}
+    assert group in {"losses", "physics", "timing", "noise_scale", "cost"}
     assert field == field.lower()
     assert metric.unit in UNITS
     assert metric.better in {"lower", "higher", "neither"}

@@ -79,6 +79,7 @@ def assert_four_are_two_and_two(settings: TrialSettings, path: Path) -> None:
     resumed.load_state_dict(load_state(path)["state"])
     second_records = list(some_epochs(settings, resumed, None))
     assert [record.epoch for record in all_records] == [1, 2, 3, 4]
+    assert [record.timing.epochs_since_start for record in second_records] == [1, 2], "the first one is a timing warm-up again"
     assert results(first_records) + results(second_records) == results(all_records)
     assert_same_state(resumed, whole)
 

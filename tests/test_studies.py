@@ -12,6 +12,7 @@ from gan3d.config.document import parse_document
 from gan3d.config.load import dump_study, load_search_space, load_study
 from gan3d.config.schema import study_json_schema
 from gan3d.config.study import Study
+from gan3d.scaling.speedup import MIN_BLOCKS
 from gan3d.search.plan import make_plan
 from gan3d.search.resources import local_cluster
 
@@ -20,7 +21,7 @@ jsonschema = pytest.importorskip("jsonschema")  # comes with ray
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
-REAL_SIZE = ("seed_baseline", "filters_batch_learning_rate", "strong_scaling", "weak_scaling")
+REAL_SIZE = ("seed_baseline", "filters_batch_learning_rate", "scaling_1_to_16")
 
 
 def shipped(name: str) -> Study:
@@ -123,14 +124,17 @@ def test_the_real_search_covers_filters_in_multiples_of_16() -> None:
     }
 
 
-@pytest.mark.parametrize(("name", "fixed"), [("strong_scaling", "global_batch"), ("weak_scaling", "batch_per_worker")])
-def test_the_scaling_studies_hold_one_batch_fixed_from_1_to_16_workers(name: str, fixed: str) -> None:
+@pytest.mark.parametrize(("name", "world_sizes"), [("scaling_1_to_16", [1, 2, 4, 8, 16]), ("scaling", [1, 2])])
+def test_the_scaling_studies_ask_for_both_kinds_in_five_blocks(name: str, world_sizes: list[int]) -> None:
     study = shipped(name)
     trials = [study.trial_settings(sample) for sample in study.search_space.grid()]
-    assert sorted({trial.world_size for trial in trials}) == [1, 2, 4, 8, 16]
-    assert {trial.training.seed for trial in trials} == {1, 2, 3}
-    assert len({getattr(trial, fixed) for trial in trials}) == 1
+    assert sorted({trial.world_size for trial in trials}) == world_sizes
+    for kind, fixed in (("strong", "global_batch"), ("weak", "batch_per_worker")):
+        assert len({getattr(trial, fixed) for trial in trials if trial.training.scaling == kind}) == 1
+    assert study.sampler.blocks == "training.seed"
+    assert len({trial.training.seed for trial in trials}) >= MIN_BLOCKS
     assert (study.sampler.name, study.objective.metric, study.objective.direction) == ("grid", "timing.showers_per_second", "maximize")
+    assert study.trials.concurrent == 1
 
 
 def test_studies_of_real_size_find_their_showers_by_a_variable() -> None:

@@ -106,6 +106,21 @@ def test_the_display_keeps_to_the_width_and_names_what_matters(study: Study, wid
     assert "best" in text
 
 
+def test_the_target_is_said_to_be_reached_once_and_stays_in_sight(study: Study) -> None:
+    at_target = study.model_copy(update={"objective": study.objective.model_copy(update={"target": 0.3})})
+    written = io.StringIO()
+    with Terminal(at_target, Console(file=written, width=40), is_live=False) as terminal:
+        terminal.trial_started(0, sample_of(study))
+        for epoch, value in enumerate((0.4, 0.2, 0.1), start=1):
+            terminal.epoch_ended(0, epoch, metrics(value))
+    assert re.findall(r"target .*", written.getvalue()) == ["target 0.3 reached in trial 0 after 2 epochs"]
+    standing = Standing(at_target, now=0.0)
+    assert "target 0.3 not reached yet" in drawn(standing, 1.0, 100)
+    standing.earlier_trials([record(0, objective=0.25), record(1, objective=0.35)])
+    assert "target 0.3 reached in trial 0" in drawn(standing, 1.0, 100)
+    assert "target" not in drawn(Standing(study, now=0.0), 1.0, 100)
+
+
 def test_before_the_first_trial_the_display_knows_nothing(study: Study) -> None:
     text = drawn(Standing(study, now=0.0), 3.0, 100)
     assert "left ?" in text
@@ -142,7 +157,7 @@ def test_trials_of_an_earlier_session_count_but_say_nothing_of_the_time_left(stu
     assert standing.seconds_left(1.0) is None
 
 
-@pytest.mark.parametrize(("study_name", "best"), [("quickstart", 0.2), ("strong_scaling", 0.7)])
+@pytest.mark.parametrize(("study_name", "best"), [("quickstart", 0.2), ("scaling_1_to_16", 0.7)])
 def test_the_best_is_the_best_in_the_studys_direction(study_name: str, best: float) -> None:
     study = load_study(STUDIES / f"{study_name}.yaml").study
     standing = Standing(study, now=0.0)

@@ -9,7 +9,7 @@ from torch import nn
 from gan3d.models import tuning
 from gan3d.models.convolution import PATHS, Convolution, Path, Shape
 from gan3d.models.fourier.kernel import Kernel
-from gan3d.models.tuning import Use, fastest_path, measured_paths, paths_of, set_paths, uses_in_discriminator, uses_in_generator
+from gan3d.models.tuning import Arithmetic, Use, fastest_path, measured_paths, paths_of, set_paths, uses_in_discriminator, uses_in_generator
 
 needs_kernel = pytest.mark.skipif(Kernel.here() is None, reason="no kernel was compiled here")
 SHAPE = Shape((1, 6, 6, 6), (3, 1, 3, 3, 3), (1, 1, 1))
@@ -54,22 +54,22 @@ def seconds_are(monkeypatch: pytest.MonkeyPatch, seconds: dict[Path, float]) -> 
 )
 def test_the_fastest_path_is_taken_if_it_is_worth_it(monkeypatch: pytest.MonkeyPatch, seconds: dict[Path, float], expected: str) -> None:
     seconds_are(monkeypatch, seconds)
-    assert fastest_path(SHAPE, 2, torch.get_num_threads(), USES) == expected
+    assert fastest_path(SHAPE, 2, Arithmetic.here(), USES) == expected
 
 
 def test_a_shape_is_measured_once_per_process(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = seconds_are(monkeypatch, dict.fromkeys(PATHS, 1.0))
     for _ in range(2):
-        fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
+        fastest_path(SHAPE, 2, Arithmetic.here(), USES)
     assert sorted(measured) == sorted(PATHS)
 
 
 def test_paths_that_a_shape_does_not_have_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     measured = seconds_are(monkeypatch, dict.fromkeys(PATHS, 1.0))
     monkeypatch.setattr(Kernel, "here", lambda: None)
-    fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
+    fastest_path(SHAPE, 2, Arithmetic.here(), USES)
     assert measured == ["shifted_sums", "plain"]
-    fastest_path(Shape((2, 6, 6, 6), (3, 2, 3, 3, 3), (1, 1, 1)), 2, torch.get_num_threads(), USES)
+    fastest_path(Shape((2, 6, 6, 6), (3, 2, 3, 3, 3), (1, 1, 1)), 2, Arithmetic.here(), USES)
     assert measured == ["shifted_sums", "plain", "plain"]
 
 
@@ -95,7 +95,7 @@ def test_a_path_is_given_up_by_the_fastest_so_far(monkeypatch: pytest.MonkeyPatc
     seconds = iter([2.0, 1.0, 4.0, 4.0])
     monkeypatch.setattr(tuning, "seconds_per_step", lambda _shape, _batch, _path, _uses, limit: limits.append(limit) or next(seconds))
     monkeypatch.setattr(Shape, "paths", PATHS)
-    fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
+    fastest_path(SHAPE, 2, Arithmetic.here(), USES)
     assert limits == [float("inf"), 2.0 * tuning.HOPELESS, tuning.HOPELESS, tuning.HOPELESS]
 
 
@@ -105,7 +105,7 @@ def test_measuring_leaves_random_numbers_and_gradients_alone() -> None:
     expected = torch.rand(1)
     torch.manual_seed(3)
     with torch.no_grad():
-        fastest_path(SHAPE, 2, torch.get_num_threads(), USES)
+        fastest_path(SHAPE, 2, Arithmetic.here(), USES)
         assert not torch.is_grad_enabled()
     assert torch.equal(torch.rand(1), expected)
 

@@ -87,7 +87,7 @@ def run(
     asked = Request(study, tuple(overrides or ()), address, results, tracking_uri, verbose)
     with reported(as_json=as_json, go_on=asked.command_to_go_on):
         state = run_and_show(asked, resume=resume, as_json=as_json)
-    if state != "complete":
+    if state not in ("complete", "stopped"):
         raise typer.Exit(FAILED if state == "failed" else INTERRUPTED)
 
 

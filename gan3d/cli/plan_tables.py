@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gan3d.config.scalars import Scalar
+from gan3d.config.stairs import STAIRS
 from gan3d.search.footprint import Networks
 from gan3d.search.plan import Plan, Span
 from gan3d.terminal.words import counted, sample_text, short_names
@@ -13,12 +17,12 @@ from gan3d.terminal.words import counted, sample_text, short_names
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
 
-def plan_tables(plan: Plan) -> list[RenderableType]:
-    """What is asked, what is trained, what it needs, and whether there is room."""
+def plan_tables(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> list[RenderableType]:
+    """What is asked, what is trained, what it needs, ``more`` rows of labels and texts, and whether there is room."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for label, value in [*_asked(plan), *_trained(plan), *_needed(plan)]:
+    for label, value in [*_asked(plan), *_trained(plan), *_needed(plan), *more]:
         table.add_row(label, Text(value))
     return [Text(plan.study, style="bold"), Text(plan.question), Text(""), table, *_samples(plan), *_advice(plan), Text(""), _verdict(plan)]
 
@@ -26,14 +30,23 @@ def plan_tables(plan: Plan) -> list[RenderableType]:
 def _asked(plan: Plan) -> list[tuple[str, str]]:
     grid = f", grid of {plan.grid_size:,}" if plan.grid_size is not None else ", continuous search space"
     scheduler = "none stopped early" if plan.scheduler == "none" else f"bad ones stopped early by {plan.scheduler}"
+    target = "" if plan.target is None else f", target {plan.target:g}"
     rows = [
-        ("objective", f"{plan.direction} {plan.objective}"),
+        ("objective", f"{plan.direction} {plan.objective}{target}"),
         ("trials", f"{plan.num_trials:,}, {plan.needs.concurrent} at a time, {scheduler}"),
         ("sampler", f"{plan.sampler}{grid if plan.ranges else ', nothing is sampled'}"),
     ]
     names = short_names(plan.ranges)
-    ranges = [f"{names[key]}: {_range_text(one)}" for key, one in plan.ranges.items()]
+    ranges = [_stairs_text(one) if key == STAIRS else f"{names[key]}: {_range_text(one)}" for key, one in plan.ranges.items()]
     return [*rows, ("search space", "\n".join(ranges))] if ranges else rows
+
+
+def _stairs_text(stairs: dict[str, dict[str, Scalar]]) -> str:
+    """One line per stair, with what it changes."""
+    names = short_names(key for change in stairs.values() for key in change)
+    width = max(map(len, stairs))
+    lines = [f"  {stair:<{width}}  {sample_text(change, names)}".rstrip() for stair, change in stairs.items()]
+    return "\n".join(["stairs, each on top of those above it:", *lines])
 
 
 def _range_text(one: dict[str, object]) -> str:
@@ -57,11 +70,17 @@ def _trained(plan: Plan) -> list[tuple[str, str]]:
         networks = f"smallest: {_network_text(plan.smallest)}\nlargest: {networks}"
     return [
         ("workers per trial", shown),
-        ("global batch", f"{_span(plan.global_batch)} ({_span(plan.batch_per_worker)} per worker)"),
+        ("global batch", f"{_span(plan.global_batch)} ({_ranks(plan)})"),
         ("epochs", f"{_span(plan.epochs)} of {steps} steps"),
         ("showers", showers),
         ("networks", networks),
     ]
+
+
+def _ranks(plan: Plan) -> str:
+    """Showers of a rank, and which ranks there are."""
+    batch, ranks = _span(plan.batch_per_worker), plan.virtual_ranks
+    return f"{batch} per worker" if ranks.most == 1 else f"{batch} on each of {_span(ranks)} virtual ranks per worker"
 
 
 def _network_text(networks: Networks) -> str:

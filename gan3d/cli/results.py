@@ -14,6 +14,8 @@ STUDY, JOURNAL, TRIALS = "study.yaml", "optuna_journal.log", "trials"
 TRACES = (STUDY, JOURNAL, TRIALS)
 #: Sections in which a study must be the same to be gone on with; more trials or other figures are welcome.
 SAME = ("name", "search_space", "sampler", "scheduler", "objective", "training", "data")
+#: In these sections, but only said of the trials: may differ.
+FREE = {"objective.target"}
 
 
 def holds_study(results: Path) -> bool:
@@ -72,6 +74,7 @@ def refuse_other_study(results: Path, study: Study) -> None:
     before, now = (one.model_dump(mode="json") for one in (load_study(written).study, study))
     different = [key for section in SAME for key in differences(before[section], now[section], section)]
     different += differences(before["workers"]["per_trial"], now["workers"]["per_trial"], "workers.per_trial")
+    different = [key for key in different if key not in FREE]
     if different:
         shown = ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
         message = (

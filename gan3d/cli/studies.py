@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,14 +52,20 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
         DataError: its shower files are here and cannot be used.
         ResourceError: there is no Ray cluster at the address.
     """
+    from gan3d.cli.cost_lines import money_rows
     from gan3d.cli.plan_tables import plan_tables
+    from gan3d.cost.estimate import estimate
 
-    found = plan_of(load_study(path, overrides), address)
+    loaded = load_study(path, overrides)
+    found = plan_of(loaded, address)
+    study = loaded.study
+    expected = estimate(Path("results") / study.name, study, found.num_trials * found.epochs.most)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        content = found.as_dict() | {"estimate": None if expected is None else asdict(expected)}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
     console = console_for()
-    for part in plan_tables(found):
+    for part in plan_tables(found, list(money_rows(study, expected))):
         console.print(part, highlight=False)
 
 

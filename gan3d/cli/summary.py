@@ -14,15 +14,19 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from gan3d.cli.cost_lines import cost_as_dict, cost_lines, trial_cost
 from gan3d.config.study import Study
 from gan3d.records import METRICS, TrialRecord
+from gan3d.terminal.crossing import Crossing, Race, crossing_text
 from gan3d.terminal.terminal import STYLES
-from gan3d.terminal.words import duration_text, metric_text, number_text, sample_text, short_names, value_text
+from gan3d.terminal.words import counted, duration_text, metric_text, number_text, sample_text, short_names, value_text
 
 if TYPE_CHECKING:
     from gan3d.search.run import StudyResult
 
 MLFLOW_PORT = 5000
+#: States of a study that another session can go on with.
+GOES_ON = ("interrupted", "stopped")
 
 
 def summary(result: StudyResult, study: Study, go_on: str) -> dict[str, Any]:
@@ -35,14 +39,18 @@ def summary(result: StudyResult, study: Study, go_on: str) -> dict[str, Any]:
     return {
         "study": result.study,
         "state": result.state,
-        "objective": {"metric": study.objective.metric, "direction": study.objective.direction},
-        "trials": [asdict(trial) for trial in result.trials],
+        "objective": {"metric": study.objective.metric, "direction": study.objective.direction, "target": study.objective.target},
+        "reached": [asdict(crossing) for crossing in crossings_of(result, study)],
+        "trials": [asdict(trial) | {"cost": trial_cost(result, trial.number)} for trial in result.trials],
         "best": found,
         "results": str(result.results),
         "tracking_uri": result.tracking_uri,
         "figures": [str(figure) for figure in result.figures],
         "seconds": result.seconds,
-        "go_on": go_on if result.state == "interrupted" else None,
+        "cost": cost_as_dict(result),
+        "budget": study.budget.limits,
+        "budget_spent": result.budget_spent,
+        "go_on": go_on if result.state in GOES_ON else None,
     }
 
 
@@ -88,6 +96,9 @@ def closing_lines(result: StudyResult, study: Study, go_on: str) -> Iterator[Ren
     """The best sample, the files, and what to type next."""
     yield Text("")
     yield from _best_lines(result, study)
+    yield from _target_lines(result, study)
+    for label, text, style in cost_lines(result, study):
+        yield _fact(label, text, style)
     for figure in result.figures:
         yield _fact("figure", str(figure))
     yield _fact("results", str(result.results))
@@ -95,7 +106,7 @@ def closing_lines(result: StudyResult, study: Study, go_on: str) -> Iterator[Ren
     words = [str(program), "ui", "--backend-store-uri", result.tracking_uri, "--host", "127.0.0.1", "--port", str(MLFLOW_PORT)]
     yield _fact("MLflow", result.tracking_uri if result.tracking_uri.startswith("http") else shlex.join(words))
     yield _fact("Optuna", optuna_command(result))
-    if result.state == "interrupted":
+    if result.state in GOES_ON:
         yield _fact("go on", go_on, "bold yellow")
     elif result.state == "failed":
         yield Text("No trial has an objective: see the reasons above.", style="red")
@@ -113,6 +124,15 @@ def _best_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
     checkpoint = best_checkpoint(result)
     if checkpoint is not None:
         yield _fact("checkpoint", str(checkpoint))
+
+
+def _target_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
+    """How many trials reached the target, and which was the quickest."""
+    if study.objective.target is None or not result.trials:
+        return
+    found = crossings_of(result, study)
+    count = f"{study.objective.target:g} reached by {len(found)} of {counted(len(result.trials), 'trial')}"
+    yield _fact("target", f"{count}, soonest {crossing_text(found[0])}" if found else count, "bold green" if found else "bold yellow")
 
 
 def _fact(label: str, value: str, style: str = "bold") -> Text:
@@ -135,6 +155,18 @@ def best_checkpoint(result: StudyResult) -> Path | None:
         return None
     path = TrialFolder(result.results / "trials" / f"{result.best.number:04d}").best
     return path if path.exists() else None
+
+
+def crossings_of(result: StudyResult, study: Study) -> list[Crossing]:
+    """The trials that reached the target, quickest first: from their records where these can be seen from here."""
+    from gan3d.training.checkpoint import TrialFolder
+
+    race = Race(study.objective)
+    for trial in result.trials:
+        for row in TrialFolder(result.results / "trials" / f"{trial.number:04d}").records():
+            race.end_epoch(trial.number, row["epoch"], row["metrics"])
+        race.end(trial)
+    return sorted(race.crossings.values(), key=lambda one: float("inf") if one.seconds is None else one.seconds)
 
 
 def best_floor(result: StudyResult, study: Study) -> float | None:

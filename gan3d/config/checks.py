@@ -33,12 +33,15 @@ def trial_problems(settings: TrialSettings) -> Iterator[Problem]:
 
 def _one_batch(settings: TrialSettings) -> Problem | None:
     training = settings.training
-    if training.global_batch is not None and training.batch_per_worker is not None:
+    if training.scaling is not None and getattr(training, training.fixed_batch) is None:
+        rule = f"keeps {training.fixed_batch}, but there is no training.{training.fixed_batch}"
+        return Problem("training.scaling", rule, f"Give training.{training.fixed_batch}, or remove training.scaling.", training.scaling)
+    if training.scaling is None and training.global_batch is not None and training.batch_per_worker is not None:
         return Problem(
             "training.global_batch",
             "contradicts",
             "Exactly one of them is given: global_batch for strong scaling, batch_per_worker for weak scaling; "
-            "remove the other, or set it to null.",
+            "remove the other, or set it to null, or say with training.scaling: strong or weak which one holds.",
             training.global_batch,
             (("training.batch_per_worker", training.batch_per_worker),),
         )
@@ -52,25 +55,26 @@ def _one_batch(settings: TrialSettings) -> Problem | None:
 
 
 def _batch(settings: TrialSettings) -> Iterator[Problem]:
-    training, world_size = settings.training, settings.world_size
-    if training.global_batch is not None and training.global_batch % world_size:
+    training, num_ranks = settings.training, settings.num_ranks
+    is_strong = training.fixed_batch == "global_batch"
+    if is_strong and settings.global_batch % num_ranks:
         yield Problem(
             "training.global_batch",
             "is not divisible by",
-            f"Nearest: {nearest_multiples(training.global_batch, world_size)}.",
-            training.global_batch,
-            (("workers.per_trial", world_size),),
+            f"Nearest: {nearest_multiples(settings.global_batch, num_ranks)}.",
+            settings.global_batch,
+            _rank_fields(settings),
         )
         return
     known = [size for size in (settings.data.num_train_showers, settings.data.max_train_showers) if size is not None]
     if known and settings.global_batch > min(known):
         number_key = "num_train_showers" if min(known) == settings.data.num_train_showers else "max_train_showers"
-        key = "training.global_batch" if training.global_batch is not None else "training.batch_per_worker"
+        key = f"training.{training.fixed_batch}"
         yield Problem(
             key,
             f"makes a global batch of {settings.global_batch}, more than",
             f"Not one step would be possible: lower {key} or use more showers.",
-            training.global_batch or training.batch_per_worker,
+            getattr(training, training.fixed_batch),
             ((f"data.{number_key}", min(known)),),
         )
 
@@ -103,13 +107,21 @@ def _workers(settings: TrialSettings) -> Iterator[Problem]:
             precision,
             (("workers.gpus_per_worker", workers.gpus_per_worker),),
         )
-    if workers.threads_per_worker is not None and workers.threads_per_worker > workers.cpus_per_worker:
+    if not workers.one_node and workers.threads_per_worker is not None and workers.threads_per_worker > workers.cpus_per_worker:
         yield Problem(
             "workers.threads_per_worker",
             "exceeds",
             "Threads would take turns on a CPU: lower threads_per_worker or raise cpus_per_worker.",
             workers.threads_per_worker,
             (("workers.cpus_per_worker", workers.cpus_per_worker),),
+        )
+    if workers.memory_format == "contiguous" and workers.convolutions == "measured":
+        yield Problem(
+            "workers.memory_format",
+            "acts only where torch computes all convolutions, but",
+            "Set workers.convolutions to plain or workers.memory_format to channels_last.",
+            workers.memory_format,
+            (("workers.convolutions", workers.convolutions),),
         )
 
 
@@ -142,16 +154,23 @@ def _networks(settings: TrialSettings) -> Iterator[Problem]:
 
 def _showers_per_rank(settings: TrialSettings) -> int:
     training = settings.training
-    if training.batch_per_worker is not None:
-        return training.batch_per_worker
-    return (training.global_batch or 0) // settings.world_size
+    if training.fixed_batch == "batch_per_worker":
+        return training.batch_per_worker or 0
+    return (training.global_batch or 0) // settings.num_ranks
 
 
 def _batch_fields(settings: TrialSettings) -> tuple[tuple[str, int], ...]:
     training = settings.training
-    if training.batch_per_worker is not None:
-        return (("training.batch_per_worker", training.batch_per_worker),)
-    return (("training.global_batch", training.global_batch or 0), ("workers.per_trial", settings.world_size))
+    if training.fixed_batch == "batch_per_worker":
+        return (("training.batch_per_worker", training.batch_per_worker or 0),)
+    return (("training.global_batch", training.global_batch or 0), *_rank_fields(settings))
+
+
+def _rank_fields(settings: TrialSettings) -> tuple[tuple[str, int], ...]:
+    """What makes the number of ranks."""
+    virtual = settings.training.virtual_ranks
+    workers = ("workers.per_trial", settings.world_size)
+    return (workers,) if virtual == 1 else (workers, ("training.virtual_ranks", virtual))
 
 
 def _kernels(settings: TrialSettings) -> Iterator[Problem]:

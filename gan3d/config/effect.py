@@ -19,16 +19,26 @@ FIXED = {
     "data.node_cache": "it only says where a node keeps decoded showers and changes no trial",
     "workers.cpus_per_worker": "workers outlive a trial, so their CPUs are reserved once for the study",
     "workers.gpus_per_worker": "workers outlive a trial, so their GPUs are reserved once for the study",
+    "workers.one_node": "workers outlive a trial, so their places are chosen once for the study",
 }
 
 #: Knobs that change how fast a trial is, not what it learns.
-SPEED_ONLY = ("data.cache_megabytes_per_worker", "data.read_ahead_batches", "workers.threads_per_worker", "workers.convolutions")
+SPEED_ONLY = (
+    "data.cache_megabytes_per_worker",
+    "data.read_ahead_batches",
+    "workers.threads_per_worker",
+    "workers.convolutions",
+    "workers.onednn",
+    "workers.memory_format",
+)
+#: Knobs of arithmetic that only a CPU has.
+OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format")
 
 
 def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
     """Dotted keys without effect on this trial, each with the reason."""
     training = settings.training
-    found = {}
+    found = _idle_batch(settings)
     if not training.polar_angle:
         found["training.loss_weights.polar_angle"] = "it acts only with training.polar_angle: true"
     if training.learning_rate_rule == "none":
@@ -36,6 +46,8 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
     elif settings.learning_rate_factor == 1.0:
         reason = "with a learning_rate_rule it rises from the reference value, which is the full value at this global batch"
         found["training.learning_rate_warmup_epochs"] = reason
+    if settings.workers.gpus_per_worker:
+        found |= dict.fromkeys(OF_A_CPU, "it acts on a CPU only, but each worker has a GPU: workers.gpus_per_worker is 1")
     if training.loss_weights.deposited_energy == 0:
         found["training.response"] = "the deposited energy is not trained on: training.loss_weights.deposited_energy is 0"
     return found
@@ -44,12 +56,30 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
 def effective_settings(settings: TrialSettings) -> dict[str, Any]:
     """What the trial really does: derived batch and threads filled in, knobs without effect and mere expectations left out."""
     effective = settings.model_dump(mode="json")
-    effective["training"] |= {"global_batch": settings.global_batch, "batch_per_worker": settings.batch_per_worker}
     effective["workers"]["threads_per_worker"] = settings.threads_per_worker
-    for key in [*ineffective_knobs(settings), "data.num_train_showers", "data.node_cache"]:
+    for key in [*ineffective_knobs(settings), "data.num_train_showers", "data.node_cache", "workers.one_node"]:
         *above, last = key.split(".")
         section = effective
         for part in above:
             section = section[part]
         section.pop(last, None)
+    if settings.learning_rate_factor == 1.0:
+        # Any rule is none at the reference batch, and has nothing to warm up to.
+        if settings.training.learning_rate_rule != "none":
+            effective["training"]["learning_rate_warmup_epochs"] = 0.0
+        effective["training"]["learning_rate_rule"] = "none"
+        effective["training"].pop("learning_rate_reference_batch", None)
+    # `scaling` only says which of both is derived.
+    effective["training"].pop("scaling", None)
+    effective["training"] |= {"global_batch": settings.global_batch, "batch_per_worker": settings.batch_per_worker}
     return effective
+
+
+def _idle_batch(settings: TrialSettings) -> dict[str, str]:
+    """The batch that `training.scaling` overrules; or `scaling` itself, where there is only one batch to choose."""
+    training = settings.training
+    if training.global_batch is None or training.batch_per_worker is None:
+        return {"training.scaling": "it acts only where both training.global_batch and training.batch_per_worker are given"}
+    if training.scaling == "strong":
+        return {"training.batch_per_worker": "with training.scaling: strong it follows from training.global_batch"}
+    return {"training.global_batch": "with training.scaling: weak it follows from training.batch_per_worker"}

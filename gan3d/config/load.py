@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from gan3d.config.document import Document, read_document
+from gan3d.config.document import Document, parse_document, read_document
 from gan3d.config.overrides import apply_override, parse_override
 from gan3d.config.places import config_error, find_place, problems_of
 from gan3d.config.scalars import INTEGER, LEADING_ZERO, NUMBER
@@ -49,6 +49,15 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> LoadedStudy:
             apply_override(document, change)
     study = _validated(document)
     return LoadedStudy(study, path, space_path, path.parent, tuple(overrides), document.text)
+
+
+def read_study(text: str, where: str) -> Study:
+    """A study from the text that `dump_study` made of it; ``where`` is what messages call it.
+
+    Raises:
+        ConfigError: as for `load_study`.
+    """
+    return _validated(parse_document(text, where))
 
 
 def load_search_space(path: Path | str) -> SearchSpace:

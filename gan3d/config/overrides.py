@@ -8,6 +8,7 @@ from typing import Any
 from gan3d.config.document import Document, Place, parse_document
 from gan3d.config.keys import field_at
 from gan3d.config.problem import Path, show, split
+from gan3d.config.stairs import STAIRS
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 
@@ -46,9 +47,14 @@ def parse_override(text: str) -> Override:
 
 
 def _path(key: str) -> Path:
-    """Below `search_space.` the rest is one key: the knob's own dotted key."""
+    """Below `search_space.` the rest is one key, the knob's own dotted key; below `search_space.stairs.` a stair's name and such a key."""
     above, dot, rest = key.partition(".")
-    return (above, rest) if above == "search_space" and dot else split(key)
+    if above != "search_space" or not dot:
+        return split(key)
+    if not rest.startswith(f"{STAIRS}."):
+        return (above, rest)
+    _, name, *knob = rest.split(".", maxsplit=2)
+    return (above, STAIRS, name, *knob)
 
 
 def apply_override(document: Document, override: Override) -> None:

@@ -83,7 +83,10 @@ def _value_at(data: Any, path: Path) -> Any:
 def config_error(problems: Iterable[Problem], places: Mapping[Path, Place]) -> ConfigError:
     """One error that tells all problems, in the order of their lines."""
     located = sorted(((find_place(problem.path, places), problem) for problem in problems), key=_by_line)
-    lines = [f"{place}: {problem.sentence(partial(_aside, here=place, places=places))}" for place, problem in located]
+    lines = [
+        f"{place}: {problem.sentence(partial(_aside, here=place, places=places, others_at=dict(problem.others_at)))}"
+        for place, problem in located
+    ]
     more = [f"… and {len(lines) - MAX_SHOWN} more."] if len(lines) > MAX_SHOWN else []
     place, first = located[0]
     text = "\n".join([*lines[:MAX_SHOWN], *more]).removeprefix(f"{place}: ")
@@ -102,9 +105,9 @@ def find_place(path: Path, places: Mapping[Path, Place]) -> Place:
     return Place("the study")
 
 
-def _aside(key: str, *, here: Place, places: Mapping[Path, Place]) -> str:
+def _aside(key: str, *, here: Place, places: Mapping[Path, Place], others_at: Mapping[str, Path]) -> str:
     """` (line 12)` where another key was written, or that it is a default; nothing for what is no key."""
-    place = places.get(("search_space", key)) or places.get(split(key))
+    place = find_place(others_at[key], places) if key in others_at else places.get(("search_space", key)) or places.get(split(key))
     if place is None:
         return " (the default)" if "." in key and " " not in key else ""
     if not place.line:

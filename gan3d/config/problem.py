@@ -35,6 +35,7 @@ class Problem:
     others: tuple[tuple[str, Any], ...] = ()
     at: Path | None = None  # where it was written, if that is not where `key` says
     lead: str = ""
+    others_at: tuple[tuple[str, Path], ...] = ()  # the same of others
 
     @property
     def path(self) -> Path:

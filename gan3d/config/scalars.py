@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+#: A plain value of one key.
+Scalar = int | float | str | bool | None
+
 NULL = re.compile(r"(~|null|Null|NULL|)$")
 BOOLEAN = re.compile(r"(true|True|TRUE|false|False|FALSE)$")
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})$")

@@ -6,6 +6,7 @@ from typing import Any
 
 from gan3d.config.effect import FIXED
 from gan3d.config.keys import knobs
+from gan3d.config.stairs import STAIRS
 from gan3d.config.study import Study
 from gan3d.records import METRICS
 
@@ -36,14 +37,22 @@ RANGE = {
 def search_space_json_schema() -> dict[str, Any]:
     """JSON Schema of a search space file: every knob that can be sampled, with its sentence."""
     names = [key for key in knobs() if key not in FIXED]
-    return {"type": "object", "properties": {key: {"$ref": "#/$defs/Range"} for key in names}, "additionalProperties": False}
+    stair = {"type": "object", "properties": dict.fromkeys(names, SCALAR), "additionalProperties": False}
+    stairs = {
+        "type": "object",
+        "description": "Stairs by name, in their order: what each changes of the one before.",
+        "additionalProperties": stair,
+        "minProperties": 2,
+    }
+    properties = {STAIRS: stairs} | {key: {"$ref": "#/$defs/Range"} for key in names}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def study_json_schema() -> dict[str, Any]:
     """JSON Schema of a study file, the descriptions being the sentences under the fields."""
     schema = Study.model_json_schema()
     definitions = schema["$defs"]
-    for name in ("SearchSpace", "Choice", "Between"):
+    for name in ("SearchSpace", "Choice", "Between", "Stairs"):
         definitions.pop(name, None)
     definitions["Range"] = RANGE
     space = schema["properties"]["search_space"]

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from gan3d.config.problem import Contradictions
+from gan3d.config.problem import Contradictions, Path
+from gan3d.config.scalars import Scalar
 from gan3d.config.space_checks import is_fractional, space_problems
+from gan3d.config.stairs import STAIRS, Stairs
+from gan3d.config.stairs_checks import stairs_problems
 from gan3d.config.training import Settings
-
-Scalar = int | float | str | bool | None
 
 
 class Choice(Settings):
@@ -109,21 +110,30 @@ class Between(Settings):
         return self._value(round((inside - self.min) / (self.step or 1)))
 
 
-Range = Choice | Between
+Range = Choice | Between | Stairs
 
 
-def as_fractions(one: Range) -> Range:
-    """The same range with its whole numbers written as fractions, so that what lies between them is proposed too."""
+def as_the_knob_counts(key: str, one: Range) -> Range:
+    """The same range, of a fractional knob with its whole numbers written as fractions, so that what lies between is proposed too."""
+    if isinstance(one, Stairs):
+        return one.converted(lambda key, value: as_fraction(value) if is_fractional(key) else value)
+    if not is_fractional(key):
+        return one
     if isinstance(one, Choice):
-        return Choice(choice=tuple(float(value) if type(value) is int else value for value in one.choice))
+        return Choice(choice=tuple(as_fraction(value) for value in one.choice))
     return Between(min=float(one.min), max=float(one.max), step=None if one.step is None else float(one.step), log=one.log)
+
+
+def as_fraction(value: Scalar) -> Scalar:
+    """A whole number as a fraction; anything else as it is."""
+    return float(value) if type(value) is int else value
 
 
 class SearchSpace(Settings):
     """Dotted keys of `TrialSettings` and their ranges. Empty: the study is one trial, the settings as written."""
 
     ranges: Annotated[dict[str, Range], Field(default_factory=dict)]
-    """Dotted key → range."""
+    """Dotted key → range; under `stairs`, a staircase."""
 
     @model_validator(mode="before")
     @classmethod
@@ -133,7 +143,9 @@ class SearchSpace(Settings):
             return data
         written = data["ranges"] if set(data) == {"ranges"} else data
         plain = {key: value.model_dump(exclude_unset=True) if isinstance(value, Settings) else value for key, value in written.items()}
-        if problems := tuple(space_problems(plain)):
+        bare = {key: one for key, one in plain.items() if key != STAIRS}
+        problems = [*space_problems(bare), *(stairs_problems(plain[STAIRS], bare.keys()) if STAIRS in plain else ())]
+        if problems:
             raise Contradictions(problems)
         return {"ranges": plain}
 
@@ -141,11 +153,41 @@ class SearchSpace(Settings):
     @classmethod
     def _as_the_knob_counts(cls, ranges: dict[str, Range]) -> dict[str, Range]:
         """A range of a fractional knob is fractional, also when its ends are written as whole numbers."""
-        return {key: as_fractions(one) if is_fractional(key) else one for key, one in ranges.items()}
+        return {key: as_the_knob_counts(key, one) for key, one in ranges.items()}
 
     @model_serializer
     def _as_bare_ranges(self) -> dict[str, Any]:
         return {key: one.model_dump(exclude_defaults=True) for key, one in self.ranges.items()}
+
+    @property
+    def stairs(self) -> Stairs | None:
+        """The staircase, if there is one."""
+        one = self.ranges.get(STAIRS)
+        return one if isinstance(one, Stairs) else None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every knob that differs from sample to sample, by its dotted key."""
+        ranged = tuple(key for key in self.ranges if key != STAIRS)
+        return ranged if self.stairs is None else (*ranged, *self.stairs.keys)
+
+    def values_of(self, key: str, written: Scalar) -> tuple[Scalar, ...]:
+        """What a knob may be, the ends of a continuous range only; ``written`` is the study's own value."""
+        if key in self.ranges:
+            return self.ranges[key].values or self.ranges[key].ends
+        return (written,) if self.stairs is None else self.stairs.values_of(key, written)
+
+    def expanded(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """The sample with dotted keys only: a stair's name gives way to all that it stands for."""
+        if self.stairs is None or STAIRS not in sample:
+            return dict(sample)
+        return {key: value for key, value in sample.items() if key != STAIRS} | self.stairs.settings_at(sample[STAIRS])
+
+    def path_of(self, key: str, sample: Mapping[str, Any] | None = None) -> Path:
+        """Where a knob that differs from sample to sample was written; by a stair, the one that says what it is in ``sample``."""
+        if key in self.ranges or self.stairs is None:
+            return ("search_space", key)
+        return self.stairs.path_of(key, None if sample is None else sample[STAIRS])
 
     @property
     def grid_size(self) -> int | None:

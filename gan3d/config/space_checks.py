@@ -19,15 +19,15 @@ FORM = "Write {choice: [8, 16]} or {min: 1, max: 4}, with step: 1 or log: true i
 def space_problems(ranges: Mapping[str, Any]) -> Iterator[Problem]:
     """Every problem of a search space's plain values, range by range."""
     for key, written in ranges.items():
-        problem = _key_problem(key)
+        problem = key_problem(key, ("search_space", key))
         if problem is not None:
             yield problem
         else:
             yield from _range_problems(key, written, knobs()[key])
 
 
-def _key_problem(key: str) -> Problem | None:
-    at: Path = ("search_space", key)
+def key_problem(key: str, at: Path) -> Problem | None:
+    """Why a key that was written at some place is no knob of a search space; None if it is one."""
     if key in FIXED:
         return Problem(key, f"cannot be sampled: {FIXED[key]}", "Set it in the study's file.", at=at)
     if key in knobs():
@@ -38,12 +38,11 @@ def _key_problem(key: str) -> Problem | None:
     if section is not None:
         names = ", ".join(f"{key}.{name}" for name in section.section.model_fields) if section.section else ""
         return Problem(key, "is a section, not a single value", f"Write whole dotted keys: {names}.", at=at)
-    return _unknown_knob(key)
+    return _unknown_knob(key, at)
 
 
-def _unknown_knob(key: str) -> Problem:
+def _unknown_knob(key: str, at: Path) -> Problem:
     """List the keys at the deepest place that exists; suggest from all knobs, for a part may be missing."""
-    at: Path = ("search_space", key)
     parts = key.split(".")
     if parts[0] in ("name", "question", "search_space", "sampler", "scheduler", "objective", "trials", "figures"):
         return Problem(key, "belongs to the study, not to a trial", "It cannot be sampled: set it in the study's file.", at=at)

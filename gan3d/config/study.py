@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from gan3d.config.cost import Budget, Rates
 from gan3d.config.keys import knobs, nearest
 from gan3d.config.places import problems_of
 from gan3d.config.problem import Contradictions, Path, Problem, show, split
 from gan3d.config.space import SearchSpace
-from gan3d.config.study_checks import DIRECTIONS, objective_problems, study_problems
-from gan3d.config.training import Data, Says, Settings, Training, TrialSettings, Workers
+from gan3d.config.stairs import STAIRS
+from gan3d.config.study_checks import DIRECTIONS, crowding_problem, objective_problems, study_problems
+from gan3d.config.training import Data, Positive, Says, Settings, Training, TrialSettings, Workers
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS
 
@@ -25,7 +28,7 @@ Name = Annotated[
 #: A sentence in one line: control characters and line separators do not survive YAML.
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 Text = Annotated[str, Field(min_length=1, pattern=rf"^{_LINE}*[^\s\x00-\x1f\x7f-\x9f]{_LINE}*$"), Says("a sentence in one line")]
-Figure = Literal["search_progress", "shower_profiles", "scaling_curves"]
+Figure = Literal["search_progress", "shower_profiles", "scaling_curves", "single_node"]
 
 
 class Sampler(Settings):
@@ -37,6 +40,11 @@ class Sampler(Settings):
     """Same seed, same proposals (at `trials.concurrent: 1`)."""
     startup_trials: Annotated[int, Field(ge=0)] = 10
     """Random trials before TPE models anything."""
+    blocks: str | None = None
+    """Of a grid: the sampled key whose values are blocks (`training.seed`). Trials run block by block, each block all other combinations
+    once in an order drawn for it from `seed`, so that a machine that slows down by the hour does not look like an effect."""
+    distinct: bool = False
+    """Of a grid: leave out samples that train as an earlier one does, such as learning-rate rules where the batch is the reference's."""
 
 
 class Scheduler(Settings):
@@ -57,6 +65,14 @@ class Objective(Settings):
     """A metric's name (`gan3d schema --metrics` lists them)."""
     direction: Literal["minimize", "maximize"] = "minimize"
     """Which way is better; by default what the metric says."""
+    target: Positive | None = None
+    """Value of the metric that counts as reached: the study tells which trials got there, and how soon. No trial stops at it."""
+
+    def is_reached(self, value: float) -> bool:
+        """Whether a value is as good as the target; never without one, and never by NaN."""
+        if self.target is None:
+            return False
+        return value <= self.target if self.direction == "minimize" else value >= self.target
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +118,10 @@ class Study(Settings):
     """The recipe."""
     data: Data
     """Shower files."""
+    cost: Rates = Rates()
+    """What a core, a GPU and a kWh draw, emit and cost."""
+    budget: Budget = Budget()
+    """What the study may spend."""
     figures: tuple[Figure, ...] = ()
     """Scripts of `analysis/` drawn when the study has ended."""
 
@@ -119,21 +139,33 @@ class Study(Settings):
         size = self.search_space.grid_size
         if size is None:
             return DEFAULT_TRIALS
-        return size if self.sampler.name == "grid" else min(size, DEFAULT_TRIALS)
+        if self.sampler.name == "grid":
+            return len(self.grid) if self.sampler.distinct else size
+        return min(size, DEFAULT_TRIALS)
+
+    @cached_property
+    def grid(self) -> tuple[dict[str, Any], ...]:
+        """Every sample of a finite search space; with `sampler.distinct` the first of those that train alike."""
+        samples = self.search_space.grid()
+        if not self.sampler.distinct:
+            return tuple(samples)
+        found: dict[str, dict[str, Any]] = {}
+        for sample in samples:
+            settings, _ = self.settings_or_problems(sample)
+            found.setdefault(repr(sample) if settings is None else settings.digest(), sample)
+        return tuple(found.values())
 
     @property
     def max_world_size(self) -> int:
         """Workers of the largest trial."""
-        sampled = self.search_space.ranges.get("workers.per_trial")
-        if sampled is None:
-            return self.workers.per_trial
-        return max(int(value) for value in sampled.ends if isinstance(value, int))
+        values = self.search_space.values_of("workers.per_trial", self.workers.per_trial)
+        return max(value for value in values if isinstance(value, int))
 
     @property
     def default_sample(self) -> dict[str, Any] | None:
         """The settings as written, as a sample: moved into the space where they lie outside; None if that is no valid trial."""
-        settings = {"training": self.training.model_dump(), "workers": self.workers.model_dump(), "data": self.data.model_dump()}
-        sample = {key: one.nearest(value_at(settings, split(key))) for key, one in self.search_space.ranges.items()}
+        ranges = self.search_space.ranges.items()
+        sample = {key: one.nearest(None if key == STAIRS else value_at(self._as_written(), split(key))) for key, one in ranges}
         return sample if self.settings_or_problems(sample)[0] is not None else None
 
     def trial_settings(self, sample: Mapping[str, Any]) -> TrialSettings:
@@ -151,16 +183,26 @@ class Study(Settings):
 
     def settings_or_problems(self, sample: Mapping[str, Any]) -> tuple[TrialSettings | None, list[Problem]]:
         """One of the two: valid settings, or why there are none."""
-        unknown_keys = [key for key in sample if key not in knobs()]
+        stairs = self.search_space.stairs
+        if stairs is not None and STAIRS in sample and not stairs.contains(sample[STAIRS]):
+            return None, [Problem(STAIRS, "is none of the stairs", f"Use one of {', '.join(stairs.values)}.", sample[STAIRS])]
+        changes = self.search_space.expanded(sample)
+        unknown_keys = [key for key in changes if key not in knobs()]
         if unknown_keys:
             return None, [_no_knob(key) for key in unknown_keys]
-        data: Any = {"training": self.training.model_dump(), "workers": self.workers.model_dump(), "data": self.data.model_dump()}
-        for key, value in sample.items():
+        data: Any = self._as_written()
+        for key, value in changes.items():
             data = with_value(data, split(key), value)
         try:
-            return TrialSettings.model_validate(data), []
+            settings = TrialSettings.model_validate(data)
         except ValidationError as error:
             return None, problems_of(error, TrialSettings, data)
+        crowding = crowding_problem(self, settings)
+        return (settings, []) if crowding is None else (None, [crowding])
+
+    def _as_written(self) -> dict[str, Any]:
+        """Plain values of the sections that a sample may change."""
+        return {"training": self.training.model_dump(), "workers": self.workers.model_dump(), "data": self.data.model_dump()}
 
 
 def _no_knob(key: str) -> Problem:

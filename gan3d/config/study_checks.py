@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gan3d.config.checks import nearest_multiples
+from gan3d.config.cost import budget_problems
 from gan3d.config.effect import SPEED_ONLY, ineffective_knobs
 from gan3d.config.keys import nearest
 from gan3d.config.problem import Problem, show
+from gan3d.config.stairs import STAIRS
+from gan3d.config.stairs_checks import idle_stairs
 from gan3d.records import METRICS
 
 if TYPE_CHECKING:
@@ -24,8 +28,9 @@ DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
 
 def study_problems(study: Study) -> Iterator[Problem]:
     """Every contradiction of a study, its samples last."""
-    for check in (_trials, _scheduler, _objective, _figures, _speed_knobs, _samples):
+    for check in (_trials, _blocks, _distinct, _scheduler, _objective, _figures, _speed_knobs, _samples):
         yield from check(study)
+    yield from budget_problems(study.budget, study.cost)
 
 
 def objective_problems(metric: str, direction: str | None) -> Iterator[Problem]:
@@ -33,7 +38,7 @@ def objective_problems(metric: str, direction: str | None) -> Iterator[Problem]:
     if metric not in METRICS:
         near = nearest(metric, METRICS)
         hint = f"; did you mean {near}?" if near else ""
-        way_out = "Groups: losses.*, physics.*, timing.*; `gan3d schema --metrics` lists all."
+        way_out = "Groups: losses.*, physics.*, timing.*, cost.*; `gan3d schema --metrics` lists all."
         yield Problem("objective.metric", f"is not a metric{hint}", way_out, metric)
         return
     better = METRICS[metric].better
@@ -60,15 +65,51 @@ def _trials(study: Study) -> Iterator[Problem]:
         yield Problem("trials.number", rule, f"Lower it to at most {size}, or widen the search space.", number)
 
 
+def _blocks(study: Study) -> Iterator[Problem]:
+    sampler, ranges, key = study.sampler, study.search_space.ranges, study.sampler.blocks
+    if key is None:
+        return
+    if sampler.name != "grid":
+        way_out = "Set sampler.name to grid, or remove sampler.blocks."
+        yield Problem("sampler.blocks", "orders a grid, but", way_out, key, (("sampler.name", sampler.name),))
+        return
+    if key not in ranges:
+        near = nearest(key, ranges)
+        listed = f"Sampled keys: {', '.join(ranges)}." if ranges else "Nothing is sampled: remove sampler.blocks."
+        yield Problem("sampler.blocks", f"is not a key of the search space{f'; did you mean {near}?' if near else ''}", listed, key)
+        return
+    size, num_blocks = study.search_space.grid_size, ranges[key].num_values
+    if size is not None and num_blocks is not None and study.num_trials % (size // num_blocks):
+        block = size // num_blocks
+        way_out = f"A block that is cut short cannot be compared. Nearest: {nearest_multiples(study.num_trials, block)}."
+        yield Problem("trials.number", f"is not a whole number of blocks of {block} trials ({key})", way_out, study.num_trials)
+
+
+def _distinct(study: Study) -> Iterator[Problem]:
+    sampler = study.sampler
+    if not sampler.distinct:
+        return
+    if sampler.name != "grid":
+        yield Problem(
+            "sampler.distinct", "thins a grid, but", "Set sampler.name to grid.", value=True, others=(("sampler.name", sampler.name),)
+        )
+    elif sampler.blocks is not None:
+        way_out = "A block holds every combination: remove one of them."
+        yield Problem("sampler.distinct", "contradicts", way_out, value=True, others=(("sampler.blocks", sampler.blocks),))
+    elif study.search_space.grid_size is not None and (number := study.trials.number) is not None and number > len(study.grid):
+        rule = f"exceeds the number of samples that train differently, {len(study.grid)}"
+        yield Problem("trials.number", rule, f"Lower it to at most {len(study.grid)}, or leave it out.", number)
+
+
 def _scheduler(study: Study) -> Iterator[Problem]:
     scheduler, epochs = study.scheduler, study.training.epochs
     if scheduler.name != "asha":
         return
     key = "training.epochs"
-    if key in study.search_space.ranges:
+    if key in study.search_space.keys:
         rule = "cannot be sampled while the scheduler decides how many epochs a trial gets:"
         way_out = "Set it in the study's file, or set scheduler.name to none."
-        yield Problem(key, rule, way_out, others=(("scheduler.name", "asha"),), at=("search_space", key))
+        yield Problem(key, rule, way_out, others=(("scheduler.name", "asha"),), at=study.search_space.path_of(key))
     elif scheduler.grace_epochs > epochs:
         way_out = "Lower scheduler.grace_epochs or raise training.epochs."
         yield Problem("scheduler.grace_epochs", "exceeds", way_out, scheduler.grace_epochs, ((key, epochs),))
@@ -76,7 +117,7 @@ def _scheduler(study: Study) -> Iterator[Problem]:
 
 def _objective(study: Study) -> Iterator[Problem]:
     key = "training.polar_angle"
-    if study.objective.metric.endswith("_polar_angle") and not study.training.polar_angle and key not in study.search_space.ranges:
+    if study.objective.metric.endswith("_polar_angle") and not study.training.polar_angle and key not in study.search_space.keys:
         way_out = "It would be 0 for every trial: set training.polar_angle to true or choose another metric."
         yield Problem("objective.metric", "is measured only with a polar angle, but", way_out, study.objective.metric, ((key, False),))
 
@@ -85,16 +126,20 @@ def _figures(study: Study) -> Iterator[Problem]:
     if "scaling_curves" in study.figures and "workers.per_trial" not in study.search_space.ranges:
         way_out = "Sample workers.per_trial, or remove scaling_curves."
         yield Problem("figures", "needs more than one world size: the search space has no workers.per_trial", way_out, list(study.figures))
+    if "single_node" in study.figures and study.search_space.stairs is None:
+        yield Problem(
+            "figures", "needs a staircase: the search space has no stairs", "Add stairs, or remove single_node.", list(study.figures)
+        )
 
 
 def _speed_knobs(study: Study) -> Iterator[Problem]:
-    if study.objective.metric.startswith("timing."):
+    if study.objective.metric.startswith(("timing.", "cost.")):
         return
-    for key in study.search_space.ranges:
+    for key in study.search_space.keys:
         if key in SPEED_ONLY:
             rule = "cannot be sampled: it changes how fast a trial is, not what it learns, and the objective is no timing:"
             way_out = "Set it in the study's file, or choose an objective such as timing.showers_per_second."
-            yield Problem(key, rule, way_out, others=(("objective.metric", study.objective.metric),), at=("search_space", key))
+            yield Problem(key, rule, way_out, others=(("objective.metric", study.objective.metric),), at=study.search_space.path_of(key))
 
 
 def samples_to_check(space: SearchSpace) -> tuple[Iterator[dict[str, Any]], str]:
@@ -121,7 +166,10 @@ def _samples(study: Study) -> Iterator[Problem]:
         elif useless is None or useless:
             useless = _useless(study, settings, useless)
     if failures:
-        yield from _failed(failures, count, name)
+        yield from _failed(study.search_space, failures, count, name)
+    elif study.search_space.stairs is not None:
+        lowest = study.search_space.stairs.values[0]
+        yield from idle_stairs(study, [sample for sample in samples_to_check(study.search_space)[0] if sample[STAIRS] == lowest])
     for key, reason in (useless or {}).items():
         rule = f"cannot be sampled, for it would change nothing: {reason}"
         yield Problem(key, rule, "Remove it from the search space.", at=("search_space", key))
@@ -133,15 +181,33 @@ def _useless(study: Study, settings: TrialSettings, before: Mapping[str, str] | 
     return {key: now[key] for key in study.search_space.ranges if key in now and (before is None or key in before)}
 
 
-def _failed(failures: list[tuple[dict[str, Any], list[Problem]]], count: int, name: str) -> Iterator[Problem]:
+def _failed(space: SearchSpace, failures: list[tuple[dict[str, Any], list[Problem]]], count: int, name: str) -> Iterator[Problem]:
     """One failing sample's problems, of the largest world size: what helps it mostly helps the others; which sample, where that matters."""
-    sample, problems = max(failures, key=lambda failure: failure[0].get("workers.per_trial", 0))
+    sample, problems = max(failures, key=lambda failure: space.expanded(failure[0]).get("workers.per_trial", 0))
+    knobs = space.expanded(sample)
     share = f"All {count} {name} fail;" if len(failures) == count else f"{len(failures)} of {count} {name} fail;"
     for problem in problems:
-        at = ("search_space", problem.key) if problem.key in sample else problem.at
-        is_sampled = not sample.keys().isdisjoint([problem.key, *(key for key, _ in problem.others)])
+        at = space.path_of(problem.key, sample) if problem.key in knobs else problem.at
+        is_sampled = not knobs.keys().isdisjoint([problem.key, *(key for key, _ in problem.others)])
         addition = f" {share} one is {{{_text(sample)}}}." if is_sampled else ""
-        yield replace(problem, at=at, way_out=f"{problem.way_out}{addition}")
+        others_at = tuple((key, space.path_of(key, sample)) for key, _ in problem.others if key in knobs)
+        yield replace(problem, at=at, way_out=f"{problem.way_out}{addition}", others_at=others_at)
+
+
+def crowding_problem(study: Study, settings: TrialSettings) -> Problem | None:
+    """Whether a trial's threads have CPUs: on one node it has those that are reserved for the workers of the study's largest trial."""
+    workers = settings.workers
+    if not workers.one_node or workers.threads_per_worker is None:
+        return None
+    reserved = study.max_world_size * workers.cpus_per_worker
+    if workers.per_trial * workers.threads_per_worker <= reserved:
+        return None
+    rule = (
+        f"makes {workers.per_trial * workers.threads_per_worker} threads, more than the {reserved} CPUs of the study's largest trial, with"
+    )
+    way_out = "Threads would take turns on a CPU: lower threads_per_worker or raise cpus_per_worker."
+    others = (("workers.per_trial", workers.per_trial), ("workers.cpus_per_worker", workers.cpus_per_worker))
+    return Problem("workers.threads_per_worker", rule, way_out, workers.threads_per_worker, others)
 
 
 def _text(sample: Mapping[str, Any]) -> str:

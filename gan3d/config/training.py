@@ -116,9 +116,14 @@ class Training(Settings):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 25
     """Epochs of a full trial."""
     global_batch: Annotated[int, Field(ge=1)] | None = None
-    """Showers per optimiser step over all ranks. Exactly one of `global_batch` and `batch_per_worker`."""
+    """Showers per optimiser step over all ranks. Exactly one of `global_batch` and `batch_per_worker`, or both with `scaling`."""
     batch_per_worker: Annotated[int, Field(ge=1)] | None = None
-    """Showers per optimiser step on one rank. Exactly one of `global_batch` and `batch_per_worker`."""
+    """Showers per optimiser step on one rank, real or virtual. Exactly one of `global_batch` and `batch_per_worker`."""
+    scaling: Literal["strong", "weak"] | None = None
+    """Which batch holds where both are given: `strong` keeps `global_batch` on any number of workers, `weak` keeps `batch_per_worker`;
+    the other one follows. To be sampled, so that one study answers for both."""
+    virtual_ranks: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Ranks that each worker imitates, one after the other, with normalisation statistics of their own: 32 learn what 32 workers do."""
     max_steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Ends an epoch after so many steps; by default an epoch is one pass over the training showers."""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -152,6 +157,13 @@ class Training(Settings):
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the networks. tf32 and bf16 need a GPU per worker."""
 
+    @property
+    def fixed_batch(self) -> Literal["global_batch", "batch_per_worker"]:
+        """The batch that is as written; the other one follows from it and the number of ranks."""
+        if self.scaling is not None:
+            return "global_batch" if self.scaling == "strong" else "batch_per_worker"
+        return "global_batch" if self.global_batch is not None else "batch_per_worker"
+
 
 class Workers(Settings):
     """How a trial is spread out."""
@@ -164,9 +176,17 @@ class Workers(Settings):
     """GPUs that Ray reserves for one worker: 0, or 1."""
     threads_per_worker: Annotated[int, Field(ge=1)] | None = None
     """CPU threads that torch uses in one worker; by default `cpus_per_worker`."""
+    one_node: bool = False
+    """All workers on one node. A trial with fewer workers than the study's largest may then use the sleeping ones' CPUs: its
+    `threads_per_worker` may exceed `cpus_per_worker`."""
     convolutions: Literal["measured", "plain"] = "measured"
     """How convolutions are computed on a CPU: each the way that measures fastest when a trial starts (kept when it is resumed), or all by
     torch, so that two trials of one seed agree to the last bit on any day."""
+    onednn: bool = True
+    """Whether torch may compute with oneDNN on a CPU, or has to use its own kernels, to know what oneDNN is worth."""
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    """How activations and convolutions' weights lie in memory on a CPU; on a GPU always contiguous, which is channels first. `contiguous`
+    only with `convolutions: plain`: the other ways are made for channels last."""
 
 
 class Data(Settings):
@@ -190,6 +210,9 @@ class Data(Settings):
     """Cells in network units are (cell_scale * GeV) ** cell_power. The seed: 1."""
     cell_power: Annotated[float, Field(gt=0, le=1)] = 1.0
     """See `cell_scale`. The seed's fixed angle: 1; its variable angle: 0.85."""
+    order: Literal["shuffled", "seed"] = "shuffled"
+    """`shuffled`: a new order each epoch, of which every rank has a share of its own. `seed`, as the public code of 2018: every rank
+    takes the same showers, the first of the files in their order, in every epoch."""
     cache_megabytes_per_worker: Annotated[int, Field(ge=0)] = 512
     """Decoded showers a worker may keep in memory between epochs."""
     read_ahead_batches: Annotated[int, Field(ge=1, le=64)] = 4
@@ -232,15 +255,31 @@ class TrialSettings(Settings):
     @property
     def global_batch(self) -> int:
         """Showers per optimiser step over all ranks."""
-        if self.training.global_batch is not None:
+        if self.training.fixed_batch == "global_batch":
+            assert self.training.global_batch is not None
             return self.training.global_batch
         assert self.training.batch_per_worker is not None
-        return self.training.batch_per_worker * self.world_size
+        return self.training.batch_per_worker * self.num_ranks
+
+    @property
+    def num_ranks(self) -> int:
+        """Ranks of the trial, virtual ones counted."""
+        return self.world_size * self.training.virtual_ranks
 
     @property
     def batch_per_worker(self) -> int:
-        """Showers per optimiser step on one rank."""
-        return self.global_batch // self.world_size
+        """Showers per optimiser step on one rank, real or virtual."""
+        return self.global_batch // self.num_ranks
+
+    @property
+    def local_batch(self) -> int:
+        """Showers per optimiser step in one worker's process: those of all its virtual ranks."""
+        return self.batch_per_worker * self.training.virtual_ranks
+
+    @property
+    def reserved_cpus(self) -> int:
+        """CPUs that Ray reserves for all workers of the trial."""
+        return self.world_size * self.workers.cpus_per_worker
 
     @property
     def learning_rate_factor(self) -> float:

@@ -3,11 +3,15 @@
 A set that fits into ``cache_megabytes`` is kept decoded and shuffled as a whole. A larger one is read in blocks, in another order
 each epoch, and shuffled again within a window of many blocks. Either way an epoch depends on its number, the seed and the world
 size only (and the settings above), so a trial resumes at any epoch as if it had never stopped.
+
+In the order of the seed's public code there is neither a shuffle nor a share: every rank takes the first showers of the files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +29,33 @@ SMALLEST_WINDOW_BYTES = 64_000_000
 """The shuffling window may be so large even where the cache is smaller, or none: without one there is no shuffle."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which showers of an epoch a worker takes, and how many at once. See `config.training` for ``order`` and ``virtual_ranks``."""
+
+    batch_per_worker: int
+    """Showers of one rank, real or virtual; a batch of the loader holds those of all of a worker's virtual ranks."""
+    rank: int
+    """Of the worker, among ``world_size`` workers."""
+    world_size: int
+    seed: int
+    virtual_ranks: int = 1
+    order: Literal["shuffled", "seed"] = "shuffled"
+
+    @property
+    def local_batch(self) -> int:
+        """Showers of a batch."""
+        return self.batch_per_worker * self.virtual_ranks
+
+
 class Loader:
-    """Epochs of batches for one rank; every rank makes its own, with the same settings."""
+    """Epochs of batches for one worker; every worker makes its own, with the same settings but for the rank."""
 
     def __init__(
         self,
         showers: ShowerSet,
+        share: Share,
         *,
-        batch_per_worker: int,
-        rank: int,
-        world_size: int,
-        seed: int,
         cache_megabytes: int,
         read_ahead_batches: int,
         num_steps: int | None = None,
@@ -45,10 +65,9 @@ class Loader:
         Raises:
             DataError: fewer showers than one global batch.
         """
-        assert 0 <= rank < world_size
+        assert 0 <= share.rank < share.world_size
         self._showers = showers
-        self._batch_per_worker = batch_per_worker
-        self._rank, self._world_size, self._seed = rank, world_size, seed
+        self._share = share
         self._read_ahead_batches = read_ahead_batches
         self._budget = cache_megabytes * MEGABYTE // showers.shower_bytes
         self._whole_set = whole_set(showers) if len(showers) <= self._budget else None
@@ -67,21 +86,38 @@ class Loader:
         return read_ahead(self._batches(number), self._read_ahead_batches)
 
     def _batches(self, number: int) -> Iterator[Showers]:
+        if self._share.order == "seed":
+            yield from self._first_showers()
+            return
         memory, going = self._small_set(self._whole_set, number) if self._whole_set is not None else self._large_set(number)
-        for start in range(0, self._num_steps * self._batch_per_worker, self._batch_per_worker):
-            yield memory.batch(going[start : start + self._batch_per_worker])
+        for start in range(0, self._num_steps * self._share.local_batch, self._share.local_batch):
+            yield memory.batch(going[start : start + self._share.local_batch])
+
+    def _first_showers(self) -> Iterator[Showers]:
+        """The same batches on every rank and in every epoch: each virtual rank's showers are the same, too."""
+        memory = self._whole_set or self._showers
+        for start in range(0, self._num_steps * self._share.batch_per_worker, self._share.batch_per_worker):
+            rows = np.arange(start, start + self._share.batch_per_worker)
+            of_one_rank = memory.batch(rows) if isinstance(memory, WholeSet) else memory.read(rows)
+            yield of_one_rank.take(np.tile(np.arange(self._share.batch_per_worker), self._share.virtual_ranks))
 
     def _small_set(self, whole_set: WholeSet, number: int) -> tuple[WholeSet, NDArray[np.int64]]:
+        """Batch by batch each virtual rank's share, as workers would have it that are as many."""
         single_showers = np.arange(len(self._showers) + 1)
-        return whole_set, shard(single_showers, self._rank, self._world_size, number, self._seed)
+        share, count = self._share, self._share.virtual_ranks
+        ranks = range(share.rank * count, (share.rank + 1) * count)
+        shards = [shard(single_showers, rank, share.world_size * count, number, share.seed) for rank in ranks]
+        length = self._num_steps * share.batch_per_worker
+        batches = [own[:length].reshape(self._num_steps, share.batch_per_worker) for own in shards]
+        return whole_set, np.stack(batches, axis=1).reshape(-1)
 
     def _large_set(self, number: int) -> tuple[Window, NDArray[np.int64]]:
-        order = shard(self._showers.edges, self._rank, self._world_size, number, self._seed)
+        order = shard(self._showers.edges, self._share.rank, self._share.world_size, number, self._share.seed)
         # The window is filled from one batch more than the epoch needs: the showers left out are a random choice.
-        order = order[: (self._num_steps + 1) * self._batch_per_worker]
+        order = order[: (self._num_steps + 1) * self._share.local_batch]
         window = self._window(len(order))
-        random = np.random.default_rng([self._seed, number, 1 + self._rank])
-        return Window(self._showers, order, window, self._batch_per_worker), shuffled_within(len(order), window, random)
+        random = np.random.default_rng([self._share.seed, number, 1 + self._share.rank])
+        return Window(self._showers, order, window, self._share.local_batch), shuffled_within(len(order), window, random)
 
     def _window(self, num_showers: int) -> int:
         """Showers in the shuffling window: within the budget, but two blocks at least."""
@@ -90,7 +126,7 @@ class Loader:
         return max(2 * block, min(budget, WINDOW_BLOCKS * block, num_showers // 4))
 
     def _whole_pass(self) -> int:
-        global_batch = self._batch_per_worker * self._world_size
+        global_batch = self._share.local_batch * self._share.world_size
         if len(self._showers) < global_batch:
             message = (
                 f"{len(self._showers)} showers are fewer than one global batch of {global_batch}; lower training.global_batch or add files"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan3d.physics.distance import DISTANCES, distances, with_scalar
+from gan3d.physics.distance import DISTANCES, with_scalars
 from gan3d.physics.sums import ShowerSums
 
 #: What is estimated: the scalar and its ten parts.
@@ -73,5 +73,5 @@ class Estimate:
 
 
 def _values(generated: ShowerSums, monte_carlo: ShowerSums) -> list[float]:
-    found = with_scalar(distances(generated, monte_carlo))
+    found = with_scalars(generated, monte_carlo)
     return [found[name] for name in QUANTITIES]

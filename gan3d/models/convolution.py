@@ -43,6 +43,8 @@ class Convolution(nn.Conv3d):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.path: Path = "plain"
+        self.memory_format: torch.memory_format = torch.channels_last_3d
+        """Of the weights, and of what is made for this convolution; see ``arrange_``."""
         self.shape: Shape | None = None
         """Of the newest call; None before the first, and where no path but torch's own can be taken."""
 
@@ -74,10 +76,11 @@ def convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     return fourier_convolution(x, weight, bias, padding, only_backward=True)
 
 
-def arrange_(network: nn.Module, device: torch.device) -> None:
-    """Move a network to the device, convolutions' weights in the memory format that is faster there: on a CPU channels last."""
-    memory_format = torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
+def arrange_(network: nn.Module, device: torch.device, *, channels_last: bool = True) -> None:
+    """Move a network to the device, convolutions' weights in the memory format that is faster there: on a CPU channels last, if asked."""
+    memory_format = torch.channels_last_3d if device.type == "cpu" and channels_last else torch.contiguous_format
     network.to(device)
     for module in network.modules():
         if isinstance(module, Convolution):
+            module.memory_format = memory_format
             module.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs lack it

@@ -19,7 +19,7 @@ from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry,
 from gan3d.models.keras_defaults import LEAK, he_uniform_, initialise_
 from gan3d.models.normalisation import make_normalisation
 from gan3d.models.rectified_normal import RectifiedNormal
-from gan3d.models.upsampling import upsampled_convolution
+from gan3d.models.upsampling import Computation, upsampled_convolution
 from gan3d.physics.transform import ENERGY_UNIT_GEV
 
 #: Channels into which the dense layer's output is shaped (the seed's).
@@ -127,5 +127,5 @@ class GeneratorBlock(nn.Module):
         """Activations (B, C, X, Y, L) to activations of other C, X, Y, L."""
         weight, bias = self.convolution.weight, self.convolution.bias
         assert bias is not None
-        convolve = self.convolution.convolve
-        return functional.leaky_relu(upsampled_convolution(x, weight, bias, self.upsampling, self.padding, convolve), LEAK)
+        computation = Computation(self.convolution.convolve, self.convolution.memory_format)
+        return functional.leaky_relu(upsampled_convolution(x, weight, bias, self.upsampling, self.padding, computation), LEAK)

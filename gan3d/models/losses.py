@@ -29,6 +29,11 @@ class Targets(NamedTuple):
     polar_angle: torch.Tensor | None
     """[rad]."""
 
+    def part(self, part: slice) -> Targets:
+        """Those of some of the showers."""
+        angle = None if self.polar_angle is None else self.polar_angle[part]
+        return Targets(self.validity[part], self.incident_energy[part], self.deposited_energy[part], angle)
+
 
 class LossParts(NamedTuple):
     """Means over the showers, scalar tensors. The total is weighted; the parts are not."""

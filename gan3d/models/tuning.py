@@ -31,6 +31,18 @@ class Use(NamedTuple):
     of_weight: bool
 
 
+class Arithmetic(NamedTuple):
+    """What a process computes with; it outlives trials, of which each sets its own."""
+
+    num_threads: int
+    has_onednn: bool
+
+    @classmethod
+    def here(cls) -> Arithmetic:
+        """The current one."""
+        return cls(torch.get_num_threads(), torch._C._get_mkldnn_enabled())
+
+
 def paths_of(network: nn.Module) -> dict[str, Path]:
     """The path of each convolution by the module's name."""
     return {name: module.path for name, module in convolutions(network).items()}
@@ -64,14 +76,14 @@ def measured_paths(network: nn.Module, batch: int, uses: Callable[[bool], tuple[
     paths: dict[str, Path] = {}
     for place, (name, module) in enumerate(convolutions(network).items()):
         if module.shape is not None:
-            paths[name] = fastest_path(module.shape, min(batch, MOST_SHOWERS), torch.get_num_threads(), uses(place == 0))
+            paths[name] = fastest_path(module.shape, min(batch, MOST_SHOWERS), Arithmetic.here(), uses(place == 0))
     return paths
 
 
 @lru_cache(maxsize=1024)
-def fastest_path(shape: Shape, batch: int, num_threads: int, uses: tuple[Use, ...]) -> Path:
-    """Measured once per process, shape, batch, number of threads (the current one) and uses."""
-    assert num_threads == torch.get_num_threads()
+def fastest_path(shape: Shape, batch: int, arithmetic: Arithmetic, uses: tuple[Use, ...]) -> Path:
+    """Measured once per process, shape, batch, arithmetic (the current one) and uses."""
+    assert arithmetic == Arithmetic.here()
     seconds: dict[Path, float] = {}
     for path in reversed(shape.paths):  # the probably fastest first, so that the others may be given up early
         limit = HOPELESS * min(seconds.values(), default=float("inf"))

@@ -16,11 +16,11 @@ the work falls from k to that many taps. In 3-D the phases of all axes are chann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch.nn import functional
@@ -31,8 +31,18 @@ from gan3d.models.geometry import Padding, Size
 Convolve = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
+class Computation(NamedTuple):
+    """How the folded convolution is computed: by what, and in which memory format."""
+
+    convolve: Convolve = functional.conv3d
+    memory_format: torch.memory_format = torch.channels_last_3d
+
+
+TORCHS_OWN = Computation()
+
+
 def upsampled_convolution(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, upsampling: Size, padding: Padding, convolve: Convolve = functional.conv3d
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, upsampling: Size, padding: Padding, how: Computation = TORCHS_OWN
 ) -> torch.Tensor:
     """``conv3d(pad(interpolate(x, upsampling, "nearest"), padding), weight, bias)`` up to rounding.
 
@@ -42,20 +52,20 @@ def upsampled_convolution(
         bias: (O,).
         upsampling: s of each axis.
         padding: Of the upsampled tensor, as ``torch.nn.functional.pad`` takes it; negative crops.
-        convolve: Computes the folded convolution.
+        how: Of the folded convolution.
 
     Returns:
-        (B, O, m, m, m) in the channels-last memory format, per axis ``m = s n + padding - k + 1``.
+        (B, O, m, m, m) in that memory format, per axis ``m = s n + padding - k + 1``.
     """
     sides = [(padding[4], padding[5]), (padding[2], padding[3]), (padding[0], padding[1])]
     axes = [FoldedAxis.of(*axis) for axis in zip(x.shape[2:], upsampling, weight.shape[2:], sides, strict=True)]
     depth_first = [cells for axis in reversed(axes) for cells in (axis.before, axis.after)]
-    small = functional.pad(x, depth_first).contiguous(memory_format=torch.channels_last_3d)
+    small = functional.pad(x, depth_first).contiguous(memory_format=how.memory_format)
     if prod(upsampling) == 1:
-        return convolve(small, weight, bias)
-    phases = convolve(small, folded(weight, upsampling), bias.repeat(prod(upsampling)))
+        return how.convolve(small, weight, bias)
+    phases = how.convolve(small, folded(weight, upsampling, how.memory_format), bias.repeat(prod(upsampling)))
     interleaving = tuple((factor, axis.skip, axis.size) for factor, axis in zip(upsampling, axes, strict=True))
-    together: torch.Tensor = _Interleaved.apply(phases, interleaving)  # type: ignore[no-untyped-call]
+    together: torch.Tensor = _Interleaved.apply(phases, interleaving, how.memory_format)  # type: ignore[no-untyped-call]
     return together
 
 
@@ -83,11 +93,11 @@ def num_taps(kernel: int, factor: int) -> int:
     return (factor + kernel - 2) // factor + 1
 
 
-def folded(weight: torch.Tensor, upsampling: Size) -> torch.Tensor:
+def folded(weight: torch.Tensor, upsampling: Size, memory_format: torch.memory_format) -> torch.Tensor:
     """Kernels of all phases: (O, C, k, k, k) to (s * s * s * O, C, taps, taps, taps)."""
     x, y, depth = (phase_sums(kernel, factor).to(weight) for kernel, factor in zip(weight.shape[2:], upsampling, strict=True))
     kernels = torch.einsum("ocxyz,rix,sjy,tkz->rstocijk", weight, x, y, depth)
-    return kernels.flatten(0, 3).contiguous(memory_format=torch.channels_last_3d)
+    return kernels.flatten(0, 3).contiguous(memory_format=memory_format)
 
 
 def phase_sums(kernel: int, factor: int) -> torch.Tensor:
@@ -101,30 +111,35 @@ Interleaving = tuple[tuple[int, int, int], ...]
 
 
 class _Interleaved(torch.autograd.Function):
-    """(B, s * s * s * O, q, q, q) to (B, O, m, m, m): phases side by side, without the places beyond the result; channels last.
+    """(B, s * s * s * O, q, q, q) to (B, O, m, m, m): phases side by side, without the places beyond the result; in one memory format.
 
     In one copy each way. A permutation, a reshape and a slice are two, and leave tensors with gaps, on which torch is slow.
     """
 
     @staticmethod
-    def forward(ctx: Any, phases: torch.Tensor, axes: Interleaving) -> torch.Tensor:
-        ctx.axes, ctx.shape = axes, phases.shape
+    def forward(ctx: Any, phases: torch.Tensor, axes: Interleaving, memory_format: torch.memory_format) -> torch.Tensor:
+        ctx.axes, ctx.shape, ctx.memory_format = axes, phases.shape, memory_format
         apart = phases.permute(0, 2, 3, 4, 1)
         channels = phases.shape[1] // prod(s for s, _, _ in axes)
-        together = phases.new_empty(phases.shape[0], *(size for _, _, size in axes), channels)
+        made = like(phases, (phases.shape[0], channels, *(size for _, _, size in axes)), memory_format)
+        together = made.permute(0, 2, 3, 4, 1)
         for number, (places, at) in enumerate(phases_of(axes)):
             together[at] = apart[places][..., number * channels : (number + 1) * channels]
-        return together.permute(0, 4, 1, 2, 3)
+        return made
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        batch, all_channels, *places_in = ctx.shape
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         together = gradients[0].permute(0, 2, 3, 4, 1)
-        apart = together.new_zeros(batch, *places_in, all_channels)
-        channels = together.shape[-1]
+        gradient = like(gradients[0], ctx.shape, ctx.memory_format).zero_()
+        apart, channels = gradient.permute(0, 2, 3, 4, 1), together.shape[-1]
         for number, (places, at) in enumerate(phases_of(ctx.axes)):
             apart[places][..., number * channels : (number + 1) * channels] = together[at]
-        return apart.permute(0, 4, 1, 2, 3), None
+        return gradient, None, None
+
+
+def like(x: torch.Tensor, shape: Sequence[int], memory_format: torch.memory_format) -> torch.Tensor:
+    """An empty tensor of another shape, in a memory format."""
+    return torch.empty(*shape, dtype=x.dtype, device=x.device, memory_format=memory_format)
 
 
 def phases_of(axes: Interleaving) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:

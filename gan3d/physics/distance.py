@@ -20,6 +20,9 @@ that hold showers of both sets; 0 means indistinguishable, lower is better. g ge
 Total variation is half the sum of absolute differences, with showers that are nowhere (empty, or no cell above threshold) as one more
 bin; the four total variations are symmetric in g and m, the others are not, as they are in units of the Monte Carlo's value.
 
+    shower_distance_low_energy, _high_energy
+                          the scalar in the bin of the lowest, of the highest incident energies alone
+
 All are biased upwards by finite samples: two Monte Carlo sets do not have distance 0 but that of their floor, which falls about as one
 over the root of the number of showers. A distance means something only beside the floor for the same number of showers.
 """
@@ -62,6 +65,15 @@ def distances(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float
     Raises:
         ValueError: different binnings, or no bin with showers of both sets.
     """
+    return {name: float(values.mean()) for name, values in distances_per_bin(generated, monte_carlo).items()}
+
+
+def distances_per_bin(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Tensor]:
+    """The ten distances by name in each incident-energy bin with showers of both sets, lowest energy first.
+
+    Raises:
+        ValueError: different binnings, or no bin with showers of both sets.
+    """
     if generated.binning != monte_carlo.binning:
         msg = "generated and Monte Carlo sums have different binnings"
         raise ValueError(msg)
@@ -70,7 +82,7 @@ def distances(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float
         msg = "no incident-energy bin holds both generated and Monte Carlo showers"
         raise ValueError(msg)
     per_bin = _of_sampling_fraction(generated, monte_carlo) | _of_shapes(generated, monte_carlo) | _of_scalars(generated, monte_carlo)
-    return {name: float(per_bin[name][both].mean()) for name in DISTANCES}
+    return {name: per_bin[name][both] for name in DISTANCES}
 
 
 def shower_distance(parts: Mapping[str, float]) -> float:
@@ -79,13 +91,13 @@ def shower_distance(parts: Mapping[str, float]) -> float:
 
 
 def physics_distance(generated: ShowerSums, monte_carlo: ShowerSums, floor: Mapping[str, float]) -> PhysicsDistance:
-    """The record of an epoch: the ten distances, the scalar, and the floor (``monte_carlo_floor``) of each."""
-    parts = with_scalar(distances(generated, monte_carlo))
+    """The record of an epoch: the ten distances, the scalars, and the floor (``monte_carlo_floor``) of each."""
+    parts = with_scalars(generated, monte_carlo)
     return PhysicsDistance(**parts, **{f"{name}_floor": floor[name] for name in parts})
 
 
 def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> dict[str, float]:
-    """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalar.
+    """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalars.
 
     Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies
     (``matched_draws``): what a perfect generator would get.
@@ -96,13 +108,20 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     if not draws:
         msg = "a floor needs at least one draw"
         raise ValueError(msg)
-    found = [with_scalar(distances(draw, monte_carlo)) for draw in draws]
+    found = [with_scalars(draw, monte_carlo) for draw in draws]
     return {name: sum(parts[name] for parts in found) / len(found) for name in found[0]}
 
 
-def with_scalar(parts: Mapping[str, float]) -> dict[str, float]:
-    """The scalar and its ten parts, by the names of ``PhysicsDistance``."""
-    return {"shower_distance": shower_distance(parts), **parts}
+def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float]:
+    """The ten distances and the scalars made from them, by the names of ``PhysicsDistance``."""
+    per_bin = distances_per_bin(generated, monte_carlo)
+    parts = {name: float(values.mean()) for name, values in per_bin.items()}
+    scalars = {
+        "shower_distance": shower_distance(parts),
+        "shower_distance_low_energy": shower_distance({name: float(values[0]) for name, values in per_bin.items()}),
+        "shower_distance_high_energy": shower_distance({name: float(values[-1]) for name, values in per_bin.items()}),
+    }
+    return scalars | parts
 
 
 def _of_sampling_fraction(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Tensor]:

@@ -1,18 +1,22 @@
-"""Throughput, speed-up, efficiency and serial fraction of a scaling study, with intervals over repeats.
+"""Throughput, speed-up, efficiency and serial fraction of a scaling study, with intervals over blocks.
 
 Definitions. Throughput X(N): showers really trained on over the training time of steady epochs. Base: the smallest world size b;
 n = N / b. Strong scaling (global batch fixed): speed-up S = X(N) / X(b), parallel efficiency S / n, Karp-Flatt serial fraction
-(1/S - 1/n) / (1 - 1/n). Weak scaling (batch per worker fixed): the same ratio, efficiency X(N) / (n X(b)).
+(1/S - 1/n) / (1 - 1/n). Weak scaling (batch per worker fixed): the same of the scaled speed-up X(N) / X(b).
 
-Intervals are Student's t on the logarithms of ratios, paired by repeat: exact if timings scatter log-normally, and with three
-repeats they cover their nominal share, where a percentile bootstrap of three repeats covers only 73 % instead of 95 %.
+Steady epochs: a trial's first epochs are timing warm-up (memory is allocated, files are read for the first time), and so are the first
+ones after a resume or a restart, when other processes go on with it. Both are left out.
 
-Covered: arithmetic on the frame of ``gan3d.tracking.frames.epochs``. Not covered: laws fitted to the curves (``fits``).
+Intervals are Student's t on the logarithms of ratios, paired by block (one seed, say: trials near each other in time, see
+`sampler.blocks`). They are exact if timings scatter log-normally around a drift that is common to a block. With three blocks they cover
+their nominal share, where a percentile bootstrap of three covers only 73 % instead of 95 %; a reader still asks for five.
+
+Covered: arithmetic on the frame of ``gan3d.tracking.frames.epochs``. Not covered: laws fitted to the curves.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,22 +28,93 @@ from gan3d.records import METRICS, PHASES
 ScalingKind = Literal["strong", "weak"]
 
 CONFIDENCE = 0.95
+#: Fewer paired blocks than this are marked in every output (`few_blocks`).
+MIN_BLOCKS = 5
 SEED_KEY = "training.seed"
-#: What may differ between the trials of a scaling study besides the seed.
-_SCALED = {"workers.per_trial", "training.global_batch", "training.batch_per_worker", SEED_KEY}
+KIND_KEY = "training.scaling"
+#: What may differ between the trials of a scaling study besides the block.
+_SCALED = {"workers.per_trial", "training.global_batch", "training.batch_per_worker", KIND_KEY, SEED_KEY}
+#: Communication that computation hid: beside the phases, not one of them.
+OVERLAPPED = "overlapped_communication"
+#: Throughput by what its seconds are: training alone, or the whole epoch with validation and checkpoint.
+RATES = {"training": "showers_per_second", "whole_epoch": "showers_per_second_whole_epoch"}
 
 
-def throughput(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
-    """One row per trial: its throughput over the epochs after its warm-up epochs.
+def scaling_table(
+    epochs: pd.DataFrame, warmup_epochs: int = 1, confidence: float = CONFIDENCE, block_key: str | None = SEED_KEY
+) -> pd.DataFrame:
+    """All curves of a study in one frame: :func:`scaling_curve` of each kind and of each rate.
+
+    Returns:
+        ``kind`` (strong, weak), ``rate`` (training; whole_epoch: with validation and checkpoint), ``fixed`` (the batch that all world
+        sizes have in common), and the columns of :func:`scaling_curve`.
+
+    Raises:
+        ConfigError: As :func:`by_kind` and :func:`throughput`.
+    """
+    curves = []
+    for kind, of_kind in by_kind(epochs, block_key).items():
+        rates = throughput(of_kind, warmup_epochs, block_key)
+        fixed = rates["global_batch" if kind == "strong" else "batch_per_worker"].iloc[0]
+        for rate, column in RATES.items():
+            curve = scaling_curve(rates, confidence, column)
+            curves.append(curve.assign(kind=kind, rate=rate, fixed=int(fixed)))
+    table = pd.concat(curves, ignore_index=True)
+    first = ["kind", "rate", "fixed"]
+    return table[[*first, *table.columns.drop(first)]]
+
+
+def by_kind(epochs: pd.DataFrame, block_key: str | None = SEED_KEY) -> dict[ScalingKind, pd.DataFrame]:
+    """The study's epochs by the kind of scaling, each fit for a curve: one kind mostly, both where `training.scaling` was sampled.
+
+    Raises:
+        ConfigError: As :func:`scaling_kind`.
+    """
+    if KIND_KEY not in epochs or epochs[KIND_KEY].nunique() < 2:
+        return {scaling_kind(epochs, block_key): epochs}
+    found: dict[ScalingKind, pd.DataFrame] = {}
+    for kind in get_args(ScalingKind):
+        rows = epochs[epochs[KIND_KEY] == kind]
+        scaling_kind(rows, block_key)
+        found[kind] = rows
+    return found
+
+
+def scaling_kind(epochs: pd.DataFrame, block_key: str | None = SEED_KEY) -> ScalingKind:
+    """``strong`` if the global batch is the same for all world sizes, ``weak`` if the batch per worker is.
+
+    Raises:
+        ConfigError: One world size only, neither batch is fixed, or something else was sampled too.
+    """
+    if len(epochs["world_size"].unique()) < 2:
+        sizes = ", ".join(str(size) for size in epochs["world_size"].unique())
+        message = f"a scaling curve needs two world sizes; there are: {sizes or 'none'}. Sample workers.per_trial."
+        raise ConfigError(message, key="workers.per_trial")
+    sampled = [name for name in epochs.columns if "." in name and name not in METRICS and name not in {*_SCALED, block_key}]
+    varied = [name for name in sampled if len(epochs[name].unique()) > 1]
+    if varied:
+        message = f"trials differ in {', '.join(varied)}, so their times cannot be compared. Fix them, or choose the trials by hand."
+        raise ConfigError(message, key=varied[0])
+    if len(epochs["global_batch"].unique()) == 1:
+        return "strong"
+    if len(epochs["batch_per_worker"].unique()) == 1:
+        return "weak"
+    message = "global batch and batch per worker both differ between trials. Fix training.global_batch or training.batch_per_worker."
+    raise ConfigError(message, key="training.global_batch")
+
+
+def throughput(epochs: pd.DataFrame, warmup_epochs: int = 1, block_key: str | None = SEED_KEY) -> pd.DataFrame:
+    """One row per trial of one kind of scaling: its throughput over its steady epochs.
 
     Args:
         epochs: One row per trial epoch.
-        warmup_epochs: First epochs of each trial that are left out.
+        warmup_epochs: First epochs that are left out, of each trial and after each restart.
+        block_key: Sampled key whose values are blocks.
 
     Returns:
-        ``world_size``, ``repeat`` (the seed, or the trial's place among those of its world size), ``trial``, ``global_batch``,
+        ``world_size``, ``block`` (the key's value, or the trial's place among those of its world size), ``trial``, ``global_batch``,
         ``batch_per_worker``, ``epochs`` counted, ``showers_per_second`` over training time and ``showers_per_second_whole_epoch``
-        with validation and checkpoint; sorted by world size and repeat.
+        with validation and checkpoint; sorted by world size and block.
 
     Raises:
         ConfigError: No trial has an epoch after its warm-up epochs.
@@ -60,7 +135,7 @@ def throughput(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "world_size": trials["world_size"].astype(int),
-            "repeat": _repeat(trials),
+            "block": _block(trials, block_key),
             "global_batch": trials["global_batch"].astype(int),
             "batch_per_worker": trials["batch_per_worker"].astype(int),
             "epochs": totals["epochs"],
@@ -68,16 +143,19 @@ def throughput(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
             "showers_per_second_whole_epoch": totals["showers"] / totals["epoch_seconds"],
         }
     )
-    return rows.reset_index().sort_values(["world_size", "repeat"], ignore_index=True)
+    return rows.reset_index().sort_values(["world_size", "block"], ignore_index=True)
 
 
 def steady_epochs(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
-    """Epochs after the warm-up epochs, of trials that did not fail.
+    """Epochs after the warm-up epochs, of trials that did not fail. Older records do not tell of restarts.
 
     Raises:
         ConfigError: None is left.
     """
-    steady = epochs[(epochs["epoch"] > warmup_epochs) & (epochs["state"] != "failed")]
+    place = epochs["epoch"].astype(float)
+    if "timing.epochs_since_start" in epochs:
+        place = epochs["timing.epochs_since_start"].fillna(place)
+    steady = epochs[(place > warmup_epochs) & (epochs["state"] != "failed")]
     if steady.empty:
         longest = int(epochs["epoch"].max()) if len(epochs) else 0
         message = f"no epoch after {warmup_epochs} warm-up epochs: the longest trial has {longest}. Raise training.epochs, or drop fewer."
@@ -85,30 +163,7 @@ def steady_epochs(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
     return steady
 
 
-def scaling_kind(epochs: pd.DataFrame) -> ScalingKind:
-    """``strong`` if the global batch is the same for all world sizes, ``weak`` if the batch per worker is.
-
-    Raises:
-        ConfigError: One world size only, neither batch is fixed, or something else was sampled too.
-    """
-    if len(epochs["world_size"].unique()) < 2:
-        sizes = ", ".join(str(size) for size in epochs["world_size"].unique())
-        message = f"a scaling curve needs two world sizes; there are: {sizes or 'none'}. Sample workers.per_trial."
-        raise ConfigError(message, key="workers.per_trial")
-    sampled = [name for name in epochs.columns if "." in name and name not in METRICS and name not in _SCALED]
-    varied = [name for name in sampled if len(epochs[name].unique()) > 1]
-    if varied:
-        message = f"trials differ in {', '.join(varied)}, so their times cannot be compared. Fix them, or choose the trials by hand."
-        raise ConfigError(message, key=varied[0])
-    if len(epochs["global_batch"].unique()) == 1:
-        return "strong"
-    if len(epochs["batch_per_worker"].unique()) == 1:
-        return "weak"
-    message = "global batch and batch per worker both differ between trials. Fix training.global_batch or training.batch_per_worker."
-    raise ConfigError(message, key="training.global_batch")
-
-
-def scaling_curve(rates: pd.DataFrame, confidence: float = CONFIDENCE, column: str = "showers_per_second") -> pd.DataFrame:
+def scaling_curve(rates: pd.DataFrame, confidence: float = CONFIDENCE, column: str = RATES["training"]) -> pd.DataFrame:
     """One row per world size with intervals; the base is the smallest world size.
 
     Args:
@@ -117,22 +172,34 @@ def scaling_curve(rates: pd.DataFrame, confidence: float = CONFIDENCE, column: s
         column: Which throughput to use.
 
     Returns:
-        ``world_size``, ``base``, ``repeats`` (paired with the base), ``ideal`` (n), and with ``_low`` and ``_high``: ``throughput``,
-        ``speedup``, ``efficiency``, ``serial_fraction``. Intervals are NaN for a single repeat, the serial fraction is NaN at the base.
+        ``world_size``, ``base``, ``blocks`` (paired with the base), ``few_blocks`` (fewer than ``MIN_BLOCKS``), ``ideal`` (n), and with
+        ``_low`` and ``_high``: ``throughput``, ``speedup``, ``efficiency``, ``serial_fraction``. Intervals are NaN for a single block,
+        the serial fraction is NaN at the base.
     """
-    base = int(rates["world_size"].min())
-    logs = rates.assign(log_rate=np.log(rates[column])).set_index(["world_size", "repeat"])["log_rate"]
-    at_base = logs.loc[base]
-    rows = []
-    for world_size in sorted(rates["world_size"].unique()):
-        here = logs.loc[world_size]
-        ratios = (here - at_base).dropna()
-        rows.append(
-            {"world_size": int(world_size), "base": base, "repeats": len(ratios), "ideal": world_size / base}
-            | _interval("throughput", here.to_numpy(), confidence)
-            | _interval("speedup", ratios.to_numpy(), confidence)
-        )
-    return _with_derived(pd.DataFrame(rows))
+    logs = rates.assign(log=np.log(rates[column])).pivot(index="block", columns="world_size", values="log")  # noqa: PD010 - a pivot table would average two trials
+    base = int(logs.columns.min())
+    ratios = logs.sub(logs[base], axis="index")
+    curve = pd.DataFrame({"base": base, "blocks": ratios.count(), "few_blocks": ratios.count() < MIN_BLOCKS, "ideal": logs.columns / base})
+    for name, values in (("throughput", logs), ("speedup", ratios)):
+        for end, of in geometric_interval(values, confidence).items():
+            curve[f"{name}{end}"] = of
+    curve.index = curve.index.astype(int)
+    return _with_derived(curve.reset_index())
+
+
+def geometric_interval(logs: pd.DataFrame, confidence: float = CONFIDENCE) -> dict[str, pd.Series]:
+    """Geometric mean and Student's t-interval of values given by their logarithms.
+
+    Args:
+        logs: One row per block, one column per quantity; missing blocks are NaN.
+        confidence: Of every interval.
+
+    Returns:
+        By ending of a name: ``""`` the mean, ``_low`` and ``_high``; each by column. A single block has no interval: NaN.
+    """
+    count, mean = logs.count(), logs.mean()
+    half = stats.t.ppf(0.5 + confidence / 2, count - 1) * logs.std(ddof=1) / np.sqrt(count)
+    return {"": np.exp(mean), "_low": np.exp(mean - half), "_high": np.exp(mean + half)}
 
 
 def serial_fraction(speedup: pd.Series, workers: pd.Series) -> pd.Series:
@@ -142,28 +209,22 @@ def serial_fraction(speedup: pd.Series, workers: pd.Series) -> pd.Series:
 
 
 def phase_seconds(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
-    """Mean seconds per epoch of every phase (mean over ranks, steady epochs and repeats), one row per world size."""
+    """Mean seconds per epoch of every phase (mean over ranks, steady epochs and blocks), one row per world size.
+
+    Last, where the records tell: ``overlapped_communication``, which is no phase, for computation hid it.
+    """
     steady = steady_epochs(epochs, warmup_epochs)
-    names = {f"timing.{phase}_seconds_mean": phase for phase in PHASES}
+    names = {f"timing.{phase}_seconds_mean": phase for phase in (*PHASES, OVERLAPPED)}
+    names = {name: phase for name, phase in names.items() if phase in PHASES or name in steady}
     by_trial = steady.groupby(["world_size", "trial"])[list(names)].mean()
     return by_trial.groupby(level="world_size").mean().rename(columns=names)
 
 
-def _repeat(trials: pd.DataFrame) -> pd.Series:
-    """What tells repeats of a world size apart: the seed, or their order where it does not."""
-    if SEED_KEY in trials and not trials.duplicated(["world_size", SEED_KEY]).any():
-        return trials[SEED_KEY]
+def _block(trials: pd.DataFrame, block_key: str | None) -> pd.Series:
+    """What tells trials of a world size apart: the block, or their order where it does not."""
+    if block_key in trials and not trials.duplicated(["world_size", block_key]).any():
+        return trials[block_key]
     return trials.sort_index().groupby("world_size").cumcount()
-
-
-def _interval(name: str, logs: np.ndarray, confidence: float) -> dict[str, float]:
-    """Geometric mean and t-interval of values given by their logarithms, of shape (repeats,)."""
-    mean = float(np.mean(logs)) if len(logs) else float("nan")
-    half = float("nan")
-    if len(logs) > 1:
-        quantile = float(stats.t.ppf(0.5 + confidence / 2, len(logs) - 1))
-        half = quantile * float(np.std(logs, ddof=1)) / float(np.sqrt(len(logs)))
-    return {name: float(np.exp(mean)), f"{name}_low": float(np.exp(mean - half)), f"{name}_high": float(np.exp(mean + half))}
 
 
 def _with_derived(curve: pd.DataFrame) -> pd.DataFrame:

@@ -186,6 +186,6 @@ def shower_bytes(settings: TrialSettings, *, num_train: int | None, num_validati
     cache = settings.data.cache_megabytes_per_worker * MEGABYTE
     whole = None if num_train is None else num_train * one
     held = whole if whole is not None and whole <= cache else max(cache, SMALLEST_WINDOW_BYTES)
-    batches = (settings.data.read_ahead_batches + 1) * settings.batch_per_worker * one
+    batches = (settings.data.read_ahead_batches + 1) * settings.local_batch * one
     validation = (num_validation or 0) * one // settings.world_size
     return held + batches + validation + CHUNK * one

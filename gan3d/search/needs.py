@@ -20,6 +20,8 @@ class Needs:
     gpus_per_worker: int
     world_sizes: tuple[int, ...]
     """Every one that a trial may have, rising."""
+    one_node: bool = False
+    """Whether all workers of a trial must share a node."""
 
     @property
     def max_world_size(self) -> int:
@@ -45,12 +47,21 @@ class Needs:
         """Why the cluster has no room, with both numbers and the way out; None if it has."""
         room = cluster.num_workers(self.cpus_per_worker, self.gpus_per_worker)
         if self.workers <= room:
-            return None
+            return self._problem_of_nodes(cluster) if self.one_node else None
         terms = [f"trials.concurrent = {self.concurrent}", f"workers.per_trial = {self.max_world_size}"]
         terms += [f"workers.cpus_per_worker = {self.cpus_per_worker}", *(["workers.gpus_per_worker = 1"] if self.gpus_per_worker else [])]
         asked = f"the study needs {self.cpus} CPUs{self._and_gpus(self.gpus)} at the same time ({' x '.join(terms)})"
         there = f"{cluster.where} has {cluster.cpus}{self._and_gpus(cluster.gpus)}, room for {room} such workers"
         return f"{asked}, but {there}. {self._way_out(cluster, room)}"
+
+    def _problem_of_nodes(self, cluster: Cluster) -> str | None:
+        """Why no placement has each trial's workers on one node; None if one has."""
+        by_node = [node.num_workers(self.cpus_per_worker, self.gpus_per_worker) for node in cluster.nodes]
+        if sum(room // self.max_world_size for room in by_node) >= self.concurrent:
+            return None
+        asked = f"trials.concurrent = {self.concurrent}, each with workers.per_trial = {self.max_world_size} on one node (workers.one_node)"
+        there = f"the nodes of {cluster.where} have room for {', '.join(map(str, by_node))} workers of {self.cpus_per_worker} CPUs"
+        return f"{asked}, but {there}. Lower trials.concurrent or workers.per_trial, or set workers.one_node to false."
 
     def _and_gpus(self, count: int) -> str:
         return f" and {count} GPUs" if self.gpus_per_worker else ""
@@ -95,11 +106,11 @@ def needs_of(study: Study) -> Needs:
         cpus_per_worker=workers.cpus_per_worker,
         gpus_per_worker=workers.gpus_per_worker,
         world_sizes=world_sizes(study),
+        one_node=workers.one_node,
     )
 
 
 def world_sizes(study: Study) -> tuple[int, ...]:
     """Every world size a trial may have, rising."""
-    sampled = study.search_space.ranges.get("workers.per_trial")
-    values = (study.workers.per_trial,) if sampled is None else sampled.values or sampled.ends
-    return tuple(sorted(value for value in values if isinstance(value, int)))
+    values = study.search_space.values_of("workers.per_trial", study.workers.per_trial)
+    return tuple(sorted({value for value in values if isinstance(value, int)}))

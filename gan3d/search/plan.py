@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gan3d.config.load import LoadedStudy
-from gan3d.config.space import Between, Range, Scalar
+from gan3d.config.scalars import Scalar
+from gan3d.config.space import Between, Range
+from gan3d.config.stairs import STAIRS, Stairs
 from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
 from gan3d.errors import DataError, ResourceError
 from gan3d.models.fourier.kernel import Kernel
+from gan3d.search.blocks import ordered_grid
 from gan3d.search.footprint import (
     STATES_OF_ENDED_TRIAL,
     STATES_OF_RUNNING_TRIAL,
@@ -33,9 +36,12 @@ from gan3d.search.stock import Stock, take_stock
 MOST_SAMPLES_LISTED = 200
 #: Knobs that decide how much a trial computes and holds.
 SIZE_KEYS = (
+    STAIRS,
     "workers.per_trial",
     "training.global_batch",
     "training.batch_per_worker",
+    "training.scaling",
+    "training.virtual_ranks",
     "training.epochs",
     "training.max_steps_per_epoch",
     "data.max_train_showers",
@@ -43,7 +49,7 @@ SIZE_KEYS = (
     "data.read_ahead_batches",
 )
 #: Beginnings of the knobs that decide how large a network and its checkpoint are.
-SHAPE_KEYS = ("training.generator.", "training.discriminator.", "training.polar_angle", "training.optimiser.")
+SHAPE_KEYS = (STAIRS, "training.generator.", "training.discriminator.", "training.polar_angle", "training.optimiser.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,9 @@ class Plan:
     question: str
     objective: str
     direction: str
+    target: float | None
+    budget: dict[str, float]
+    """The limits there are, by name: see `gan3d.config.cost`."""
     num_trials: int
     sampler: str
     scheduler: str
@@ -87,6 +96,7 @@ class Plan:
     """The whole grid, if it is sampled and not too long."""
     global_batch: Span
     batch_per_worker: Span
+    virtual_ranks: Span
     epochs: Span
     stock: Stock
     steps_per_epoch: Span | None
@@ -133,6 +143,8 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
         question=study.question,
         objective=study.objective.metric,
         direction=study.objective.direction,
+        target=study.objective.target,
+        budget=study.budget.limits,
         num_trials=study.num_trials,
         sampler=study.sampler.name,
         scheduler=study.scheduler.name,
@@ -141,6 +153,7 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
         samples=listed_samples(study),
         global_batch=Span.of(settings.global_batch for settings in sizes),
         batch_per_worker=Span.of(settings.batch_per_worker for settings in sizes),
+        virtual_ranks=Span.of(settings.training.virtual_ranks for settings in sizes),
         epochs=Span.of(settings.training.epochs for settings in sizes),
         stock=stock,
         steps_per_epoch=steps_per_epoch(sizes, stock),
@@ -166,10 +179,10 @@ def refuse_impossible(plan: Plan) -> None:
 
 
 def listed_samples(study: Study) -> tuple[dict[str, Any], ...]:
-    """The grid's samples in their order, as far as the study trains and a reader wants to see them."""
+    """The grid's samples in the order they are trained, as far as the study trains and a reader wants to see them."""
     if study.sampler.name != "grid" or study.num_trials > MOST_SAMPLES_LISTED:
         return ()
-    return tuple(itertools.islice(study.search_space.grid(), study.num_trials))
+    return tuple(itertools.islice(ordered_grid(study), study.num_trials))
 
 
 def size_corners(study: Study) -> Iterator[TrialSettings]:
@@ -207,6 +220,8 @@ def numbers_of(one: Range) -> list[int | float]:
     """The numbers among the ends of a range."""
     if isinstance(one, Between):
         return [one.min, one.max]
+    if isinstance(one, Stairs):
+        return []
     return [value for value in one.choice if isinstance(value, int | float) and is_number(value)]
 
 

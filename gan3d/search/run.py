@@ -5,6 +5,7 @@ results/<study>/
   optuna_journal.log  Optuna's storage: the memory a resume goes on from
   tracking.db         MLflow, unless another tracking URI is given
   tracking_run.txt    the id of the study's parent run there
+  cost.json           what the trials held and drew, see cost.ledger
   trials/0003/        states and records of a trial, see training.checkpoint
   ray/                Tune's and Train's own files
 """
@@ -17,15 +18,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import ray
 from ray import tune
 
 from gan3d.config.load import LoadedStudy, dump_study
 from gan3d.config.study import Study
+from gan3d.cost.account import Account
+from gan3d.cost.ledger import Ledger
+from gan3d.cost.prices import Bill
 from gan3d.records import TrialRecord
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
@@ -35,6 +39,7 @@ from gan3d.search.progress import forwarded
 from gan3d.search.resources import ray_cluster
 from gan3d.search.samplers import OptunaSearcher, best_of, open_optuna_study
 from gan3d.search.schedulers import make_scheduler
+from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.tracking.callback import StudyCallback, Watcher
 from gan3d.tracking.client import open_client
@@ -47,7 +52,7 @@ ACTOR_RESTARTS = 1
 #: Groups of workers that may be lost per trial, over the study.
 LOST_GROUPS_PER_TRIAL = 3
 
-State = Literal["complete", "failed", "interrupted"]
+State = Literal["complete", "failed", "interrupted", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What a study came to. ``failed``: no trial has an objective."""
+    """What a study came to. ``failed``: no trial has an objective; ``stopped``: the budget is spent."""
 
     study: str
     state: State
@@ -73,6 +78,12 @@ class StudyResult:
     tracking_uri: str
     figures: tuple[Path, ...]
     seconds: float
+    cost: Bill | None = None
+    """Of all sessions."""
+    trial_costs: dict[int, Bill] = field(default_factory=dict)
+    """By trial number, its own workers alone."""
+    budget_spent: str = ""
+    """The limits that are spent; empty while there is something left."""
 
 
 def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> StudyResult:
@@ -85,6 +96,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     begin = time.monotonic()
     results = options.results.absolute()
     results.mkdir(parents=True, exist_ok=True)
+    account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
     uri = options.tracking_uri or default_tracking_uri(results)
     with ThreadPoolExecutor(1, "tracking") as beside:
         # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
@@ -94,17 +106,20 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
             refuse_impossible(plan)
             opening.result()
             tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
-            with tracker.interrupted_by_exceptions():
-                records, state = _search(loaded, results, tracker, watcher, verbose=options.verbose)
+            with tracker.interrupted_by_exceptions(), account.ledger.kept(results):
+                records, state = _search(loaded, results, tracker, watcher, account, verbose=options.verbose)
             best = best_of(records, loaded.study.objective.direction)
             _keep_best(tracker, best, results)
             ended: State = state if state == "interrupted" or best is not None else "failed"
+            spent, cost = account.exhausted, account.total()
+            tracker.tag_study(cost.tags | {"reason": spent if state == "stopped" else ""})
             tracker.end(ended)
             # Drawn while Ray shuts down.
             drawing = start_drawing(loaded.study, uri, results, say=watcher.say) if best is not None else ()
     figures = drawn(drawing, say=watcher.say)
     trials = tuple(records[number] for number in sorted(records))
-    return StudyResult(loaded.study.name, ended, trials, best, results, uri, figures, time.monotonic() - begin)
+    seconds = time.monotonic() - begin
+    return StudyResult(loaded.study.name, ended, trials, best, results, uri, figures, seconds, cost, account.trial_bills(), spent)
 
 
 def _open_tracker(loaded: LoadedStudy, plan: Plan, results: Path, uri: str, *, resume: bool) -> StudyTracker:
@@ -117,34 +132,47 @@ def _open_tracker(loaded: LoadedStudy, plan: Plan, results: Path, uri: str, *, r
 
 
 def _search(
-    loaded: LoadedStudy, results: Path, tracker: StudyTracker, watcher: Watcher, *, verbose: bool
+    loaded: LoadedStudy, results: Path, tracker: StudyTracker, watcher: Watcher, account: Account, *, verbose: bool
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
     study = loaded.study
     opened = open_optuna_study(study, results / "optuna_journal.log")
-    searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base)
+    searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base, may_go_on=lambda: not account.exhausted)
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)
     if earlier and not tracker.continued:
         watcher.say("The study's earlier run is not at this tracking URI: a new one starts, and only new trials show in it.")
-    callback = StudyCallback(tracker, watcher)
+    if earlier and account.ledger.is_empty:
+        watcher.say("What the study's earlier sessions cost is not known: there is no cost.json. Its cost is counted from now on.")
+    callback = StudyCallback(tracker, watcher, account)
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
-        if searcher.num_open:
-            _tuner(study, searcher, callback, board, results, verbose=verbose).fit()
+        if searcher.num_open and not account.exhausted:
+            hearing = Hearing([callback, AbandonedTeams(board)], SpentBudget(account))
+            _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
     for refused in searcher.refused:
         _track_refused(tracker, refused)
-    records = {record.number: record for record in searcher.records()}
-    return records, "interrupted" if searcher.num_open else "complete"
+    records = {record.number: record for record in [*searcher.records(), *searcher.stopped()]}
+    if not searcher.num_open:
+        return records, "complete"
+    return records, "stopped" if searcher.is_idle and account.exhausted else "interrupted"
 
 
-def _tuner(study: Study, searcher: OptunaSearcher, callback: StudyCallback, board: Any, results: Path, *, verbose: bool) -> tune.Tuner:
+class Hearing(NamedTuple):
+    """Who hears of a trial's epochs, and who may end it with one."""
+
+    callbacks: list[tune.Callback]
+    stopper: tune.Stopper
+
+
+def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any, results: Path, *, verbose: bool) -> tune.Tuner:
     spec = TeamSpec(
         world_size=study.max_world_size,
         cpus_per_worker=study.workers.cpus_per_worker,
         gpus_per_worker=study.workers.gpus_per_worker,
         storage=str(results / "ray"),
         max_failures=LOST_GROUPS_PER_TRIAL * study.num_trials,
+        one_node=study.workers.one_node,
     )
     trainable = tune.with_resources(tune.with_parameters(TeamTrial, board=board, spec=spec), TRIAL_RESOURCES)
     return tune.Tuner(
@@ -161,7 +189,8 @@ def _tuner(study: Study, searcher: OptunaSearcher, callback: StudyCallback, boar
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(results / "ray"),
-            callbacks=[callback, AbandonedTeams(board)],
+            stop=hearing.stopper,
+            callbacks=hearing.callbacks,
             failure_config=tune.FailureConfig(max_failures=ACTOR_RESTARTS),
             verbose=2 if verbose else 0,
         ),

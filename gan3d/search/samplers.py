@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,17 +23,22 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from gan3d.config.space import Choice, SearchSpace
+from gan3d.config.stairs import Stairs
 from gan3d.config.study import Study
 from gan3d.config.training import Data, TrialSettings
+from gan3d.cost.epochs import Holding
 from gan3d.data.paths import located
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
+from gan3d.search.blocks import ordered_grid
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, outcome_of
 
 #: What a searcher answers when it has no more samples.
 FINISHED: Any = Searcher.FINISHED
 
 Ended = Literal["complete", "pruned", "failed"]
+#: User attributes of an Optuna trial.
+STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE = "stopped", "seconds"
 
 #: Optuna's words for how a trial ended.
 STATES: dict[Ended, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -42,8 +48,8 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every range."""
     found: dict[str, BaseDistribution] = {}
     for key, one in space.ranges.items():
-        if isinstance(one, Choice):
-            found[key] = CategoricalDistribution(one.choice)
+        if isinstance(one, Choice | Stairs):
+            found[key] = CategoricalDistribution(one.values)
         elif one.is_integer:
             found[key] = IntDistribution(int(one.min), int(one.max), log=one.log, step=int(one.step or 1))
         else:
@@ -89,9 +95,9 @@ def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
 
 
 def first_samples(study: Study) -> list[dict[str, Any]]:
-    """Tried before the sampler has a say: the whole grid, or the settings as written."""
+    """Tried before the sampler has a say: the whole grid (in its blocks' order, where it has any), or the settings as written."""
     if study.sampler.name == "grid":
-        return list(study.search_space.grid())
+        return list(ordered_grid(study))
     default = study.default_sample
     return [default] if default is not None else []
 
@@ -103,13 +109,17 @@ class OptunaSearcher(Searcher):
     (effective ones), ``epochs``, and the ``assignment`` for the workers.
     """
 
-    def __init__(self, study: Study, opened: optuna.Study, *, trials_folder: Path, base: Path) -> None:
+    def __init__(
+        self, study: Study, opened: optuna.Study, *, trials_folder: Path, base: Path, may_go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``may_go_on``: whether new trials may be proposed, asked each time but the first."""
         super().__init__(metric=study.objective.metric, mode=study.objective.direction[:3])
         self._study, self._optuna = study, opened
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
         self._distributions = distributions(study.search_space)
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
+        self._may_go_on, self._num_proposed = may_go_on, 0
         self.refused: list[TrialRecord] = []
         self._drop_half_drawn()
 
@@ -125,10 +135,22 @@ class OptunaSearcher(Searcher):
             if trial.state.is_finished():
                 yield record_of(trial, self._study.objective.direction)
 
+    def stopped(self) -> Iterator[TrialRecord]:
+        """Trials that the budget stopped and nobody has taken up again."""
+        for trial in self._optuna.trials:
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get(STOPPED_ATTRIBUTE):
+                yield record_of(trial, self._study.objective.direction)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no proposed trial is without its end."""
+        return not self._live
+
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's configuration; samples that are no valid trial are told to Optuna as failed."""
         while True:
-            trial = self._next_trial()
+            # The first is proposed whatever happens: a session that begins has something to do, and Tune fails without a trial.
+            trial = self._next_trial() if self._num_proposed == 0 or self._may_go_on() else None
             if trial is None:
                 finished: dict[str, Any] | None = FINISHED
                 return finished
@@ -138,6 +160,7 @@ class OptunaSearcher(Searcher):
                 self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", str(error), 0, None, 0.0))
                 self._tell(trial, self.refused[-1])
                 continue
+            self._num_proposed += 1
             config = self._config(trial, settings)
             self._live[trial_id] = (trial, config)
             return config
@@ -176,7 +199,10 @@ class OptunaSearcher(Searcher):
     def _next_trial(self) -> optuna.Trial | None:
         if self._interrupted:
             # Optuna has no public way to go on with a trial.
-            return optuna.Trial(self._optuna, self._interrupted.pop(0)._trial_id)
+            trial = optuna.Trial(self._optuna, self._interrupted.pop(0)._trial_id)
+            if trial.user_attrs.get(STOPPED_ATTRIBUTE):
+                trial.set_user_attr(STOPPED_ATTRIBUTE, "")
+            return trial
         asked = sum(trial.state != TrialState.WAITING for trial in self._optuna.trials)
         return self._optuna.ask(self._distributions) if asked < self._study.num_trials else None
 
@@ -188,6 +214,7 @@ class OptunaSearcher(Searcher):
             "folder": str(self._trials_folder / f"{trial.number:04d}"),
             "metric": objective.metric,
             "direction": objective.direction,
+            "holding": self._holding(settings),
         }
         return {
             "number": trial.number,
@@ -198,7 +225,24 @@ class OptunaSearcher(Searcher):
             "assignment": assignment,
         }
 
+    def _holding(self, settings: TrialSettings) -> dict[str, Any]:
+        """What the workers' meters need to know."""
+        workers, rates = settings.workers, self._study.cost
+        holding = Holding(
+            cpus_per_worker=workers.cpus_per_worker,
+            gpus_per_worker=workers.gpus_per_worker,
+            workers=settings.world_size,
+            team_workers=self._study.max_world_size,
+            watts_per_core=rates.watts_per_core,
+            watts_per_gpu=rates.watts_per_gpu,
+        )
+        return asdict(holding)
+
     def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        if record.state == "stopped":
+            trial.set_user_attr(STOPPED_ATTRIBUTE, record.reason)
+            trial.set_user_attr(SECONDS_ATTRIBUTE, record.seconds)
+            return
         if record.reason:
             trial.set_user_attr("reason", record.reason)
         value = record.objective if record.state == "complete" else None
@@ -213,23 +257,25 @@ def found_from(data: Data, base: Path) -> Data:
 
 def _ended(record: TrialRecord) -> Ended:
     assert record.state != "running", record
+    assert record.state != "stopped", record
     return record.state
 
 
 def record_of(trial: optuna.trial.FrozenTrial, direction: str) -> TrialRecord:
     """The record of a trial as Optuna's storage has it."""
-    state = next(name for name, word in STATES.items() if word == trial.state)
+    stopped = trial.user_attrs.get(STOPPED_ATTRIBUTE, "") if trial.state == TrialState.RUNNING else ""
+    state: Any = "stopped" if stopped else next(name for name, word in STATES.items() if word == trial.state)
     curve = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
     objective = (min if direction == "minimize" else max)(curve, default=None)
-    seconds = trial.duration.total_seconds() if trial.duration is not None else 0.0
+    seconds = trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0)
     reached = max(trial.intermediate_values, default=0)
-    reason, restarts = trial.user_attrs.get("reason", ""), trial.user_attrs.get("restarts", 0)
+    reason, restarts = stopped or trial.user_attrs.get("reason", ""), trial.user_attrs.get("restarts", 0)
     return TrialRecord(trial.number, dict(trial.params), state, reason, reached, objective, seconds, restarts)
 
 
 def best_of(records: Mapping[int, TrialRecord], direction: str) -> TrialRecord | None:
-    """The complete trial with the best objective; a pruned one only where none is complete."""
-    with_objective = [record for record in records.values() if record.objective is not None and record.state in ("complete", "pruned")]
+    """The complete trial with the best objective; a pruned or stopped one only where none is complete."""
+    with_objective = [record for record in records.values() if record.objective is not None and record.state != "failed"]
     complete = [record for record in with_objective if record.state == "complete"]
     sign = 1.0 if direction == "minimize" else -1.0
     return min(complete or with_objective, key=lambda record: sign * (record.objective or 0.0), default=None)

@@ -38,6 +38,8 @@ class TeamSpec:
     """Where Ray Train keeps its own small files."""
     max_failures: int
     """Lost groups over the whole study before the team gives up."""
+    one_node: bool = False
+    """Whether its workers must share a node."""
 
 
 class TeamTrial(tune.Trainable):
@@ -176,7 +178,10 @@ def train_team(board: Any, team: str, spec: TeamSpec) -> None:
         train_loop_config={"board": board, "team": team},
         torch_config=TorchConfig(backend="nccl" if spec.gpus_per_worker else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=spec.world_size, use_gpu=bool(spec.gpus_per_worker), resources_per_worker=resources
+            num_workers=spec.world_size,
+            use_gpu=bool(spec.gpus_per_worker),
+            resources_per_worker=resources,
+            placement_strategy="STRICT_PACK" if spec.one_node else "PACK",
         ),
         run_config=ray.train.RunConfig(
             name=team, storage_path=str(Path(spec.storage)), failure_config=ray.train.FailureConfig(max_failures=spec.max_failures)

@@ -7,8 +7,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gan3d.terminal.crossing import crossing_text, target_text
 from gan3d.terminal.standing import RunningTrial, Standing
-from gan3d.terminal.words import duration_text, metric_text, number_text, sample_text, short_names
+from gan3d.terminal.words import counted, duration_text, metric_text, number_text, sample_text, short_names
 
 #: Below, what can be done without is left out; below the second, more of it.
 NARROW, NARROWER = 80, 56
@@ -20,8 +21,8 @@ def display(standing: Standing, now: float, width: int) -> RenderableType:
     """Everything, for a terminal of ``width`` columns."""
     lines: list[RenderableType] = [Text(""), _title(standing), _overall(standing, now, width)]
     lines.append(_running(standing, width) if standing.running else Text("no trial is running", style="dim"))
-    best = _best(standing)
-    return Group(*lines, best) if best is not None else Group(*lines)
+    below = (_best(standing), _target(standing))
+    return Group(*lines, *(line for line in below if line is not None))
 
 
 def _title(standing: Standing) -> Text:
@@ -91,3 +92,14 @@ def _best(standing: Standing) -> Text | None:
     metric = metric_text(standing.study.objective.metric)
     text = sample_text(best.sample, short_names(standing.study.search_space.ranges))
     return Text.assemble(("best", "bold green"), f" {metric} {number_text(best.objective)} in trial {best.number}  ", (text, "dim"))
+
+
+def _target(standing: Standing) -> Text | None:
+    """How the race for the target stands; nothing without one."""
+    objective, crossings = standing.study.objective, standing.crossings
+    if objective.target is None:
+        return None
+    if not crossings:
+        return Text(f"{target_text(objective)} not reached yet", style="dim")
+    others = f" ({counted(len(crossings), 'trial')} so far)" if len(crossings) > 1 else ""
+    return Text.assemble((target_text(objective), "bold green"), f" reached {crossing_text(crossings[0])}{others}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from gan3d.config.study import Study
 from gan3d.records import TrialRecord
+from gan3d.terminal.crossing import Crossing, Race
 
 THROUGHPUT = "timing.showers_per_second"
 
@@ -46,6 +47,12 @@ class Standing:
         self.running: dict[int, RunningTrial] = {}
         self.ended: dict[int, TrialRecord] = {}
         self._earlier: set[int] = set()
+        self._race = Race(study.objective)
+
+    @property
+    def crossings(self) -> list[Crossing]:
+        """Trials that reached the objective's target, in the order in which they did."""
+        return list(self._race.crossings.values())
 
     @property
     def num_ended(self) -> int:
@@ -69,19 +76,21 @@ class Standing:
         if trial is not None and epoch >= trial.epoch:
             trial.epoch, trial.step, trial.steps = epoch, step, steps
 
-    def end_epoch(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
-        """A trial reported an epoch."""
+    def end_epoch(self, number: int, epoch: int, metrics: dict[str, float]) -> Crossing | None:
+        """A trial reported an epoch; returned is its crossing, if it reached the target by this one."""
         trial = self.running.get(number)
         if trial is None:
-            return
+            return None
         trial.objectives[epoch] = metrics[self.study.objective.metric]
         trial.showers_per_second = metrics.get(THROUGHPUT)
         trial.epoch, trial.step = min(epoch + 1, trial.epochs), 0 if epoch < trial.epochs else trial.steps
+        return self._race.end_epoch(number, epoch, metrics)
 
     def end(self, record: TrialRecord) -> None:
         """A trial ended."""
         self.running.pop(record.number, None)
         self.ended[record.number] = record
+        self._race.end(record)
 
     @property
     def best(self) -> Best | None:

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from gan3d.config.study import Study
 from gan3d.records import TrialRecord
+from gan3d.terminal.crossing import crossing_text, target_text
 from gan3d.terminal.display import display
 from gan3d.terminal.standing import Standing
 from gan3d.terminal.words import duration_text, metric_text, number_text, sample_text, short_names
@@ -22,7 +23,7 @@ from gan3d.terminal.words import duration_text, metric_text, number_text, sample
 #: Times a second that the live display is drawn.
 DRAWN_PER_SECOND = 4
 #: By the state of a trial.
-STYLES = {"running": "", "complete": "green", "pruned": "yellow", "failed": "red"}
+STYLES = {"running": "", "complete": "green", "pruned": "yellow", "stopped": "yellow", "failed": "red"}
 
 
 class Terminal:
@@ -32,6 +33,7 @@ class Terminal:
         self._console, self._is_live = console, is_live
         self._names = short_names(study.search_space.ranges)
         self._metric = study.objective.metric
+        self._target = target_text(study.objective)
         self._standing = Standing(study, time.monotonic())
         # Never held while printing: the thread that draws holds the console's own lock when it asks for this one.
         self._lock = threading.Lock()
@@ -69,13 +71,15 @@ class Terminal:
     def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
         """A trial reported an epoch."""
         with self._lock:
-            self._standing.end_epoch(number, epoch, metrics)
+            crossing = self._standing.end_epoch(number, epoch, metrics)
             trial = self._standing.running.get(number)
             epochs = trial.epochs if trial is not None else epoch
         if not self._is_live:
             objective = f"{metric_text(self._metric)} {number_text(metrics[self._metric])}"
             speed = number_text(metrics.get("timing.showers_per_second"))
             self.say(f"trial {number} epoch {epoch}/{epochs}: {objective}, {speed} showers/s")
+        if crossing is not None:
+            self._line(f"{self._target} reached {crossing_text(crossing)}", STYLES["complete"])
 
     def trial_ended(self, record: TrialRecord) -> None:
         """A trial is complete, pruned or failed."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ray import tune
 
+from gan3d.cost.account import Account
 from gan3d.records import TrialRecord
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, outcome_of
 from gan3d.tracking.store import StudyTracker
@@ -41,8 +42,8 @@ class StudyCallback(tune.Callback):
     A Tune trial's ``config`` is {"number", "epochs", "sample", "assignment"}, see `gan3d.search.samplers`.
     """
 
-    def __init__(self, tracker: StudyTracker, watcher: Watcher) -> None:
-        self._tracker, self._watcher = tracker, watcher
+    def __init__(self, tracker: StudyTracker, watcher: Watcher, account: Account) -> None:
+        self._tracker, self._watcher, self._account = tracker, watcher, account
         self.records: dict[int, TrialRecord] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,6 +53,7 @@ class StudyCallback(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
         """Open the trial's nested run."""
         config = trial.config
+        self._account.start_trial(config["number"], config["settings"]["workers"]["per_trial"])
         self._tracker.start_trial(config["number"], config["sample"], config["settings"], config["digest"])
         self._watcher.trial_started(config["number"], config["sample"])
 
@@ -74,7 +76,9 @@ class StudyCallback(tune.Callback):
         config = trial.config
         record = outcome_of(config["number"], config["sample"], config["epochs"], trial.last_result, reason)
         self.records[record.number] = record
-        self._tracker.end_trial(record, ({"error": error} if error else {}) | shower_counts(Path(config["assignment"]["folder"])))
+        tags = self._account.end_trial(record.number).tags
+        tags |= ({"error": error} if error else {}) | shower_counts(Path(config["assignment"]["folder"]))
+        self._tracker.end_trial(record, tags)
         self._watcher.trial_ended(record)
 
 

@@ -3,7 +3,8 @@
 Reading while the study is written is fine: an epoch shows with all of its metrics or not at all. Not covered: writing (``store``).
 
 Columns of both frames: ``trial`` (Optuna's number), ``state``, ``reason``, ``digest``, ``world_size``, ``global_batch``,
-``batch_per_worker``, ``started`` and ``ended`` (UTC), and one column per key of the sample under its dotted name (``training.seed``).
+``batch_per_worker``, ``reserved_cpus`` (of all its workers), ``started`` and ``ended`` (UTC), and one column per key of the sample under
+its dotted name (``training.seed``).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class StudyInfo:
     question: str
     objective_metric: str
     objective_direction: str
+    objective_target: float | None
     state: str
     yaml_text: str
     run_id: str
@@ -65,6 +67,7 @@ def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> Stud
         question=tags.get("question", ""),
         objective_metric=tags.get("objective_metric", ""),
         objective_direction=tags.get("objective_direction", "minimize"),
+        objective_target=float(tags["objective_target"]) if tags.get("objective_target") else None,
         state=tags.get("state", ""),
         yaml_text=_artifact_text(client, run, folder, "study.yaml"),
         run_id=run.info.run_id,
@@ -77,7 +80,8 @@ def trials(tracking_uri: str, study_name: str, run_id: str | None = None) -> pd.
     """One row per trial, by number: how it ended, and the best value its objective had in any epoch.
 
     Further columns: ``run_id``, ``epochs`` logged, ``objective`` as the trial reported it, ``best_objective`` and ``best_epoch``
-    over its epochs, ``seconds`` it took, ``restarts`` after lost workers.
+    over its epochs, ``seconds`` it took, ``restarts`` after lost workers; ``core_hours`` of its own workers, ``reserved_core_hours`` of its
+    whole team, ``kwh`` and its ``energy_source`` (NaN and empty while it runs, or if an older version trained it).
 
     Raises:
         ConfigError: As :func:`study`.
@@ -138,8 +142,11 @@ def _trial_row(run: Run) -> dict[str, Any]:
     tags = run.data.tags
     row: dict[str, Any] = {"trial": int(tags["trial_number"]), "run_id": run.info.run_id}
     row |= {name: tags.get(name, "") for name in ("state", "reason", "digest")}
-    row |= {name: int(tags[name]) if name in tags else pd.NA for name in ("world_size", "global_batch", "batch_per_worker")}
+    sizes = ("world_size", "global_batch", "batch_per_worker", "reserved_cpus")
+    row |= {name: int(tags[name]) if name in tags else pd.NA for name in sizes}
     row |= {name: float(tags.get(name, "nan")) for name in ("objective", "seconds")}
+    row |= {name: float(tags.get(f"cost.{name}", "nan")) for name in ("core_hours", "reserved_core_hours", "kwh")}
+    row["energy_source"] = tags.get("cost.energy_source", "")
     row["restarts"] = int(tags.get("restarts", 0))
     row["started"] = pd.to_datetime(run.info.start_time, unit="ms", utc=True)
     row["ended"] = pd.to_datetime(run.info.end_time, unit="ms", utc=True) if run.info.end_time else pd.NaT

@@ -3,12 +3,15 @@
     what happened                        TrialRecord   Optuna     Tune         MLflow
     all epochs trained                   complete      COMPLETE   TERMINATED   FINISHED, state=complete
     stopped early by the scheduler       pruned        PRUNED     TERMINATED   FINISHED, state=pruned
+    stopped as the budget was spent      stopped       RUNNING    TERMINATED   FINISHED, state=stopped, reason
     diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
     its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason=ACTOR_LOST, error
     study interrupted                    running       RUNNING    (not told)   RUNNING until resumed
 
 Tune tells the searcher (Optuna) of a lost actor first, and without the error: so the reason is the same words for all, and
 MLflow's tag ``error`` has the error's last line besides.
+A trial that the budget stopped stays RUNNING for Optuna, which cannot take up an ended one: the next session goes on with it from its
+last epoch. Optuna's user attribute ``stopped`` has the reason meanwhile.
 A diverged trial is TERMINATED for Tune because its team of workers lives on; an ERROR would tear the team down.
 The objective of a trial is its best epoch's (the state kept in ``best.pt``): a minimum over epochs is optimistic, so a
 winner is judged again on showers it has not seen.
@@ -24,6 +27,8 @@ from gan3d.records import TrialRecord, TrialState
 
 #: Keys of a Tune result beside the metrics.
 EPOCH, FAILED, REASON, BEST, RESTARTS = "epoch", "failed", "reason", "best_objective", "restarts"
+#: Present where the budget, not the scheduler, ended the trial: the limit that is spent.
+STOPPED = "stopped"
 #: The reason of a trial that Tune marks ERROR.
 ACTOR_LOST = "the trial's actor was lost"
 
@@ -68,6 +73,7 @@ def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tu
         return "failed", "ended before its first epoch"
     if last.get(BEST) is not None and not math.isfinite(last[BEST]):
         return "failed", "the objective is not finite"
-    if reached < epochs:
-        return "pruned", f"stopped by the scheduler after epoch {reached} of {epochs}"
-    return "complete", ""
+    if reached >= epochs:
+        return "complete", ""
+    spent, where = last.get(STOPPED), f"after epoch {reached} of {epochs}"
+    return ("stopped", f"{where}: {spent}") if spent else ("pruned", f"stopped by the scheduler {where}")

@@ -3,7 +3,7 @@
 Runs in the driver process, from one thread. Every operation is idempotent: said twice, it shows once, which is what resuming
 and offering again after an outage need. Not covered: reading (``frames``) and what Ray reports (``callback``).
 
-MLflow state of a trial: complete → FINISHED, pruned → FINISHED, failed → FAILED; tag ``state`` tells them apart, tag ``reason`` why.
+MLflow state of a trial: complete, pruned, stopped → FINISHED, failed → FAILED; tag ``state`` tells them apart, tag ``reason`` why.
 Which parent run is the study's is known from the results folder (``tracking_run.txt``), never guessed from names on a shared server.
 """
 
@@ -27,7 +27,7 @@ from gan3d.tracking.spool import Entry, Rejected, Spool, Unavailable
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-StudyState = Literal["complete", "failed", "interrupted"]
+StudyState = Literal["complete", "failed", "interrupted", "stopped"]
 
 EXPERIMENT_PREFIX = "gan3d/"
 #: In the results folder: the id of the study's parent run.
@@ -37,7 +37,7 @@ PARENT_TAG = "mlflow.parentRunId"
 MARKER_METRIC = "timing.epoch_seconds"
 #: Longest tag MLflow takes is 8000 characters.
 _TAG_LENGTH = 8000
-_RUN_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+_RUN_STATUS = {"complete": "FINISHED", "pruned": "FINISHED", "stopped": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 #: Answers that no repetition will change.
 _FINAL_ANSWERS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"}
 
@@ -105,6 +105,7 @@ class StudyTracker:
     ) -> None:
         """What was asked and with what: tags for the short, artefacts for the long."""
         tags = {"question": question, "objective_metric": objective.metric, "objective_direction": objective.direction}
+        tags["objective_target"] = "" if objective.target is None else repr(objective.target)
         tags |= {f"provenance.{key}": str(value) for key, value in provenance.items() if isinstance(value, str | int | float)}
         texts = {"study.yaml": yaml_text, "overrides.txt": "".join(f"{text}\n" for text in overrides)}
         texts |= {"plan.json": _pretty(plan), "provenance.json": _pretty(provenance)}
@@ -122,7 +123,7 @@ class StudyTracker:
         tags = {"kind": "trial", "trial_number": str(number), "digest": digest}
         if settings:
             effective = TrialSettings.model_validate(settings)
-            names = ("world_size", "global_batch", "batch_per_worker")
+            names = ("world_size", "global_batch", "batch_per_worker", "reserved_cpus")
             tags |= {name: str(getattr(effective, name)) for name in names}
         params = {key: str(value) for key, value in sample.items()}
         self._submit("start_trial", number=number, tags=tags, params=params, settings=_pretty(settings))
@@ -146,6 +147,10 @@ class StudyTracker:
     def log_artifact_file(self, path: Path, folder: str = "", number: int | None = None) -> None:
         """Copy a file into ``folder`` of the trial's artefacts, or of the study's without a ``number``."""
         self._submit("log_artifact_file", path=str(path.absolute()), folder=folder, number=number)
+
+    def tag_study(self, tags: Mapping[str, str]) -> None:
+        """Add tags to the study's run: what is known only when it has ended, such as its cost."""
+        self._submit("log_study", tags=dict(tags), texts={})
 
     def end(self, state: StudyState = "complete") -> bool:
         """Close the study's run; False if something could not be delivered (it waits in the spool file for a resume)."""
@@ -187,7 +192,7 @@ class StudyTracker:
             run_id = self._trial_runs[number] = run.info.run_id
         else:
             self._client.update_run(run_id, status="RUNNING")
-            self._log_batch(run_id, tags=tags | {"state": "running"})
+            self._log_batch(run_id, tags=tags | {"state": "running", "reason": ""})
         self._log_batch(run_id, params=params)
         self._client.log_text(run_id, settings, "settings.json")
 

@@ -24,6 +24,10 @@ class Conditions:
         angle = None if self.polar_angle is None else self.polar_angle.to(device)
         return Conditions(self.incident_energy.to(device), angle)
 
+    def part(self, part: slice) -> Conditions:
+        """Those of some of the showers."""
+        return Conditions(self.incident_energy[part], None if self.polar_angle is None else self.polar_angle[part])
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetConditions:

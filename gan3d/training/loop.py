@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
 from gan3d.config.training import TrialSettings
-from gan3d.data.loader import Loader
+from gan3d.data.loader import Loader, Share
 from gan3d.data.showers import Showers
 from gan3d.errors import DivergedError
 from gan3d.physics.transform import Transform
-from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing
+from gan3d.records import PHASES, EpochRecord, Losses, NoiseScale, PhysicsDistance, Timing
 from gan3d.training.allocation import keep_freed_memory
 from gan3d.training.clock import PhaseClock
+from gan3d.training.gradient_noise import noise_scale
 from gan3d.training.noise import stream
 from gan3d.training.paths import choose_paths
 from gan3d.training.ranks import Ranks
@@ -60,10 +62,7 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
     set_precision(settings)
     loader = Loader(
         trial.showers.train,
-        batch_per_worker=settings.batch_per_worker,
-        rank=ranks.rank,
-        world_size=ranks.world_size,
-        seed=training.seed,
+        share_of(settings, ranks),
         cache_megabytes=data.cache_megabytes_per_worker,
         read_ahead_batches=data.read_ahead_batches,
         num_steps=training.max_steps_per_epoch,
@@ -76,24 +75,34 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
         state.equalise(ranks)
     observables = observable_distributions(trial.showers.train, training, ranks.device)
     recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
+    begun = state.epoch
     while state.epoch < training.epochs:
-        yield _epoch(trial, state, loader, recipe)
+        yield _epoch(trial, state, loader, recipe, begun)
 
 
-def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe) -> EpochRecord:
+def share_of(settings: TrialSettings, ranks: Ranks) -> Share:
+    """Which showers of an epoch this worker takes."""
+    training = settings.training
+    return Share(settings.batch_per_worker, ranks.rank, ranks.world_size, training.seed, training.virtual_ranks, settings.data.order)
+
+
+def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, begun: int) -> EpochRecord:
+    """One epoch of a trial that these workers began, or took up, after epoch ``begun``."""
     settings, ranks = trial.settings, trial.ranks
     torch.manual_seed(stream(settings.training.seed, state.epoch, ranks.rank, "dropout").initial_seed())
     clock = PhaseClock(ranks.device)
+    state.start_epoch(settings)
     sums = _train(trial, state, loader, recipe, clock)
     training_seconds = clock.epoch_seconds
     state.epoch += 1
     physics = _validate(trial, state, clock)
     with clock.phase("checkpoint"):
         trial.save(state)
-    with clock.phase("straggler_wait"):
+    with clock.collective():
         ranks.barrier()
-    timing = merged_timing(clock, training_seconds, (loader.num_steps, settings.global_batch), ranks)
-    return EpochRecord(state.epoch, merged_losses(sums, loader.num_steps, ranks), physics, timing)
+    timing = merged_timing(clock, training_seconds, Work(loader.num_steps, settings.global_batch, state.epoch - begun), ranks)
+    noise = merged_noise_scale(state, settings, ranks)
+    return EpochRecord(state.epoch, merged_losses(sums, loader.num_steps, ranks), physics, timing, noise)
 
 
 def _train(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, clock: PhaseClock) -> torch.Tensor:
@@ -110,7 +119,7 @@ def _train(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, cloc
             losses = train_step(state, batch, recipe, slots_of(settings, ranks, state.step), clock)
             sums += as_rows(losses)
             if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == loader.num_steps:
-                with clock.phase("straggler_wait"):
+                with clock.collective():
                     refuse_broken_losses(sums, ranks, state)
             trial.progress(step + 1, loader.num_steps)
     finally:
@@ -119,10 +128,9 @@ def _train(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, cloc
 
 
 def _validate(trial: Trial, state: TrainState, clock: PhaseClock) -> PhysicsDistance:
-    with clock.phase("straggler_wait"):
-        trial.ranks.barrier()
     with clock.phase("validation"):
-        state.average_buffers(trial.ranks)
+        with clock.collective():
+            state.average_buffers(trial.ranks)
         seed = trial.settings.training.seed
         return validate(state.generator, transform_of(trial.settings), trial.showers, trial.ranks, clock, noise_seed=seed)
 
@@ -170,31 +178,52 @@ def merged_losses(sums: torch.Tensor, num_steps: int, ranks: Ranks) -> Losses:
     return Losses(**dict(zip(names, means.flatten().tolist(), strict=True)))
 
 
-def merged_timing(clock: PhaseClock, training_seconds: float, work: tuple[int, int], ranks: Ranks) -> Timing:
-    """Each phase's mean and max over ranks; throughput over the slowest rank's ``training_seconds``, before validation.
+def merged_noise_scale(state: TrainState, settings: TrialSettings, ranks: Ranks) -> NoiseScale | None:
+    """The gradient noise scale of both networks; None where one rank is all there is to compare."""
+    if settings.num_ranks == 1:
+        return None
+    found: dict[str, float] = {}
+    for name, watched in (("discriminator", state.discriminator_noise), ("generator", state.generator_noise)):
+        signal, noise, scale = noise_scale(*watched.squared_norms(ranks), settings.batch_per_worker, settings.global_batch)
+        found |= {f"{name}_signal": signal, f"{name}_noise": noise, name: scale}
+    return NoiseScale(**found)
 
-    ``work`` is steps of the epoch and showers per step over all ranks.
-    """
-    numbers = [clock.epoch_seconds, training_seconds, *(clock.seconds[name] for name in PHASES)]
-    row = torch.tensor(numbers, dtype=torch.float64, device=ranks.device)
+
+class Work(NamedTuple):
+    """What an epoch's seconds were spent on."""
+
+    num_steps: int
+    global_batch: int
+    epochs_since_start: int
+    """See `records.Timing`."""
+
+
+def merged_timing(clock: PhaseClock, training_seconds: float, work: Work, ranks: Ranks) -> Timing:
+    """Each phase's mean and max over ranks; throughput over the slowest rank's ``training_seconds``, before validation."""
+    epoch_seconds = clock.epoch_seconds
+    clock.split_waits(ranks)
+    unaccounted = abs(1 - sum(clock.seconds[name] for name in PHASES) / epoch_seconds)
+    row = torch.tensor([epoch_seconds, training_seconds, unaccounted, *clock.seconds.values()], dtype=torch.float64, device=ranks.device)
     longest, mean = ranks.max(row.clone()).tolist(), ranks.mean(row.clone()).tolist()
-    seconds = {f"{name}_seconds_mean": mean[place] for place, name in enumerate(PHASES, start=2)}
-    seconds |= {f"{name}_seconds_max": longest[place] for place, name in enumerate(PHASES, start=2)}
-    num_steps, global_batch = work
-    num_showers = float(num_steps * global_batch)
+    seconds = {f"{name}_seconds_mean": mean[place] for place, name in enumerate(clock.seconds, start=3)}
+    seconds |= {f"{name}_seconds_max": longest[place] for place, name in enumerate(clock.seconds, start=3)}
+    num_showers = float(work.num_steps * work.global_batch)
     return Timing(
         epoch_seconds=longest[0],
         showers_per_second=num_showers / longest[1],
         num_showers=num_showers,
-        num_steps=float(num_steps),
+        num_steps=float(work.num_steps),
         world_size=float(ranks.world_size),
+        epochs_since_start=float(work.epochs_since_start),
+        unaccounted_share=longest[2],
         **seconds,
     )
 
 
 def set_precision(settings: TrialSettings) -> None:
-    """CPU threads of this worker, and tf32 where asked for."""
+    """CPU threads of this worker, oneDNN or not, and tf32 where asked for; set anew by each trial, for workers outlive them."""
     torch.set_num_threads(settings.threads_per_worker)
+    torch._C._set_mkldnn_enabled(settings.workers.onednn)  # its public form is a context, or sets more
     torch.set_float32_matmul_precision("high" if settings.training.precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = settings.training.precision == "tf32"
 

@@ -31,6 +31,10 @@ class Ranks:
         """Elementwise maximum over ranks, in place; returns the tensor."""
         return self._all_reduce(tensor, dist.ReduceOp.MAX)
 
+    def min(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Elementwise minimum over ranks, in place; returns the tensor."""
+        return self._all_reduce(tensor, dist.ReduceOp.MIN)
+
     def mean(self, tensor: torch.Tensor) -> torch.Tensor:
         """Mean over ranks, in place; returns the tensor."""
         return self.sum(tensor).div_(self.world_size)

@@ -18,8 +18,10 @@ from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.tuning import paths_of, set_paths
 from gan3d.physics.transform import Transform
-from gan3d.training.clock import TimedAllReduce
+from gan3d.training.all_reduce import TimedAllReduce
+from gan3d.training.gradient_noise import GradientNoise
 from gan3d.training.ranks import Ranks
+from gan3d.training.virtual_ranks import VirtualRanks
 
 
 class TrainState:
@@ -29,12 +31,15 @@ class TrainState:
         "all_reduce",
         "discriminator",
         "discriminator_ddp",
+        "discriminator_noise",
         "discriminator_optimiser",
         "epoch",
         "generator",
         "generator_ddp",
+        "generator_noise",
         "generator_optimiser",
         "step",
+        "virtual_ranks",
     )
 
     def __init__(self, settings: TrialSettings, ranks: Ranks) -> None:
@@ -45,12 +50,16 @@ class TrainState:
         self.generator = GeneratorNetwork(training.generator, grid, angle)
         self.discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), angle)
         for network in self._networks():
-            arrange_(network, ranks.device)
+            arrange_(network, ranks.device, channels_last=settings.workers.memory_format == "channels_last")
         self.generator_optimiser = make_optimiser(self.generator, training.optimiser, training.generator.learning_rate)
         self.discriminator_optimiser = make_optimiser(self.discriminator, training.optimiser, training.discriminator.learning_rate)
         self.all_reduce = TimedAllReduce(ranks)
         self.generator_ddp = self._distributed(self.generator, ranks)
         self.discriminator_ddp = self._distributed(self.discriminator, ranks)
+        self.generator_noise, self.discriminator_noise = (
+            GradientNoise(network, settings.num_ranks, training.virtual_ranks) for network in self._networks()
+        )
+        self.virtual_ranks = VirtualRanks(self._networks(), training.virtual_ranks)
         self.epoch = 0
         self.step = 0
 
@@ -59,7 +68,7 @@ class TrainState:
         if ranks.group is None:
             return network
         ddp = DistributedDataParallel(network, process_group=ranks.group, forward_sync_buffers=False)
-        ddp.register_comm_hook(None, self.all_reduce.reduce)
+        self.all_reduce.attach(ddp)
         return ddp
 
     def state_dict(self) -> dict[str, Any]:
@@ -91,8 +100,15 @@ class TrainState:
         for name in ("generator", "discriminator", "generator_optimiser", "discriminator_optimiser"):
             yield name, getattr(self, name)
 
+    def start_epoch(self, settings: TrialSettings) -> None:
+        """Virtual ranks go on from the running statistics there are, and the gradient noise scale is measured anew."""
+        self.virtual_ranks = VirtualRanks(self._networks(), settings.training.virtual_ranks)
+        self.generator_noise.start()
+        self.discriminator_noise.start()
+
     def average_buffers(self, ranks: Ranks) -> None:
-        """Average the running statistics of normalisation over ranks, before validation and checkpoint."""
+        """Average the running statistics of normalisation over ranks, virtual ones too, before validation and checkpoint."""
+        self.virtual_ranks.average_()
         for network in self._networks():
             floating = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
             if not floating or ranks.group is None:

@@ -1,19 +1,24 @@
-"""One step of the seed's recipe: a discriminator update on Monte Carlo, one on generated showers, then the generator's updates."""
+"""One step of the seed's recipe: a discriminator update on Monte Carlo, one on generated showers, then the generator's updates.
+
+Each update goes through the worker's virtual ranks (mostly one), whose gradients add up to the mean of their losses'.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from gan3d.config.training import Training, TrialSettings
 from gan3d.models.losses import LossParts, ResponseCurve, Targets, losses
 from gan3d.models.observable_matching import ObservableDistributions
 from gan3d.training.clock import PhaseClock
 from gan3d.training.conditions import Conditions, SeedConditions, TrainingSetConditions
+from gan3d.training.gradient_noise import GradientNoise
 from gan3d.training.noise import Slots
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import TrainState
@@ -50,8 +55,8 @@ class StepLosses:
 
 
 def slots_of(settings: TrialSettings, ranks: Ranks, step: int) -> Slots:
-    """This rank's places in the global batch of ``step``."""
-    batch = settings.batch_per_worker
+    """This worker's places in the global batch of ``step``."""
+    batch = settings.local_batch
     return Slots(settings.training.seed, step, settings.global_batch, ranks.rank * batch, batch)
 
 
@@ -72,21 +77,19 @@ def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: S
     of_monte_carlo = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
     wanted = recipe.conditions.draw(slots, "discriminator.conditions").to(device)
     noise = slots.normal("discriminator.noise", recipe.training.generator.noise_dim).to(device)
-    with torch.no_grad(), recipe.autocast():
-        # The bare network, in evaluation mode: the seed's `predict`.
-        state.generator.eval()
-        cells = state.generator(noise, wanted.incident_energy, wanted.polar_angle)
-        state.generator.train()
+    cells = predicted(state, noise, wanted, recipe)
     energy, angle = wanted.incident_energy, wanted.polar_angle
     of_generated = Targets(flipped(0.0, recipe, slots, device), energy, recipe.response(energy), angle)
     parts = []
     for showers, targets in ((batch.cells, of_monte_carlo), (cells, of_generated)):
         state.discriminator_optimiser.zero_grad(set_to_none=True)
-        with recipe.autocast():
-            loss = losses(state.discriminator_ddp(showers), targets, recipe.training.loss_weights)
-        torch.autograd.backward(loss.total)
-        update(state.discriminator, state.discriminator_optimiser, recipe, clock)
-        parts.append(detached(loss))
+
+        def loss_of(part: slice, showers: torch.Tensor = showers, targets: Targets = targets) -> LossParts:
+            with recipe.autocast():
+                return losses(state.discriminator_ddp(showers[part]), targets.part(part), recipe.training.loss_weights)
+
+        parts.append(accumulate(state.discriminator_ddp, state, slots.count, loss_of))
+        update(state.discriminator, state.discriminator_optimiser, state.discriminator_noise, recipe, clock)
     return torch.stack(parts).mean(0)
 
 
@@ -98,14 +101,54 @@ def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: Phase
     targets = asked(wanted, recipe)
     state.discriminator.requires_grad_(requires_grad=False)
     state.generator_optimiser.zero_grad(set_to_none=True)
-    with recipe.autocast():
-        cells = state.generator_ddp(noise, wanted.incident_energy, wanted.polar_angle)
-        loss = losses(state.discriminator(cells), targets, recipe.training.loss_weights)
-    loss = with_observables(loss, cells, wanted, state, recipe)
-    torch.autograd.backward(loss.total)
+
+    def loss_of(part: slice) -> LossParts:
+        asked_for = wanted.part(part)
+        with recipe.autocast():
+            cells = state.generator_ddp(noise[part], asked_for.incident_energy, asked_for.polar_angle)
+            loss = losses(state.discriminator(cells), targets.part(part), recipe.training.loss_weights)
+        return with_observables(loss, cells, asked_for, state, recipe)
+
+    parts = accumulate(state.generator_ddp, state, slots.count, loss_of)
     state.discriminator.requires_grad_(requires_grad=True)
-    update(state.generator, state.generator_optimiser, recipe, clock)
-    return detached(loss)
+    update(state.generator, state.generator_optimiser, state.generator_noise, recipe, clock)
+    return parts
+
+
+def accumulate(network: nn.Module, state: TrainState, num_showers: int, loss_of: Callable[[slice], LossParts]) -> torch.Tensor:
+    """Add up the gradients of the virtual ranks' losses, each over their number; real ranks reduce with the last.
+
+    Args:
+        network: The one that learns, in its DDP where there is one.
+        state: Holds the virtual ranks.
+        num_showers: Of the worker's batch.
+        loss_of: Forward pass of a part of the batch.
+
+    Returns:
+        Mean loss parts, shape (5,).
+    """
+    count = state.virtual_ranks.count
+    parts: list[torch.Tensor] = []
+    for part in state.virtual_ranks.each(num_showers):
+        is_last = len(parts) + 1 == count
+        with nullcontext() if is_last or not isinstance(network, DistributedDataParallel) else network.no_sync():
+            loss = loss_of(part)
+            torch.autograd.backward(loss.total / count)
+        parts.append(detached(loss))
+    return torch.stack(parts).mean(0)
+
+
+@torch.no_grad()
+def predicted(state: TrainState, noise: torch.Tensor, wanted: Conditions, recipe: Recipe) -> torch.Tensor:
+    """Showers of the bare generator in evaluation mode (the seed's `predict`), shape (B, X, Y, L), in network units."""
+    state.generator.eval()
+    cells = []
+    for part in state.virtual_ranks.each(len(noise)):
+        asked_for = wanted.part(part)
+        with recipe.autocast():
+            cells.append(state.generator(noise[part], asked_for.incident_energy, asked_for.polar_angle))
+    state.generator.train()
+    return torch.cat(cells)
 
 
 def with_observables(loss: LossParts, cells: torch.Tensor, wanted: Conditions, state: TrainState, recipe: Recipe) -> LossParts:
@@ -130,9 +173,10 @@ def flipped(validity: float, recipe: Recipe, slots: Slots, device: torch.device)
     return torch.where(flips, 1 - targets, targets).to(device)
 
 
-def update(network: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe, clock: PhaseClock) -> None:
-    """Clip, where asked for, and step."""
+def update(network: nn.Module, optimiser: torch.optim.Optimizer, noise: GradientNoise, recipe: Recipe, clock: PhaseClock) -> None:
+    """Look at the gradients, clip them where asked for, and step."""
     with clock.phase("optimiser"):
+        noise.see_mean()
         if recipe.training.gradient_clipping is not None:
             nn.utils.clip_grad_norm_(network.parameters(), recipe.training.gradient_clipping)
         optimiser.step()

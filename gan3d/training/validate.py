@@ -57,12 +57,12 @@ def validate(
         sums.add(cells, energy)
         empty += (cells.flatten(1).sum(dim=1) == 0).sum().cpu()
     generator.train()
-    with clock.phase("straggler_wait"):
-        ranks.barrier()
-    everything = merged(sums, ranks)
+    with clock.collective():
+        everything = merged(sums, ranks)
+        num_empty = float(ranks.sum(empty.to(ranks.device)))
     total = float(everything["num_showers"].sum())
     refuse_not_finite(float(everything["num_not_finite"].sum()), total)
-    refuse_empty(float(ranks.sum(empty.to(ranks.device))), total)
+    refuse_empty(num_empty, total)
     return physics_distance(everything, showers.monte_carlo, showers.floor)
 
 

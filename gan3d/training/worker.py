@@ -19,11 +19,13 @@ from ray.train.torch import get_device
 from ray.util.placement_group import get_current_placement_group
 
 from gan3d.config.training import TrialSettings
+from gan3d.cost.epochs import Holding
 from gan3d.data.scan import ELSEWHERE
 from gan3d.errors import DataError, DivergedError
 from gan3d.records import METRICS, EpochRecord
 from gan3d.training.checkpoint import TrialFolder, load_state, save_state
 from gan3d.training.loop import Trial, epochs
+from gan3d.training.metering import TrialMeter
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers, open_showers
 from gan3d.training.state import TrainState
@@ -102,6 +104,7 @@ def _train(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, de
 
 
 def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, desk: Desk, folder: TrialFolder) -> None:
+    meter = TrialMeter(Holding(**assignment["holding"]), ranks)
     if ranks.rank == 0:
         folder.write_settings(settings.model_dump(mode="json"))
     showers = open_showers(settings.data, ranks, polar_angle=settings.training.polar_angle)
@@ -111,7 +114,7 @@ def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Rank
     if ranks.rank == 0:
         folder.write_showers(showers.counts)
     objective = Best(assignment["metric"], assignment["direction"], folder)
-    for record in _saved_epochs(settings, ranks, showers, state, desk, folder):
+    for record in map(meter.with_cost, _saved_epochs(settings, ranks, showers, state, desk, folder)):
         if ranks.rank == 0:
             metrics = record.as_metrics()
             # In this order: killed in between, the epoch is trained again, bit for bit, and kept again.

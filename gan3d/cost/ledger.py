@@ -1,0 +1,218 @@
+"""The ledger of a study: what its trials held and drew, over all sessions. One small file in the results, `cost.json`.
+
+Kept by the driver, so that it knows what no record holds: the forming of teams, epochs that were never finished, waiting. A trial
+holds its team's CPUs from the moment Tune starts it until it ends. Counted in two ways: *reserved*, the whole team, which is what
+the study takes from others and what a budget is about; and the trial's own workers, which is what the trial would take alone.
+Energy is the epochs' own, see `gan3d.cost.epochs`; for the rest of the time that a trial held its workers it is declared.
+
+Written every few seconds, so a killed driver forgets no more than that. Not counted: Ray's start, the drawing of figures, and the
+driver itself, which reserves no CPU; the wall time has them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from gan3d.config.cost import Rates
+from gan3d.errors import ConfigError
+
+FILE = "cost.json"
+WALL = "wall_seconds"
+SECONDS_BETWEEN_SAVES = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Amounts that add up. Energy is in joules by where it is known from."""
+
+    core_seconds: float = 0.0
+    reserved_core_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    reserved_gpu_seconds: float = 0.0
+    rapl_joules: float = 0.0
+    nvml_joules: float = 0.0
+    declared_joules: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(getattr(self, entry.name) + getattr(other, entry.name) for entry in fields(Spent)))
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """CPUs and GPUs of a trial's own workers, and of its whole team."""
+
+    cores: int
+    team_cores: int
+    gpus: int = 0
+    team_gpus: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """One trial, over all sessions."""
+
+    team: Team
+    held_seconds: float = 0.0
+    epochs: int = 0
+    """Epochs counted below; they come in order, and those of a trial taken up again come again."""
+    core_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    rapl_joules: float = 0.0
+    nvml_joules: float = 0.0
+    declared_joules: float = 0.0
+
+    def add_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """An epoch's record; one that is counted already, or that has no cost, adds nothing. Returns whether it is a new one."""
+        if epoch <= self.epochs or "cost.core_seconds" not in metrics:
+            return epoch > self.epochs
+        self.epochs = epoch
+        for name in ("core_seconds", "gpu_seconds", "rapl_joules", "nvml_joules", "declared_joules"):
+            setattr(self, name, getattr(self, name) + metrics[f"cost.{name}"])
+        return True
+
+    def spent(self, rates: Rates) -> Spent:
+        """Everything, the time outside of finished epochs at the declared watts."""
+        core_seconds, gpu_seconds = self.held_seconds * self.team.cores, self.held_seconds * self.team.gpus
+        # Workers that finish an epoch while their driver is away can have held more than the driver saw.
+        outside = max(core_seconds - self.core_seconds, 0.0) * rates.watts_per_core
+        outside += max(gpu_seconds - self.gpu_seconds, 0.0) * rates.watts_per_gpu
+        return Spent(
+            core_seconds=core_seconds,
+            reserved_core_seconds=self.held_seconds * self.team.team_cores,
+            gpu_seconds=gpu_seconds,
+            reserved_gpu_seconds=self.held_seconds * self.team.team_gpus,
+            rapl_joules=self.rapl_joules,
+            nvml_joules=self.nvml_joules,
+            declared_joules=self.declared_joules + outside,
+        )
+
+
+class Ledger:
+    """May be told and asked from any thread."""
+
+    def __init__(self, rates: Rates, entries: dict[int, Entry] | None = None, *, wall_seconds: float = 0.0) -> None:
+        self._rates, self._entries, self._wall_seconds = rates, entries or {}, wall_seconds
+        self._live: set[int] = set()
+        self._lock = threading.Lock()
+        self._now: Callable[[], float] = time.monotonic
+        self._last = self._now()
+
+    @classmethod
+    def open(cls, results: Path, rates: Rates) -> Ledger:
+        """The ledger in a results folder, or an empty one.
+
+        Raises:
+            ConfigError: there is a file, but it is no ledger.
+        """
+        file = results / FILE
+        if not file.exists():
+            return cls(rates)
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            entries = {int(number): _entry(row) for number, row in content["trials"].items()}
+            return cls(rates, entries, wall_seconds=float(content[WALL]))
+        except (ValueError, KeyError, TypeError) as problem:
+            message = "is not a ledger of this version of gan3d. Delete it to go on; what was spent before is then not counted."
+            raise ConfigError(message, where=str(file)) from problem
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles whoever holds the ledger with its own state, and we never read that back."""
+        return {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no trial ever held anything."""
+        return not self._entries
+
+    def start(self, number: int, team: Team) -> None:
+        """A trial holds its team from now on."""
+        with self._lock:
+            self._tick()
+            self._entries.setdefault(number, Entry(team)).team = team
+            self._live.add(number)
+
+    def add_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
+        """A trial reported an epoch; returns whether for the first time."""
+        with self._lock:
+            return self._entries[number].add_epoch(epoch, metrics)
+
+    def end(self, number: int) -> Spent:
+        """A trial gives its team back; returns what it cost, over all sessions: nothing, if it never had one."""
+        with self._lock:
+            self._tick()
+            self._live.discard(number)
+            entry = self._entries.get(number)
+            return entry.spent(self._rates) if entry is not None else Spent()
+
+    def trials(self) -> dict[int, Spent]:
+        """What each trial cost until now."""
+        with self._lock:
+            self._tick()
+            return {number: entry.spent(self._rates) for number, entry in sorted(self._entries.items())}
+
+    def total(self) -> Spent:
+        """What all trials cost until now."""
+        return sum(self.trials().values(), Spent())
+
+    @property
+    def epochs(self) -> int:
+        """Finished epochs of all trials."""
+        with self._lock:
+            return sum(entry.epochs for entry in self._entries.values())
+
+    @property
+    def wall_seconds(self) -> float:
+        """That the study ran, over all sessions."""
+        with self._lock:
+            self._tick()
+            return self._wall_seconds
+
+    def save(self, results: Path) -> None:
+        """Write the file beside and rename it: a reader sees the old one or the new one."""
+        with self._lock:
+            self._tick()
+            trials = {str(number): asdict(entry) for number, entry in sorted(self._entries.items())}
+            text = json.dumps({WALL: self._wall_seconds, "trials": trials}, indent=1)
+            temporary = results / f".{FILE}.{os.getpid()}"
+            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.replace(results / FILE)
+
+    @contextmanager
+    def kept(self, results: Path) -> Iterator[None]:
+        """Save every few seconds, in a thread, for the length of the block, and at its end; no trial holds anything after it."""
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(SECONDS_BETWEEN_SAVES):
+                self.save(results)
+
+        thread = threading.Thread(target=keep, name="ledger", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            self.save(results)
+            with self._lock:
+                self._live.clear()
+
+    def _tick(self) -> None:
+        """Charge the time since the last tick to the study and to every trial that holds its team."""
+        now = self._now()
+        passed, self._last = now - self._last, now
+        self._wall_seconds += passed
+        for number in self._live:
+            self._entries[number].held_seconds += passed
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    return Entry(**{**row, "team": Team(**row["team"])})

@@ -1,0 +1,38 @@
+"""Ends trials when the study's budget is spent. Runs in the driver's process.
+
+Once it is spent the searcher proposes nothing more and every running trial ends with its epoch, as one that the scheduler stops
+would; nothing is killed, and `gan3d.tracking.outcome` tells the two apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import tune
+
+from gan3d.cost.account import Account
+from gan3d.tracking.outcome import EPOCH, FAILED, STOPPED
+
+
+class SpentBudget(tune.Stopper):
+    """Asked by Tune about every result, before anybody else hears of it."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its stoppers with its own state and we never read them back."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002 - Tune's signature
+        """Whether the trial ends with this epoch; then the result says why."""
+        if result[FAILED] or not self._account.end_epoch(result["config"]["number"], result[EPOCH], result):
+            return False  # of an epoch that a trial taken up tells again, its last one is not known yet
+        reason = self._account.exhausted
+        if reason:
+            result[STOPPED] = reason
+        return bool(reason)
+
+    def stop_all(self) -> bool:
+        """Never: that would end trials in the middle of an epoch."""
+        return False
