@@ -16,8 +16,11 @@ from shower_layouts import make_showers
 from small_study import Notes, load_small_study
 from small_trial import showers_of, small_trial
 
-from gan3d.config.study import Objective
+from gan3d.config.cost import Rates
+from gan3d.config.study import Objective, Study
 from gan3d.config.training import TrialSettings
+from gan3d.cost.account import Account
+from gan3d.cost.ledger import Ledger
 from gan3d.data.shower_file import write_clic_file
 from gan3d.search.samplers import OptunaSearcher, open_optuna_study
 from gan3d.tracking import frames
@@ -29,9 +32,10 @@ from gan3d.training.checkpoint import TrialFolder
 
 EPOCHS = 3
 METRIC = "physics.shower_distance"
-SETTINGS = TrialSettings.model_validate(
-    {"training": {"batch_per_worker": 8}, "workers": {"per_trial": 4}, "data": {"train": ["a"], "validation": ["b"]}}
-).model_dump(mode="json")
+ASKED = {"training": {"batch_per_worker": 8}, "workers": {"per_trial": 4}, "data": {"train": ["a"], "validation": ["b"]}}
+SETTINGS = TrialSettings.model_validate(ASKED).model_dump(mode="json")
+SPACE = {"training.seed": {"choice": [7, 8]}}
+STUDY = Study.model_validate({"name": "told", "question": "Who is told?", "search_space": SPACE, "sampler": {"name": "grid"}} | ASKED)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ class Told:
         tracker = StudyTracker.open(uri, study_name=name, results=folder, resume=False)
         tracker.log_study("", "", [], {}, {}, objective=Objective(metric=METRIC))
         self.notes = Locked()
-        self.callback = StudyCallback(tracker, self.notes)
+        self.callback = StudyCallback(tracker, self.notes, Account(STUDY, Ledger(Rates())))
 
     def start(self, number: int = 0) -> SimpleNamespace:
         config = {"number": number, "epochs": EPOCHS, "sample": {"training.seed": 7}, "settings": SETTINGS, "digest": "c0ffee"}

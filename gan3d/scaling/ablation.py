@@ -118,7 +118,7 @@ def contrast(trials: pd.DataFrame, key: str, value: Any, base: Any, quantities: 
     for place, cell in complete.groupby(others, sort=False):
         for name, numbers in quantities.items():
             sides = [_by_seed(cell[cell[key] == one], numbers) for one in (value, base)]
-            pairs = sides[0].join(sides[1], lsuffix="_value", rsuffix="_base", how="inner")
+            pairs = sides[0].merge(sides[1], left_index=True, right_index=True, suffixes=("_value", "_base"))
             pairs = pairs[pairs["trial_value"] != pairs["trial_base"]]
             differences = (pairs["number_value"] - pairs["number_base"]).dropna().to_numpy(float)
             if len(differences):

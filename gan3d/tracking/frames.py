@@ -5,6 +5,8 @@ Reading while the study is written is fine: an epoch shows with all of its metri
 Columns of both frames: ``trial`` (Optuna's number), ``state``, ``reason``, ``digest``, ``world_size``, ``global_batch``,
 ``batch_per_worker``, ``reserved_cpus`` (of all its workers), ``started`` and ``ended`` (UTC), and one column per key of the sample under
 its dotted name (``training.seed``).
+
+A tracking URI may also be the path of a folder of published frames (``published``).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -21,6 +23,7 @@ import pandas as pd
 
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS
+from gan3d.tracking import published
 from gan3d.tracking.client import open_client, search_experiments, search_runs, sqlite_file
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG
 
@@ -58,6 +61,9 @@ def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> Stud
     Raises:
         ConfigError: The database or the study is absent; lists the studies there are.
     """
+    if published.is_published(tracking_uri):
+        folder = Path(tracking_uri)
+        return StudyInfo(**published.read_facts(folder, study_name), yaml_text=published.read_text(folder), artifact_dir=None)
     client, run = _study_run(tracking_uri, study_name, run_id)
     tags = run.data.tags
     folder = _artifact_dir(tracking_uri, run)
@@ -86,6 +92,8 @@ def trials(tracking_uri: str, study_name: str, run_id: str | None = None) -> pd.
     Raises:
         ConfigError: As :func:`study`.
     """
+    if published.is_published(tracking_uri):
+        return published.read_trials(Path(tracking_uri))
     client, parent = _study_run(tracking_uri, study_name, run_id)
     runs = _trial_runs(client, parent)
     metric = parent.data.tags.get("objective_metric", MARKER_METRIC)
@@ -102,6 +110,9 @@ def epochs(tracking_uri: str, study_name: str, run_id: str | None = None, metric
     Raises:
         ConfigError: As :func:`study`.
     """
+    if published.is_published(tracking_uri):
+        frame = published.read_epochs(Path(tracking_uri))
+        return frame if metrics is None else frame.drop(columns=[name for name in METRICS if name in frame and name not in metrics])
     client, parent = _study_run(tracking_uri, study_name, run_id)
     runs = _trial_runs(client, parent)
     # Not the names the runs have: they were read before the points, and a run's first epoch may arrive in between.
@@ -112,6 +123,18 @@ def epochs(tracking_uri: str, study_name: str, run_id: str | None = None, metric
     if metrics is not None and MARKER_METRIC not in metrics:
         frame = frame.drop(columns=MARKER_METRIC)
     return frame.sort_values(["trial", "epoch"], ignore_index=True)
+
+
+def publish(tracking_uri: str, study_name: str, folder: Path, run_id: str | None = None) -> int:
+    """Write a study's ended trials and their epochs into a folder of published frames; returns how many trials are there now.
+
+    Raises:
+        ConfigError: As :func:`study`, or the folder holds another study.
+    """
+    info = study(tracking_uri, study_name, run_id)
+    facts = {name: value for name, value in asdict(info).items() if name not in {"yaml_text", "artifact_dir"}}
+    found = trials(tracking_uri, study_name, run_id), epochs(tracking_uri, study_name, run_id)
+    return published.publish(folder, facts, info.yaml_text, *found)
 
 
 def _study_run(tracking_uri: str, study_name: str, run_id: str | None) -> tuple[MlflowClient, Run]:
