@@ -20,7 +20,7 @@ import pytest
 from gan3d.config.study import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
-from gan3d.records import METRICS, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.records import METRICS, Cost, EpochRecord, Losses, NoiseScale, PhysicsDistance, Timing, TrialRecord
 from gan3d.tracking import frames
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 
@@ -39,7 +39,7 @@ MOST_READS = 30
 
 
 def record(epoch, value):
-    groups = (kind(**{entry.name: value for entry in fields(kind)}) for kind in (Losses, PhysicsDistance, Timing))
+    groups = (kind(**{entry.name: value for entry in fields(kind)}) for kind in (Losses, PhysicsDistance, Timing, NoiseScale, Cost))
     return EpochRecord(epoch, *groups)
 
 

@@ -16,7 +16,7 @@ import pytest
 from gan3d.config.study import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
-from gan3d.records import METRICS, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.records import METRICS, Cost, EpochRecord, Losses, NoiseScale, PhysicsDistance, Timing, TrialRecord
 from gan3d.tracking import frames
 from gan3d.tracking.client import open_client, search_runs
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG, RUN_FILE, StudyTracker, default_tracking_uri
@@ -49,7 +49,7 @@ def opened(results, client, request):
 
 
 def record(epoch, value=1.0):
-    groups = (kind(**{entry.name: value for entry in fields(kind)}) for kind in (Losses, PhysicsDistance, Timing))
+    groups = (kind(**{entry.name: value for entry in fields(kind)}) for kind in (Losses, PhysicsDistance, Timing, NoiseScale, Cost))
     return EpochRecord(epoch, *groups)
 
 
