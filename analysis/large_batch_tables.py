@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gan3d.scaling.ablation import GRID, ORDER, RANKS, RULE, WARMUP, contrast, mean_interval
+from gan3d.scaling.ablation import GRID, ORDER, RANKS, RULE, WARMUP, contrast, mean_interval, pooled_contrast
 from gan3d.scaling.quality import COSTS, LAST_EPOCHS, Target
 from gan3d.scaling.speedup import SEED_KEY
 
@@ -27,7 +27,8 @@ def page(
     floors: Mapping[str, float],
 ) -> str:
     """All tables."""
-    parts = [costs_table(trials, summary, target, metrics, floors), answer(trials, metrics), contrasts_table(trials, metrics)]
+    parts = [costs_table(trials, summary, target, metrics, floors), answer(trials, metrics)]
+    parts += [pooled_table(trials, metrics), contrasts_table(trials, metrics)]
     return "\n\n".join(part for part in [missing_lines(trials, missing), *parts] if part) + "\n"
 
 
@@ -82,6 +83,27 @@ def answer(trials: pd.DataFrame, metrics: Sequence[str]) -> str:
         f"sharded, learning-rate warm-up {warmups['max']:g}."
     )
     return f"{table(head, lines)}\n\n{note}"
+
+
+def pooled_table(trials: pd.DataFrame, metrics: Sequence[str]) -> str:
+    """What the seed's order and a warm-up do at each number of ranks, all else pooled."""
+    quantities = {short(metric): trials[f"{metric}.last"] for metric in metrics}
+    if len(metrics) > 2:
+        difference = trials[f"{metrics[1]}.last"] - trials[f"{metrics[2]}.last"]
+        quantities[f"{short(metrics[1])} less {short(metrics[2]).removeprefix('distance ')}"] = difference
+    rows = []
+    for key, value, base, name in (
+        (ORDER, "seed", "shuffled", "the seed's order"),
+        (WARMUP, trials[WARMUP].max(), trials[WARMUP].min(), f"learning-rate warm-up {trials[WARMUP].max():g}"),
+    ):
+        found = pooled_contrast(trials, key, value, base, quantities)
+        for ranks, cell in found.groupby(RANKS, sort=True):
+            by_quantity = {row["quantity"]: interval(row) for _, row in cell.iterrows()}
+            rows.append([name, text(ranks), text(cell["recipes"].iloc[0]), *(by_quantity.get(one, "") for one in quantities)])
+    if not rows:
+        return ""
+    note = "Added to the final distance, pairs of trials that differ in nothing else averaged within seeds; 95 % t-interval over seeds."
+    return f"{table(['adding', SHORT[RANKS], 'pairs', *quantities], rows)}\n\n{note}"
 
 
 def contrasts_table(trials: pd.DataFrame, metrics: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from gan3d.scaling.ablation import (
     mean_interval,
     missing_trials,
     noise_scales,
+    pooled_contrast,
     shared,
     with_settings,
 )
@@ -125,3 +126,18 @@ def test_the_noise_scale_is_the_ratio_of_means_and_not_the_mean_of_ratios(epochs
     blind = epochs.assign(**{"noise_scale.generator_signal": -1.0})
     assert noise_scales(blind)["generator"].isna().all()
     assert noise_scales(epochs.drop(columns=[name for name in epochs if name.startswith("noise_scale.")])).empty
+
+
+def test_pooled_contrasts_give_back_the_effect_of_the_defect_by_ranks(trials):
+    found = pooled_contrast(trials, ORDER, "seed", "shuffled", {"distance": trials[f"{DISTANCE}.last"]}).set_index(RANKS)
+    assert found["recipes"].to_dict() == {1: 2 * 3, 8: 6 * 3, 32: 6 * 3}
+    assert found["pairs"].eq(3).all()
+    for ranks, effect in ((1, 0.0), (8, 0.05), (32, 0.1)):
+        assert found.loc[ranks, "difference"] == pytest.approx(effect, abs=0.005)
+        assert found.loc[ranks, "difference_low"] < found.loc[ranks, "difference"] < found.loc[ranks, "difference_high"]
+
+
+def test_a_pair_that_is_one_training_adds_nothing_to_a_pooled_contrast(trials):
+    """At one rank the linear rule's warm-up changes nothing; only that without a rule is another training."""
+    found = pooled_contrast(trials, WARMUP, 5, 0, {"distance": trials[f"{DISTANCE}.last"]}).set_index(RANKS)
+    assert found.loc[1, "recipes"] == 2 * 3

@@ -127,6 +127,26 @@ def contrast(trials: pd.DataFrame, key: str, value: Any, base: Any, quantities: 
     return in_grid_order(frame, others)
 
 
+def pooled_contrast(trials: pd.DataFrame, key: str, value: Any, base: Any, quantities: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """As :func:`contrast`, but all recipes that differ in nothing else put together, by number of ranks.
+
+    Recipes of one seed begin with the same weights, so they are no repeats of each other: differences are averaged over the recipes of a
+    seed first, and the interval is over seeds. Of recipes that share their trainings one counts.
+    """
+    others = [name for name in GRID if name not in {key, RANKS}]
+    complete = trials[trials["state"] == "complete"].drop_duplicates(["trial", key, RANKS])
+    rows = []
+    for ranks, cell in complete.groupby(RANKS, sort=True):
+        for name, numbers in quantities.items():
+            sides = [cell[cell[key] == one].assign(number=numbers).set_index([*others, SEED_KEY])["number"] for one in (value, base)]
+            differences = (sides[0] - sides[1]).dropna()
+            if len(differences):
+                of_seeds = differences.groupby(level=SEED_KEY).mean().to_numpy(float)
+                rows.append({RANKS: ranks, "quantity": name, "recipes": len(differences)} | mean_interval(of_seeds))
+    columns = [RANKS, "quantity", "recipes", "pairs", "difference", "difference_low", "difference_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def mean_interval(differences: np.ndarray, confidence: float = CONFIDENCE) -> dict[str, float]:
     """``pairs``, and ``difference`` with ``_low`` and ``_high``: mean and t-interval of shape (pairs,)."""
     mean, half = float(np.mean(differences)), np.nan
