@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +17,8 @@ from gan3d.errors import ConfigError
 from gan3d.tracking import frames
 from gan3d.tracking.published import EPOCHS, STUDY, TRIALS
 from gan3d.tracking.store import default_tracking_uri
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +110,13 @@ def test_another_study_is_refused(tracked_folder, folder, tmp_path):
         frames.publish(default_tracking_uri(other), "another", shutil.copytree(folder, tmp_path / "copy"))
     with pytest.raises(ConfigError, match="two_trials"):
         frames.study(str(folder), "another")
+
+
+def test_the_projects_own_ablation_is_drawn_from_its_published_frames(tmp_path):
+    """What `studies/README.md` says of large batches comes from this command."""
+    command = [sys.executable, str(ROOT / "analysis" / "large_batch.py"), "large_batch", "--output", str(tmp_path), "--markdown"]
+    command += ["--tracking-uri", str(ROOT / "studies" / "published" / "large_batch")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "from the defects of its code" in done.stdout
+    assert {"large_batch_by_updates.png", "large_batch_energies.svg", "large_batch.md"} <= {file.name for file in tmp_path.iterdir()}
