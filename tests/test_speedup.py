@@ -13,6 +13,7 @@ from scipy import stats
 from gan3d.errors import ConfigError
 from gan3d.records import PHASES
 from gan3d.scaling.speedup import (
+    OVERLAPPED,
     by_kind,
     geometric_interval,
     phase_seconds,
@@ -125,6 +126,18 @@ def test_intervals_cover_a_known_law_in_95_percent_of_2000_studies(blocks, seria
     assert 0.93 <= share_covered(fraction, serial) <= 0.97
 
 
+@pytest.mark.parametrize("blocks", [2, 3, 5, 12])
+@pytest.mark.parametrize("confidence", [0.68, 0.95])
+def test_intervals_are_those_of_a_paired_t_test(blocks, confidence):
+    """Against scipy's; scatter is large and skew, so that neither another centre nor a linear interval is near it."""
+    base, here = (np.random.default_rng(blocks).exponential(0.8, (2, blocks)) + np.array([[0.0], [1.5]])).round(6)
+    tested = stats.ttest_rel(here, base)
+    expected = np.exp([tested.confidence_interval(confidence).low, tested.confidence_interval(confidence).high])
+    found = geometric_interval(pd.DataFrame({"ratio": here - base}), confidence)
+    assert [found["_low"]["ratio"], found["_high"]["ratio"]] == pytest.approx(expected, rel=1e-9)
+    assert found[""]["ratio"] == pytest.approx(stats.gmean(np.exp(here - base)), rel=1e-9)
+
+
 def test_the_curve_has_the_intervals_whose_coverage_is_known():
     """The same numbers by the way of a study's table: paired by block, whatever the order of the trials."""
     base, here = drifting_studies(20, 5, 0.04, 8)
@@ -187,10 +200,38 @@ def test_a_block_missing_at_one_world_size_is_left_out_there_only():
     assert list(curve["blocks"]) == [3, 3, 2, 3, 3]
 
 
+def test_blocks_without_the_base_count_for_throughput_only():
+    frame = epochs_frame(lambda at: at.seed * amdahl(0.1)(at), seeds=range(1, 6))
+    curve = scaling_curve(throughput(frame[~((frame["world_size"] == 1) & (frame["training.seed"] > 3))]))
+    assert list(curve["blocks"]) == [3] * len(WORLD_SIZES)
+    assert curve["few_blocks"].all(), "though five blocks have 2 workers and more"
+    assert curve["speedup"].to_numpy() == pytest.approx([1 / (0.1 + 0.9 / n) for n in WORLD_SIZES])
+    slowness = stats.gmean(range(1, 6))
+    assert curve["throughput"][1] == pytest.approx(SHOWERS / (amdahl(0.1)(Moment(2, 1, 2)) * slowness))
+
+
 @pytest.mark.parametrize(("seeds", "is_few"), [(range(4), True), (range(5), False)])
 def test_fewer_than_five_paired_blocks_are_marked(seeds, is_few):
     table = scaling_table(epochs_frame(amdahl(0.1), seeds=seeds))
     assert table["few_blocks"].tolist() == [is_few] * len(table)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_trials_are_paired_by_seed_in_whatever_order_they_ran(order):
+    """Trials are numbered as they ran, shuffled within a study; rates come sorted."""
+    frame = epochs_frame(lambda at: at.seed * 100.0 / at.world_size)
+    numbers = np.random.default_rng(order).permutation(frame["trial"].max() + 1)
+    rates = throughput(frame.assign(trial=numbers[frame["trial"]]).sample(frac=1.0, random_state=order))
+    assert rates[["world_size", "block"]].to_numpy().tolist() == [[size, seed] for size in WORLD_SIZES for seed in (1, 2, 3)]
+    assert scaling_curve(rates)["speedup_high"].to_numpy() == pytest.approx(WORLD_SIZES)
+
+
+def test_trials_that_their_seed_does_not_tell_apart_are_paired_by_their_order():
+    """The same seed thrice: a trial's number tells which repeat it is, whatever the order of the rows."""
+    frame = epochs_frame(lambda at: at.seed * 100.0 / at.world_size).assign(**{"training.seed": 7})
+    rates = throughput(frame.sample(frac=1.0, random_state=1))
+    assert sorted(set(rates["block"])) == [0, 1, 2]
+    assert scaling_curve(rates)["speedup_high"].to_numpy() == pytest.approx(WORLD_SIZES)
 
 
 def test_any_sampled_key_may_be_the_block():
@@ -221,6 +262,27 @@ def test_both_kinds_of_one_study_are_told_apart():
     assert (table["blocks"] == 5).all()
     assert set(table.loc["strong", "fixed"]) == set(table.loc["weak", "fixed"]) == {64}
     assert set(table["base"]) == {1}
+
+
+def test_the_table_says_which_batch_is_fixed_and_keeps_to_the_confidence_it_was_given():
+    rng = np.random.default_rng(3)
+    timing = {"seconds_of": lambda at: 100 / at.world_size * np.exp(rng.normal(0, 0.05)), "world_sizes": (2, 4, 8)}
+    strong, weak = epochs_frame(**timing), epochs_frame(**timing, weak=True)
+    weak["global_batch"] = 32 * weak["world_size"]
+    weak["batch_per_worker"] = 32
+    assert set(scaling_table(strong)["fixed"]) == {64}
+    assert set(scaling_table(weak)["fixed"]) == {32}
+    training = scaling_table(strong, confidence=0.5).query("rate == 'training'").drop(columns=["kind", "rate", "fixed"])
+    pd.testing.assert_frame_equal(training.reset_index(drop=True), scaling_curve(throughput(strong), confidence=0.5))
+
+
+def test_the_table_leaves_out_as_many_epochs_and_pairs_by_the_blocks_it_was_given():
+    """Two slow epochs; a block is told by what it reads, and trials ran in another order."""
+    frame = epochs_frame(lambda at: 1000.0 if at.epoch < 3 else at.seed * 100.0 / at.world_size)
+    frame = frame.rename(columns={"training.seed": "data.max_train_showers"})
+    numbers = np.random.default_rng(2).permutation(frame["trial"].max() + 1)
+    table = scaling_table(frame.assign(trial=numbers[frame["trial"]]), warmup_epochs=2, block_key="data.max_train_showers")
+    assert table.query("rate == 'training'")["speedup_high"].to_numpy() == pytest.approx(WORLD_SIZES)
 
 
 def test_the_whole_epoch_counts_validation_and_checkpoint():
@@ -269,6 +331,7 @@ def test_strong_scaling_is_recognised():
         ({"world_size": 1}, "workers.per_trial"),
         ({"global_batch": range(60), "batch_per_worker": range(60)}, "training.global_batch"),
         ({"training.generator.learning_rate": range(60)}, "training.generator.learning_rate"),
+        ({"training.generator.learning_rate": [np.nan, *[1e-3] * 59]}, "training.generator.learning_rate"),
     ],
 )
 def test_studies_without_a_scaling_curve_are_refused(change, key):
@@ -289,6 +352,17 @@ def test_phases_add_up_to_the_training_time():
     phases = phase_seconds(frame)
     assert list(phases.columns) == list(PHASES)
     assert phases.sum(axis=1).to_numpy() == pytest.approx([amdahl(0.1)(Moment(n, 1, 2)) for n in WORLD_SIZES])
+
+
+def test_phases_are_of_steady_epochs_and_every_block_counts_once():
+    """The second seed trains three steady epochs, the first one; both are slow at first."""
+    frame = epochs_frame(lambda at: 1000.0 if at.epoch == 1 else 10.0 * at.seed, seeds=(1, 2), world_sizes=(1, 2))
+    frame = frame[(frame["training.seed"] == 2) | (frame["epoch"] <= 2)]
+    frame[f"timing.{OVERLAPPED}_seconds_mean"] = 0.5
+    phases = phase_seconds(frame)
+    assert list(phases.columns) == [*PHASES, OVERLAPPED]
+    assert phases[list(PHASES)].sum(axis=1).to_numpy() == pytest.approx((10 + 20) / 2)
+    assert phases[OVERLAPPED].to_numpy() == pytest.approx(0.5)
 
 
 def test_serial_fraction_of_super_linear_speedup_is_negative():

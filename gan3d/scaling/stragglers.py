@@ -15,7 +15,7 @@ from scipy import stats
 
 from gan3d.scaling.draws import Array
 
-#: Standard normal abscissae of the integral; beyond them is 1e-22 of one rank's probability.
+#: Standard normal abscissae of the integral: of one rank's probability, 1e-9 is below them and 1e-23 above.
 _Z = np.linspace(-6.0, 10.0, 801)
 #: Spreads between which `spread_of` interpolates.
 _SPREADS = np.concatenate([np.linspace(0.0, 0.1, 51), np.linspace(0.105, 1.5, 280)])
@@ -37,5 +37,9 @@ def expected_maximum(world_sizes: Sequence[int], spread: Array | float) -> Array
 
 
 def spread_of(wait: float, world_size: int) -> float:
-    """The spread s with which ``world_size`` ranks wait ``wait`` times their mean computing time, m(N, s) - 1; 0 for no wait."""
+    """The spread s with which a team waits ``wait`` times its ranks' mean computing time: m(N, s) - 1 = wait.
+
+    Between 0, also for less than no wait, and 1.5, also for a longer wait than that makes. A lone rank waits for nobody and tells nothing.
+    """
+    assert world_size > 1
     return float(np.interp(wait, expected_maximum([world_size], _SPREADS)[:, 0] - 1.0, _SPREADS))
