@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bad_costs import BAD_COSTS
 from bad_inputs import BAD_INPUTS, SPACE, STUDY, BadInput
 
 from gan3d.config.load import load_search_space, load_study
@@ -41,7 +42,7 @@ def refusal(bad: BadInput) -> ConfigError:
     return caught.value
 
 
-@pytest.mark.parametrize("bad", BAD_INPUTS, ids=lambda bad: bad.name)
+@pytest.mark.parametrize("bad", [*BAD_INPUTS, *BAD_COSTS], ids=lambda bad: bad.name)
 def test_every_bad_input_is_refused_with_place_rule_and_way_out(bad: BadInput, folder: Path) -> None:
     error = refusal(bad)
     message = str(error)
@@ -58,7 +59,7 @@ def test_every_bad_input_is_refused_with_place_rule_and_way_out(bad: BadInput, f
 
 
 def test_bad_inputs_have_different_names() -> None:
-    assert len({bad.name for bad in BAD_INPUTS}) == len(BAD_INPUTS)
+    assert len({bad.name for bad in (*BAD_INPUTS, *BAD_COSTS)}) == len(BAD_INPUTS) + len(BAD_COSTS)
 
 
 def test_the_study_the_bad_inputs_are_made_from_is_good(folder: Path) -> None:

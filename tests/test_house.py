@@ -22,7 +22,7 @@ MOST_LINES, MOST_LINES_OF_A_TEST, MOST_LINES_OF_A_FUNCTION = 300, 500, 60
 NAMELESS = {"utils", "util", "helpers", "common", "misc", "base", "tools", "shared"}
 #: Written so that this file does not hold what it looks for.
 OF_A_MACHINE = [re.compile(pattern) for pattern in (r"/[w]ork/", r"/[h]ome/\w", r"/[U]sers/\w", r"/[r]oot/", r"(extra-)?index-[u]rl")]
-BINARY = {".h5", ".png"}
+BINARY = {".gz", ".h5", ".png"}
 
 
 def parsed(path: Path) -> ast.Module:

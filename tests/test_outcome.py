@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, REASON, RESTARTS, better_of, outcome_of, worst
+from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, REASON, RESTARTS, STOPPED, better_of, outcome_of, worst
 
 EPOCHS = 3
 SAMPLE = {"training.seed": 7}
 DIVERGED = "DivergedError: losses are not finite"
+SPENT = "budget.kwh = 1 is spent (1.01 kWh)"
 
 
 def result(epoch: int, best: float | None, reason: str = "") -> dict[str, Any]:
@@ -23,6 +24,9 @@ def result(epoch: int, best: float | None, reason: str = "") -> dict[str, Any]:
 TABLE: dict[str, tuple[dict[str, Any] | None, str, tuple[str, str, int, float | None]]] = {
     "all epochs trained": (result(3, 0.25), "", ("complete", "", 3, 0.25)),
     "stopped by the scheduler": (result(1, 0.5), "", ("pruned", "stopped by the scheduler after epoch 1 of 3", 1, 0.5)),
+    "stopped as the budget was spent": (result(2, 0.5) | {STOPPED: SPENT}, "", ("stopped", f"after epoch 2 of 3: {SPENT}", 2, 0.5)),
+    "complete as the budget was spent": (result(3, 0.5) | {STOPPED: SPENT}, "", ("complete", "", 3, 0.5)),
+    "actor lost as the budget was spent": (result(2, 0.5) | {STOPPED: SPENT}, ACTOR_LOST, ("failed", ACTOR_LOST, 2, 0.5)),
     # A trial that never ended an epoch tells Tune epoch 1 all the same: the scheduler wants one.
     "diverged in its first epoch": (result(1, None, DIVERGED), "", ("failed", DIVERGED, 0, None)),
     "diverged in a later epoch": (result(2, 0.5, DIVERGED), "", ("failed", DIVERGED, 2, 0.5)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,8 @@ def energy_text(bill: Bill, rates: Rates) -> str:
         return f"{_short(bill.kwh)} kWh ({declared})"
     measured = "+".join(name for name in bill.energy_source.split("+") if name != "declared")
     rest = f", the rest {declared}" if bill.measured_share < 1 else ""
-    return f"{_short(bill.kwh)} kWh ({bill.measured_share:.0%} measured by {measured}{rest})"
+    # Rounded down: 100 % with a rest would be a riddle.
+    return f"{_short(bill.kwh)} kWh ({int(100 * bill.measured_share)} % measured by {measured}{rest})"
 
 
 def budget_text(limits: dict[str, float], currency: str) -> str:
@@ -67,19 +68,20 @@ def budget_text(limits: dict[str, float], currency: str) -> str:
     return ", ".join(f"{limit:g} {LIMITS.get(name, currency)}" for name, limit in limits.items())
 
 
-def estimate_text(found: Estimate, rates: Rates) -> str:
-    """What all trials will cost, and from what that is known."""
+def estimate_text(found: Estimate, rates: Rates, differs_in: Sequence[str] = ()) -> str:
+    """What all trials will cost, from what that is known, and in what that run was not the same."""
     known = f"{found.epochs_known:,} epoch{'' if found.epochs_known == 1 else 's'} in {found.source}"
     hours = f"{_short(found.wall_hours)} hours"
-    return f"about {cost_text(found.bill, rates)}, {hours}: {found.epochs_planned:,} epochs at the rate of {known}"
+    differs = f"; that run differs in {', '.join(differs_in)}" if differs_in else ""
+    return f"about {cost_text(found.bill, rates)}, {hours}: {found.epochs_planned:,} epochs at the rate of {known}{differs}"
 
 
-def money_rows(study: Study, expected: Estimate | None) -> Iterator[tuple[str, str]]:
+def money_rows(study: Study, expected: Estimate | None, differs_in: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Rows of a plan: the budget, and what is to be expected if an earlier run tells."""
     if study.budget.limits:
         yield "budget", budget_text(study.budget.limits, study.cost.currency)
     if expected is not None:
-        yield "cost", estimate_text(expected, study.cost)
+        yield "cost", estimate_text(expected, study.cost, differs_in)
 
 
 def _short(value: float) -> str:

@@ -83,6 +83,19 @@ def refuse_other_study(results: Path, study: Study) -> None:
         raise ConfigError(message, where=str(written), key=different[0])
 
 
+def differs_in_cost(results: Path, study: Study) -> list[str]:
+    """Dotted keys, other than the number of epochs, that make an epoch cost another amount than in the study of this folder."""
+    try:
+        earlier = load_study(results / STUDY).study
+    except ConfigError:
+        return [STUDY]
+    before, now = (one.model_dump(mode="json") for one in (earlier, study))
+    keys = [
+        key for section in ("search_space", "training", "workers", "data") for key in differences(before[section], now[section], section)
+    ]
+    return [key for key in keys if key != "training.epochs"]
+
+
 def differences(before: Any, now: Any, key: str) -> list[str]:
     """Dotted keys at which two plain values differ."""
     if not isinstance(before, dict) or not isinstance(now, dict):

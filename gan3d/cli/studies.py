@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gan3d.cli.results import prepare_results
+from gan3d.cli.results import differs_in_cost, prepare_results
 from gan3d.cli.token import show_token
 from gan3d.config.load import LoadedStudy, load_study
 from gan3d.errors import DataError
@@ -59,13 +59,15 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
     loaded = load_study(path, overrides)
     found = plan_of(loaded, address)
     study = loaded.study
-    expected = estimate(Path("results") / study.name, study, found.num_trials * found.epochs.most)
+    earlier = Path("results") / study.name
+    expected = estimate(earlier, study, found.num_trials * found.epochs.most)
+    differs_in = [] if expected is None else differs_in_cost(earlier, study)
     if as_json:
-        content = found.as_dict() | {"estimate": None if expected is None else asdict(expected)}
+        content = found.as_dict() | {"estimate": None if expected is None else asdict(expected) | {"differs_in": differs_in}}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
     console = console_for()
-    for part in plan_tables(found, list(money_rows(study, expected))):
+    for part in plan_tables(found, list(money_rows(study, expected, differs_in))):
         console.print(part, highlight=False)
 
 

@@ -31,10 +31,9 @@ class Rates(Settings):
     currency: Currency = "EUR"
     """What prices and `budget.money` are in."""
 
-    @property
-    def has_price(self) -> bool:
-        """Whether anything costs money."""
-        return any((self.price_per_core_hour, self.price_per_gpu_hour, self.price_per_kwh))
+    def can_charge(self, gpus_per_worker: int) -> bool:
+        """Whether a trial on such workers costs money."""
+        return any((self.price_per_core_hour, self.price_per_gpu_hour if gpus_per_worker else None, self.price_per_kwh))
 
 
 class Budget(Settings):
@@ -59,9 +58,15 @@ class Budget(Settings):
         return {name: limit for name, limit in self.model_dump().items() if limit is not None}
 
 
-def budget_problems(budget: Budget, cost: Rates) -> Iterator[Problem]:
+def budget_problems(budget: Budget, cost: Rates, gpus_per_worker: int) -> Iterator[Problem]:
     """A budget in money that nothing can be charged to would never be spent."""
-    if budget.money is not None and not cost.has_price:
-        rule = "would never be spent: nothing has a price in"
+    if budget.money is None or cost.can_charge(gpus_per_worker):
+        return
+    others: tuple[tuple[str, float | None], ...]
+    if cost.price_per_gpu_hour:
+        rule, others = "would never be spent: only GPUs have a price, but", (("workers.gpus_per_worker", gpus_per_worker),)
+        way_out = "Set cost.price_per_core_hour or cost.price_per_kwh, or budget.core_hours instead."
+    else:
+        rule, others = "would never be spent: nothing has a price,", (("cost.price_per_core_hour", cost.price_per_core_hour),)
         way_out = "Set cost.price_per_core_hour, cost.price_per_gpu_hour or cost.price_per_kwh, or budget.core_hours instead."
-        yield Problem("budget.money", rule, way_out, budget.money, (("cost.price_per_core_hour", cost.price_per_core_hour),))
+    yield Problem("budget.money", rule, way_out, budget.money, others)

@@ -30,7 +30,7 @@ def study_problems(study: Study) -> Iterator[Problem]:
     """Every contradiction of a study, its samples last."""
     for check in (_trials, _blocks, _distinct, _scheduler, _objective, _figures, _speed_knobs, _samples):
         yield from check(study)
-    yield from budget_problems(study.budget, study.cost)
+    yield from budget_problems(study.budget, study.cost, study.workers.gpus_per_worker)
 
 
 def objective_problems(metric: str, direction: str | None) -> Iterator[Problem]:

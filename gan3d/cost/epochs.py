@@ -6,7 +6,8 @@ waiting for permission are in it. Not in it: forming the team, and epochs that w
 Shares of a node. RAPL counts everybody on it, so a worker gets the node's energy times its own CPU time over the busy CPU time of
 the whole node in the same interval: trials that run side by side and other users each get theirs, and what the node draws when
 idle is shared in the same proportion. Ray's and the driver's own processes reserve no CPUs and are counted to no trial.
-Where RAPL cannot be read: CPUs of the worker x `cost.watts_per_core`, whether or not they were busy. A GPU is one worker's alone.
+Where RAPL cannot be read, or its counters stand still, as in some virtual machines: CPUs of the worker x `cost.watts_per_core`, whether
+or not they were busy. A GPU is one worker's alone.
 """
 
 from __future__ import annotations
@@ -51,6 +52,17 @@ class Clocks:
     busy: Callable[[], float] = busy_seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """All clocks [s] and counters [J] at one moment; None: no such counter, or it could not be read."""
+
+    wall: float
+    own: float
+    busy: float
+    node: float | None
+    gpu: float | None
+
+
 class EpochMeter:
     """One worker's meter for one trial; `read` at the end of every epoch."""
 
@@ -62,18 +74,25 @@ class EpochMeter:
     def read(self) -> list[float]:
         """This worker's part since the last reading, in the order of `merged`; to be summed over ranks."""
         before, self._last = self._last, self._readings()
-        wall, own, busy, node_joules, gpu_joules = (now - then for now, then in zip(self._last, before, strict=True))
-        holding = self._holding
+        now, holding = self._last, self._holding
+        wall = now.wall - before.wall
         core_seconds, gpu_seconds = wall * holding.cpus_per_worker, wall * holding.gpus_per_worker
-        rapl = node_joules * min(own / busy, 1.0) if busy > 0 else 0.0
-        declared = 0.0 if self._rapl is not None else core_seconds * holding.watts_per_core
-        declared += 0.0 if self._nvml is not None else gpu_seconds * holding.watts_per_gpu
-        return [core_seconds, gpu_seconds, rapl, gpu_joules, declared]
+        node, gpu = gained(before.node, now.node), gained(before.gpu, now.gpu)
+        own, busy = now.own - before.own, now.busy - before.busy
+        rapl = node * min(own / busy, 1.0) if node is not None and busy > 0 else None
+        declared = core_seconds * holding.watts_per_core if rapl is None else 0.0
+        declared += gpu_seconds * holding.watts_per_gpu if gpu is None else 0.0
+        return [core_seconds, gpu_seconds, rapl or 0.0, gpu or 0.0, declared]
 
-    def _readings(self) -> tuple[float, float, float, float, float]:
-        node = self._rapl.joules() if self._rapl is not None else 0.0
-        gpu = self._nvml.joules() if self._nvml is not None else 0.0
-        return self._clocks.wall(), self._clocks.own(), self._clocks.busy(), node, gpu
+    def _readings(self) -> Readings:
+        node = self._rapl.joules() if self._rapl is not None else None
+        gpu = self._nvml.joules() if self._nvml is not None else None
+        return Readings(self._clocks.wall(), self._clocks.own(), self._clocks.busy(), node, gpu)
+
+
+def gained(before: float | None, now: float | None) -> float | None:
+    """What a counter gained between two readings [J]; None where it was not read, or did not move: then it counts nothing."""
+    return None if before is None or now is None or now <= before else now - before
 
 
 def merged(sums: Sequence[float], holding: Holding) -> Cost:

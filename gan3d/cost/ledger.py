@@ -5,18 +5,19 @@ holds its team's CPUs from the moment Tune starts it until it ends. Counted in t
 the study takes from others and what a budget is about; and the trial's own workers, which is what the trial would take alone.
 Energy is the epochs' own, see `gan3d.cost.epochs`; for the rest of the time that a trial held its workers it is declared.
 
-Written every few seconds, so a killed driver forgets no more than that. Not counted: Ray's start, the drawing of figures, and the
-driver itself, which reserves no CPU; the wall time has them.
+Written every few seconds, so a killed driver forgets no more than that; of the epochs nothing, as trials taken up tell them again.
+Not counted: Ray's start, the drawing of figures, and the driver itself, which reserves no CPU; the wall time has them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ class Entry:
 
     team: Team
     held_seconds: float = 0.0
+    """As this team."""
+    before: Spent = Spent()
+    """Held as other teams, in sessions with another `workers.cpus_per_worker`; no energy."""
     epochs: int = 0
     """Epochs counted below; they come in order, and those of a trial taken up again come again."""
     core_seconds: float = 0.0
@@ -78,48 +82,68 @@ class Entry:
             setattr(self, name, getattr(self, name) + metrics[f"cost.{name}"])
         return True
 
+    def join(self, team: Team) -> None:
+        """The trial holds this team from now on."""
+        if team != self.team:
+            self.before, self.held_seconds, self.team = self._held(), 0.0, team
+
     def spent(self, rates: Rates) -> Spent:
         """Everything, the time outside of finished epochs at the declared watts."""
-        core_seconds, gpu_seconds = self.held_seconds * self.team.cores, self.held_seconds * self.team.gpus
-        # Workers that finish an epoch while their driver is away can have held more than the driver saw.
-        outside = max(core_seconds - self.core_seconds, 0.0) * rates.watts_per_core
-        outside += max(gpu_seconds - self.gpu_seconds, 0.0) * rates.watts_per_gpu
-        return Spent(
-            core_seconds=core_seconds,
-            reserved_core_seconds=self.held_seconds * self.team.team_cores,
-            gpu_seconds=gpu_seconds,
-            reserved_gpu_seconds=self.held_seconds * self.team.team_gpus,
+        held = self._held()
+        # Epochs can be longer than what the driver saw: it was killed before it wrote the last seconds down.
+        unseen = max(self.core_seconds - held.core_seconds, 0.0), max(self.gpu_seconds - held.gpu_seconds, 0.0)
+        outside = max(held.core_seconds - self.core_seconds, 0.0) * rates.watts_per_core
+        outside += max(held.gpu_seconds - self.gpu_seconds, 0.0) * rates.watts_per_gpu
+        return held + Spent(
+            core_seconds=unseen[0],
+            reserved_core_seconds=unseen[0] * self.team.team_cores / self.team.cores,
+            gpu_seconds=unseen[1],
+            reserved_gpu_seconds=unseen[1] * self.team.team_gpus / max(self.team.gpus, 1),
             rapl_joules=self.rapl_joules,
             nvml_joules=self.nvml_joules,
             declared_joules=self.declared_joules + outside,
         )
 
+    def _held(self) -> Spent:
+        """Seconds that the driver saw, no energy."""
+        seconds, team = self.held_seconds, self.team
+        return self.before + Spent(seconds * team.cores, seconds * team.team_cores, seconds * team.gpus, seconds * team.team_gpus)
+
 
 class Ledger:
-    """May be told and asked from any thread."""
+    """May be told and asked from any thread. Its clock is `now`, in seconds from any zero."""
 
-    def __init__(self, rates: Rates, entries: dict[int, Entry] | None = None, *, wall_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        rates: Rates,
+        entries: dict[int, Entry] | None = None,
+        *,
+        wall_seconds: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._rates, self._entries, self._wall_seconds = rates, entries or {}, wall_seconds
         self._live: set[int] = set()
         self._lock = threading.Lock()
-        self._now: Callable[[], float] = time.monotonic
-        self._last = self._now()
+        self._now, self._last = now, now()
 
     @classmethod
-    def open(cls, results: Path, rates: Rates) -> Ledger:
+    def open(cls, results: Path, rates: Rates, now: Callable[[], float] = time.monotonic) -> Ledger:
         """The ledger in a results folder, or an empty one.
 
         Raises:
-            ConfigError: there is a file, but it is no ledger.
+            ConfigError: there is a file, but it is no ledger, or it cannot be read.
         """
         file = results / FILE
         if not file.exists():
-            return cls(rates)
+            return cls(rates, now=now)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             entries = {int(number): _entry(row) for number, row in content["trials"].items()}
-            return cls(rates, entries, wall_seconds=float(content[WALL]))
-        except (ValueError, KeyError, TypeError) as problem:
+            return cls(rates, entries, wall_seconds=_amount(content[WALL]), now=now)
+        except OSError as problem:
+            message = f"cannot be read ({(problem.strerror or str(problem)).lower()}). Make it readable, or use another --results."
+            raise ConfigError(message, where=str(file)) from problem
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
             message = "is not a ledger of this version of gan3d. Delete it to go on; what was spent before is then not counted."
             raise ConfigError(message, where=str(file)) from problem
 
@@ -136,7 +160,7 @@ class Ledger:
         """A trial holds its team from now on."""
         with self._lock:
             self._tick()
-            self._entries.setdefault(number, Entry(team)).team = team
+            self._entries.setdefault(number, Entry(team)).join(team)
             self._live.add(number)
 
     def add_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
@@ -192,7 +216,8 @@ class Ledger:
 
         def keep() -> None:
             while not over.wait(SECONDS_BETWEEN_SAVES):
-                self.save(results)
+                with suppress(OSError):  # of a full or absent disk for a moment; the last save says so
+                    self.save(results)
 
         thread = threading.Thread(target=keep, name="ledger", daemon=True)
         thread.start()
@@ -201,9 +226,10 @@ class Ledger:
         finally:
             over.set()
             thread.join()
-            self.save(results)
             with self._lock:
+                self._tick()
                 self._live.clear()
+            self.save(results)
 
     def _tick(self) -> None:
         """Charge the time since the last tick to the study and to every trial that holds its team."""
@@ -215,4 +241,17 @@ class Ledger:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(**{**row, "team": Team(**row["team"])})
+    """As it was written; of any other content an error that `Ledger.open` knows."""
+    team, before = row["team"], row.get("before", {})
+    amounts = {name: value for name, value in row.items() if name not in ("team", "before")}
+    for value in (*team.values(), *before.values(), *amounts.values()):
+        _amount(value)
+    return Entry(Team(**team), before=Spent(**before), **amounts)
+
+
+def _amount(value: Any) -> float:
+    """A number that something can have been spent of."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        message = f"{value!r} is no amount"
+        raise ValueError(message)
+    return float(value)

@@ -61,10 +61,14 @@ class Rapl:
             return None
         return cls(zones) if zones else None
 
-    def joules(self) -> float:
-        """Joules of the whole node since `open`."""
+    def joules(self) -> float | None:
+        """Joules of the whole node since `open`; None where a counter cannot be read at the moment."""
         with self._lock:
-            self._microjoules += sum(zone.advance() for zone in self._zones)
+            try:
+                for zone in self._zones:
+                    self._microjoules += zone.advance()
+            except (OSError, ValueError):
+                return None
             return self._microjoules * MICRO
 
     def watch(self) -> Callable[[], None]:
@@ -98,14 +102,16 @@ class Nvml:
             library = importlib.import_module("pynvml")
             library.nvmlInit()
             meter = cls(library, library.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}"))
-            meter.joules()
         except Exception:  # noqa: BLE001 - one class of exceptions per answer of the driver, in a package that may be absent
             return None
-        return meter
+        return meter if meter.joules() is not None else None
 
-    def joules(self) -> float:
-        """Joules of the GPU since its driver was loaded."""
-        return float(self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * MILLI
+    def joules(self) -> float | None:
+        """Joules of the GPU since its driver was loaded; None where the driver does not say so at the moment."""
+        try:
+            return float(self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * MILLI
+        except Exception:  # noqa: BLE001 - as in `open`
+            return None
 
 
 def _number(file: Path) -> int:

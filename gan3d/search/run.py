@@ -68,7 +68,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What a study came to. ``failed``: no trial has an objective; ``stopped``: the budget is spent."""
+    """What a study came to. ``failed``: all trials ended and none has an objective; ``stopped``: the budget is spent before all ended."""
 
     study: str
     state: State
@@ -110,7 +110,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
                 records, state = _search(loaded, results, tracker, watcher, account, verbose=options.verbose)
             best = best_of(records, loaded.study.objective.direction)
             _keep_best(tracker, best, results)
-            ended: State = state if state == "interrupted" or best is not None else "failed"
+            ended: State = "failed" if state == "complete" and best is None else state
             spent, cost = account.exhausted, account.total()
             tracker.tag_study(cost.tags | {"reason": spent if state == "stopped" else ""})
             tracker.end(ended)

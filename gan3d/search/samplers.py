@@ -106,7 +106,7 @@ class OptunaSearcher(Searcher):
     """Tune's side of the Optuna study: asks for samples, tells how trials went.
 
     What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
-    (effective ones), ``epochs``, and the ``assignment`` for the workers.
+    (effective ones), ``epochs``, ``known_epochs`` (that earlier sessions told Optuna of), and the ``assignment`` for the workers.
     """
 
     def __init__(
@@ -222,6 +222,7 @@ class OptunaSearcher(Searcher):
             "settings": settings.model_dump(mode="json"),
             "digest": settings.digest(),
             "epochs": settings.training.epochs,
+            "known_epochs": max(self._optuna.trials[trial.number].intermediate_values, default=0),
             "assignment": assignment,
         }
 

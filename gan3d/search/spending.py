@@ -26,8 +26,9 @@ class SpentBudget(tune.Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002 - Tune's signature
         """Whether the trial ends with this epoch; then the result says why."""
-        if result[FAILED] or not self._account.end_epoch(result["config"]["number"], result[EPOCH], result):
-            return False  # of an epoch that a trial taken up tells again, its last one is not known yet
+        number, known = (result["config"][name] for name in ("number", "known_epochs"))
+        if result[FAILED] or not self._account.end_epoch(number, result[EPOCH], result) or result[EPOCH] < known:
+            return False  # a trial taken up tells its epochs again: stopped before the last, it would look shorter than it is
         reason = self._account.exhausted
         if reason:
             result[STOPPED] = reason

@@ -62,8 +62,8 @@ def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> Stud
         ConfigError: The database or the study is absent; lists the studies there are.
     """
     if published.is_published(tracking_uri):
-        folder = Path(tracking_uri)
-        return StudyInfo(**published.read_facts(folder, study_name), yaml_text=published.read_text(folder), artifact_dir=None)
+        files = Path(tracking_uri)
+        return StudyInfo(**published.read_facts(files, study_name), yaml_text=published.read_text(files), artifact_dir=None)
     client, run = _study_run(tracking_uri, study_name, run_id)
     tags = run.data.tags
     folder = _artifact_dir(tracking_uri, run)
