@@ -8,17 +8,26 @@ PEER_READY := $(PEER)/.venv/.ready
 STUDY ?= studies/quickstart.yaml
 SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_500_validation.h5
 
-.PHONY: help study large-batch test test-slow bench bench-peer check environment constraints clean
+.PHONY: help study scaling large-batch large-batch-seed-network test test-slow bench bench-peer check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 26
 
 study: $(READY) ## run a study, by default the quickstart: make study STUDY=studies/other.yaml ARGS="--set training.epochs=2"
 	$(BIN)/gan3d run $(STUDY) --fresh $(ARGS)
 
+scaling: $(READY) ## strong, weak and single-node scaling, a quarter of an hour on two idle cores; goes on where it was interrupted
+	$(BIN)/gan3d run studies/scaling.yaml --resume $(ARGS)
+	$(BIN)/gan3d run studies/single_node.yaml --resume $(ARGS)
+	@echo Figures and their numbers:
+	@ls results/scaling/figures/scaling_* results/single_node/figures/single_node.*
+
 large-batch: $(READY) $(SIMULATED) ## studies/large_batch.yaml, hours on two cores; goes on where it was interrupted
 	$(BIN)/gan3d run studies/large_batch.yaml --resume $(ARGS)
+
+large-batch-seed-network: $(READY) $(SIMULATED) ## its end points with the seed's own networks, an hour and a half; goes on too
+	$(BIN)/gan3d run studies/large_batch_seed_network.yaml --resume $(ARGS)
 
 samples/simulated/clic_10_500_train.h5: | $(READY)
 	@mkdir -p $(@D)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from typing import Any
 
 import drawing
@@ -33,8 +34,16 @@ from gan3d.tracking import frames
 
 #: Of a bar, in units of the distance between two stairs.
 BAR_WIDTH = 0.62
-#: Room above and below the bars on the logarithmic axis, for their labels.
-ROOM = 1.7
+#: Shares of a vertical axis kept free above and below bars and intervals, for their labels.
+ROOM_ABOVE, ROOM_BELOW = 0.12, 0.19
+#: To a line of a stair's name, and of what it changes.
+MOST_OF_NAME, MOST_OF_CHANGE = 13, 26
+#: Width of a stair, and least width of a figure [inches].
+STAIR_WIDTH, LEAST_WIDTH = 1.6, 11.5
+#: Text centred under the horizontal axis, below a stair.
+UNDER: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center", "annotation_clip": False}
+#: Labels hide the lines they lie on.
+OPAQUE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 
 
 def main() -> int:
@@ -74,7 +83,7 @@ def note(table: pd.DataFrame, study: Study, blocks: str, arguments: argparse.Nam
     """What a reader must know of the numbers: the start, blocks, intervals, what was left out, and what the 8x of 2018 is."""
     first, number = table.iloc[0], int(table["blocks"].min())
     spread = f"{arguments.confidence:.0%} t-intervals on log ratios over {number} blocks paired by {blocks}; grey dots are blocks."
-    few = f" FEWER THAN {MIN_BLOCKS} BLOCKS: intervals are wide and lean on log-normal scatter." if number < MIN_BLOCKS else ""
+    few = f" FEWER THAN {MIN_BLOCKS} BLOCKS: intervals are wide and lean on log-normal scatter." if 1 < number < MIN_BLOCKS else ""
     workers = study.max_world_size * study.workers.cpus_per_worker
     return (
         f"Start: {first['change']}; {first['showers_per_second']:.3g} showers/s on {workers} cores. Each stair keeps all that those before "
@@ -103,7 +112,7 @@ def facts(info: frames.StudyInfo, rates: pd.DataFrame, blocks: str, arguments: a
 
 def waterfalls(table: pd.DataFrame, rates: pd.DataFrame) -> Figure:
     """Showers per second above, work per second below, on the same stairs."""
-    figure, (above, below) = plt.subplots(2, 1, figsize=(11.5, 9.2), sharex=True)
+    figure, (above, below) = plt.subplots(2, 1, figsize=(max(STAIR_WIDTH * len(table), LEAST_WIDTH), 9.2), sharex=True)
     dots = rates.div(rates.iloc[:, 0], axis="index")
     work = dots.mul((table["gigaflop_per_shower"] / table["gigaflop_per_shower"].iloc[0]).to_numpy(), axis="columns")
     draw_waterfall(above, table, "", dots)
@@ -111,7 +120,10 @@ def waterfalls(table: pd.DataFrame, rates: pd.DataFrame) -> Figure:
     start = table.iloc[0]
     above.set(title="Showers per second", ylabel=f"start = 1 ({start['showers_per_second']:.3g} showers/s)")
     below.set(title="Work per second", ylabel=f"start = 1 ({start['gigaflop_per_second']:.3g} GFLOP/s)")
-    below.set_xticks(range(len(table)), [f"{row['stair']}\n{_wrapped(row['change'])}" for _, row in table.iterrows()], fontsize=8)
+    below.set_xticks(range(len(table)), [wrapped_name(name) for name in table["stair"]], fontweight="bold")
+    lines = max(label.get_text().count("\n") for label in below.get_xticklabels())
+    for place, change in enumerate(table["change"]):
+        below.annotate(one_a_line(change), (place, 0), (0, -21 - 12 * lines), **UNDER, va="top", fontsize=7.5, linespacing=1.2)
     legend(figure, above)
     return figure
 
@@ -136,33 +148,45 @@ def draw_waterfall(axes: Axes, table: pd.DataFrame, prefix: str, dots: pd.DataFr
     axes.axhline(SEED_FACTOR, color=BLACK, linestyle="--", linewidth=1.1, zorder=1)
     axes.annotate(f"2018: {SEED_FACTOR:g}x", (-0.45, SEED_FACTOR), xytext=(0, 3), textcoords="offset points", fontsize=9)
     drawing.plain_log(axes)
-    axes.set_ylim(min(1.0, np.nanmin(low), levels.min()) / ROOM, max(SEED_FACTOR, np.nanmax(high), levels.max()) * ROOM)
+    drawn = np.concatenate([levels, low[np.isfinite(low)], high[np.isfinite(high)], [1.0, SEED_FACTOR]])
+    length = np.log(drawn.max() / drawn.min()) / (1 - ROOM_ABOVE - ROOM_BELOW)
+    axes.set_ylim(drawn.min() * np.exp(-ROOM_BELOW * length), drawn.max() * np.exp(ROOM_ABOVE * length))
     axes.set_xlim(-0.5, len(table) - 0.5)
     axes.grid(axis="x", visible=False)
 
 
 def _labels(axes: Axes, row: pd.Series, prefix: str, place: int, top: float, bottom: float) -> None:
     """The cumulative factor above a bar, the stair's own below it."""
-    middle: dict[str, Any] = {"ha": "center", "textcoords": "offset points"}
-    total = "1" if place == 0 else f"{row[f'{prefix}cumulative']:.3g}"
+    middle: dict[str, Any] = {"ha": "center", "textcoords": "offset points", "bbox": OPAQUE, "zorder": 2.5}
+    total = "1" if place == 0 else digits(row[f"{prefix}cumulative"])
     axes.annotate(total, (place, top), xytext=(0, 4), va="bottom", fontsize=10, fontweight="bold", **middle)
     if place:
-        own = f"×{row[f'{prefix}factor']:.3g}\n{_interval(row, f'{prefix}factor')}".rstrip()
+        own = f"×{digits(row[f'{prefix}factor'])}\n{_interval(row, f'{prefix}factor')}".rstrip()
         axes.annotate(own, (place, bottom), xytext=(0, -5), va="top", fontsize=8, linespacing=1.15, **middle)
 
 
 def _interval(row: pd.Series, name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "" if np.isnan(low) else f"{low:.3g} to {high:.3g}"
+    return "" if np.isnan(low) else f"{digits(low)} to {digits(high)}"
 
 
 def _finite(value: float, otherwise: float) -> float:
     return value if np.isfinite(value) else otherwise
 
 
-def _wrapped(change: str) -> str:
-    """One knob a line."""
-    return change.replace(" ", "\n")
+def digits(value: float) -> str:
+    """Three digits, of a large number all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def one_a_line(change: str) -> str:
+    """Knobs under each other, the value of a long one on a line of its own."""
+    return "\n".join(knob if len(knob) <= MOST_OF_CHANGE else knob.replace("=", "=\n") for knob in change.split(" "))
+
+
+def wrapped_name(name: str) -> str:
+    """A stair's name in lines short enough for its place."""
+    return "\n".join(textwrap.wrap(name, MOST_OF_NAME))
 
 
 def legend(figure: Figure, axes: Axes) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gan3d.config.effect import ineffective_knobs
 from gan3d.config.keys import knobs, nearest
-from gan3d.config.problem import Path, Problem
+from gan3d.config.problem import Path, Problem, split
 from gan3d.config.space_checks import key_problem
 from gan3d.config.stairs import STAIRS
 
 if TYPE_CHECKING:
     from gan3d.config.study import Study
+    from gan3d.config.training import TrialSettings
 
 #: No dot, so that `--set search_space.stairs.NAME.dotted.key=value` can be read.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 /_-]{0,39}$")
@@ -86,15 +87,30 @@ def idle_stairs(study: Study, samples: Iterable[Mapping[str, Any]]) -> Iterator[
     assert stairs is not None
     rows = [[study.settings_or_problems({**sample, STAIRS: name})[0] for name in stairs.values] for sample in samples]
     columns = zip(*([one for one in row if one is not None] for row in rows if None not in row), strict=True)
-    before: list[str] = []
+    before: list[TrialSettings] = []
     for (name, change), trials in zip(stairs.changes.items(), columns, strict=True):
-        digests = [trial.digest() for trial in trials]
-        if digests == before:
+        if [trial.digest() for trial in trials] == [trial.digest() for trial in before]:
             yield Problem(f"{STAIRS}.{name}", "changes nothing: its trials are as on the stair before", "Remove it.", at=(*AT, name))
-            continue
-        before = digests
-        reasons = [ineffective_knobs(trial) for trial in trials]
-        for key in change:
-            if all(key in reason for reason in reasons):
-                rule = f"changes nothing on this stair: {reasons[0][key]}"
-                yield Problem(key, rule, f"Remove it from {STAIRS}.{name}.", at=(*AT, name, key))
+        else:
+            for key in change:
+                if rule := _idle_key(key, before, trials):
+                    yield Problem(key, rule, f"Remove it from {STAIRS}.{name}.", at=(*AT, name, key))
+        before = list(trials)
+
+
+def _idle_key(key: str, before: Sequence[TrialSettings], trials: Sequence[TrialSettings]) -> str:
+    """Why a key changes nothing in any trial of a stair; ``before`` are those of the stair before, none on the lowest."""
+    reasons = [ineffective_knobs(trial) for trial in trials]
+    if all(key in reason for reason in reasons):
+        return f"changes nothing on this stair: {reasons[0][key]}"
+    if before and all(_value(one, key) == _value(other, key) for one, other in zip(before, trials, strict=True)):
+        return "is that already on the stair before"
+    return ""
+
+
+def _value(trial: TrialSettings, key: str) -> Any:
+    """What a knob is in a trial, by its dotted key."""
+    found: Any = trial
+    for part in split(key):
+        found = found[part] if isinstance(part, int) else getattr(found, part)
+    return found

@@ -60,14 +60,15 @@ def staircase(rates: pd.DataFrame, gigaflop_per_shower: Mapping[str, float], con
         confidence: Of every interval.
 
     Returns:
-        ``stair``, ``blocks`` (paired with the lowest), ``few_blocks`` (fewer than ``MIN_BLOCKS``), ``gigaflop_per_shower``, and with
-        ``_low`` and ``_high``: ``showers_per_second``, ``factor`` over the stair before, ``cumulative`` over the lowest;
-        ``gigaflop_per_second``, ``work_factor`` and ``work_cumulative`` are the same of the work. The lowest stair has no factor: NaN,
-        as intervals of a single block are.
+        ``stair``, ``blocks`` (with this stair, the one before and the lowest), ``few_blocks`` (fewer than ``MIN_BLOCKS``),
+        ``gigaflop_per_shower``, and with ``_low`` and ``_high``: ``showers_per_second``, ``factor`` over the stair before, ``cumulative``
+        over the lowest; ``gigaflop_per_second``, ``work_factor`` and ``work_cumulative`` are the same of the work. The lowest stair has no
+        factor: NaN, as intervals of a single block are.
     """
     showers = rates.map(np.log)
     work = showers + pd.Series(gigaflop_per_shower)[rates.columns].map(np.log)
-    blocks = showers.sub(showers.iloc[:, 0], axis="index").count()
+    blocks = showers.diff(axis="columns").sub(showers.iloc[:, 0], axis="index").count()
+    blocks.iloc[0] = showers.iloc[:, 0].count()
     table = pd.DataFrame(
         {
             "blocks": blocks,
