@@ -91,6 +91,47 @@ def run(
         raise typer.Exit(FAILED if state == "failed" else INTERRUPTED)
 
 
+@app.command(
+    epilog="Example: gan3d predict studies/scaling.yaml --fabric 25GbE --batch-per-worker 8\n\n"
+    "With all-reduces measured where you are: python -m gan3d.training.fabric > here.json; "
+    "gan3d predict studies/scaling.yaml --fabric 25GbE --software here.json"
+)
+def predict(  # noqa: PLR0913, PLR0917 - each is an option
+    study: StudyFile,
+    fabric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE.json",
+            help="Between nodes: 10GbE, 25GbE, omni-path, hdr-infiniband, or a file that python -m gan3d.training.fabric printed.",
+            show_default=False,
+        ),
+    ],
+    workers_per_node: Annotated[int, typer.Option(min=1, metavar="N", help="Workers that share a node and its link.")] = 1,
+    batch_per_worker: Annotated[
+        int | None, typer.Option(min=1, metavar="B", help="Weak scaling: showers per step on a worker. By default as the study has it.")
+    ] = None,
+    global_batch: Annotated[
+        int | None, typer.Option(min=1, metavar="G", help="Strong scaling: showers per step of the team, instead.")
+    ] = None,
+    algorithm: Annotated[Literal["ring", "tree", "hierarchical"], typer.Option(help="How gradients are reduced.")] = "ring",
+    software: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="All-reduces within a node, as python -m gan3d.training.fabric printed them."),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the study's results or of its published frames. By default results/NAME_OF_STUDY."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict 1 to 256 workers from a scaling study that was run: efficiency with intervals, and what was assumed."""
+    from gan3d.cli.predict import Question, show_prediction
+
+    asked = Question(study, fabric, workers_per_node, batch_per_worker, global_batch, algorithm, software, results)
+    with reported(as_json=as_json):
+        show_prediction(asked, as_json=as_json)
+
+
 @app.command(epilog="Example: gan3d schema > study.schema.json, for an editor that completes and explains the keys of a study file.")
 def schema(
     metrics: Annotated[bool, typer.Option("--metrics", help="List the metrics an objective can name, instead.")] = False,

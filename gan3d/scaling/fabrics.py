@@ -7,8 +7,9 @@ after the other, and 2 (N - 1) / N V bytes through each rank's link:
     tree:  2 ceil(log2 N) latency + 2 (N - 1) / N V / bandwidth      recursive halving and doubling (Thakur, Rabenseifner and Gropp,
                                                                      Int. J. High Perform. Comput. Appl. 19 (2005) 49)
 
-On a ring all ranks send in step, so the slowest link sets the pace. Over TCP a connection that rested starts with a small window and
-doubles it every round trip (RFC 5681), until the window covers the link: until then it waits for acknowledgements.
+On a ring the slowest link sets the pace of bytes, and latencies of all links add up. Over TCP a connection that rested starts with a
+small window, which grows by what is acknowledged (RFC 5681): a message longer than the window waits for acknowledgements, a round trip
+for each window.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Algorithm = Literal["ring", "tree"]
 
 #: Ten segments of an Ethernet frame: the first window of a TCP connection (RFC 6928) [bytes].
 FIRST_WINDOW = 10 * 1448
+#: A part that is nowhere more than this of an all-reduce's time cannot be told.
+_LEAST_SHARE = 0.02
 #: Share of an Ethernet's bits that are TCP's payload: 1448 of 1538 bytes on the wire, for frames of 1500.
 PAYLOAD = 1448 / 1538
 
@@ -108,22 +111,36 @@ def route_of(software: Fabric | None, wire: Fabric | None, seed: int) -> Route:
     return Route(sum(latencies, nothing), sum((1 / rate for rate in rates), nothing), sum(waits, nothing))
 
 
+def mixed(across: Route, local: Route, share: float) -> Route:
+    """Of a ring through nodes: bytes at the pace of the links ``across`` them, which are this share of all links."""
+    return Route(share * across.latency + (1 - share) * local.latency, across.seconds_per_byte, across.round_trip)
+
+
 def all_reduce_seconds(num_bytes: float, world_size: int, route: Route, algorithm: Algorithm = "ring") -> Array:
     """Seconds of one all-reduce of ``num_bytes`` over ``world_size`` ranks, each draw; 0 for one rank."""
     if world_size == 1:
         return np.zeros_like(route.latency)
     messages = 2 * (world_size - 1) if algorithm == "ring" else 2 * int(np.ceil(np.log2(world_size)))
     through_a_link = 2 * (world_size - 1) / world_size * num_bytes
-    return messages * route.latency + through_a_link * route.seconds_per_byte + slow_start_seconds(through_a_link, route)
+    waiting = slow_start_seconds(messages, through_a_link / messages, route)
+    return messages * route.latency + through_a_link * route.seconds_per_byte + waiting
 
 
-def slow_start_seconds(num_bytes: float, route: Route) -> Array:
-    """What the windows of a connection that rested add: a window takes a round trip, or its bytes' time where that is longer."""
-    waited, window, sent = np.zeros_like(route.latency), float(FIRST_WINDOW), 0.0
-    while sent + window < num_bytes:
-        waited += np.maximum(0.0, route.round_trip - window * route.seconds_per_byte)
-        sent += window
-        window *= 2
+def slow_start_seconds(messages: int, message_bytes: float, route: Route) -> Array:
+    """What waiting for acknowledgements adds to messages, of that many bytes each, over a connection that rested before the first.
+
+    A full window takes a round trip, or its bytes' time where that is longer; the last part of a message waits for nothing.
+    """
+    waited, window = np.zeros_like(route.latency), float(FIRST_WINDOW)
+    for _ in range(messages):
+        left = message_bytes
+        while left > window:
+            waited += np.maximum(0.0, route.round_trip - window * route.seconds_per_byte)
+            left -= window
+            window *= 2
+        if window >= message_bytes:
+            break
+        window += left
     return waited
 
 
@@ -135,13 +152,16 @@ def fit_fabric(points: Sequence[tuple[int, float]], world_size: int, name: str =
 
     Args:
         points: (bytes, seconds) of each all-reduce, as `gan3d.training.fabric` prints them; at least three sizes.
-        world_size: Ranks of the all-reduces.
+        world_size: Ranks of the all-reduces; two or more.
         name: Of the fabric.
         confidence: Of the intervals.
 
     Raises:
-        ConfigError: fewer than three sizes.
+        ConfigError: fewer than two ranks or three sizes, or sizes so alike that they do not tell latency from bandwidth.
     """
+    if world_size < 2:
+        message = f"latency and bandwidth take all-reduces over at least 2 ranks; there was {world_size}"
+        raise ConfigError(message, key="world_size")
     sizes = np.unique([size for size, _ in points]).astype(float)
     if len(sizes) < 3:
         message = f"latency and bandwidth take all-reduces of at least 3 sizes; there are {len(sizes)}. Measure more with --sizes."
@@ -154,9 +174,14 @@ def fit_fabric(points: Sequence[tuple[int, float]], world_size: int, name: str =
         latency, rate = np.exp(logs)
         return np.asarray(np.log(messages * latency + passes * sizes / rate) - np.log(medians))
 
-    found = optimize.least_squares(residuals, start)
+    found = optimize.least_squares(residuals, start, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    shares = np.sqrt((found.jac**2).max(0))
+    if shares.min() < _LEAST_SHARE:
+        missing, which = ("latency", "smaller") if shares[0] < shares[1] else ("bandwidth", "larger")
+        message = f"all-reduces of {sizes[0]:,.0f} to {sizes[-1]:,.0f} bytes do not tell {missing}. Measure {which} ones with --sizes."
+        raise ConfigError(message, key="points")
     freedom = len(sizes) - 2
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * (2 * found.cost / freedom)
+    covariance = np.linalg.inv(found.jac.T @ found.jac) * (2 * found.cost / freedom)
     half = stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(np.diag(covariance))
     latency, rate = (Estimate(*np.exp([log, log - width, log + width]).tolist()) for log, width in zip(found.x, half, strict=True))
     return Fabric(name, latency, rate, "measured", f"{len(points)} all-reduces over {world_size} ranks")

@@ -138,12 +138,23 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backend", choices=("gloo", "nccl"), default="gloo", help="nccl was never run")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="ranks to start here, where no RANK is set")
     parser.add_argument("--sizes", type=_whole_floats, nargs="+", default=SIZES, metavar="BYTES", help="multiples of 4 bytes")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="measurements of each size")
+    parser.add_argument("--rounds", type=_positive, default=ROUNDS, metavar="N", help="measurements of each size")
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, metavar="SECONDS", help="rest before each")
     asked = parser.parse_args(arguments)
     if asked.processes < 2:
         parser.error(f"--processes {asked.processes}: an all-reduce takes at least 2")
+    if "RANK" in os.environ and int(os.environ["WORLD_SIZE"]) < 2:
+        parser.error(f"WORLD_SIZE {os.environ['WORLD_SIZE']}: an all-reduce takes at least 2 ranks")
+    if not 0 <= asked.idle_seconds < MOST_SECONDS:
+        parser.error(f"--idle-seconds {asked.idle_seconds:g} is not between 0 and {MOST_SECONDS}")
     return asked
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")  # noqa: EM102 - argparse shows it
+    return number
 
 
 def _whole_floats(text: str) -> int:

@@ -1,0 +1,76 @@
+"""What a training step reduces over ranks: the bytes of DDP's gradient buckets, without forming a team.
+
+DDP (Li et al., PVLDB 13 (2020) 3005) fills buckets with gradients in the order of their arrival: the first closes at 1 MiB or more, later
+ones at 25 MiB or more. Only the very first reduction of a network is of one bucket, for the order is not known yet. The order is that of
+a backward pass of networks without memory (torch's device "meta"), which the same engine takes in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from gan3d.config.training import TrialSettings
+from gan3d.models.discriminator import DiscriminatorNetwork
+from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.losses import Targets, losses
+from gan3d.training.state import transform_of
+
+#: Bytes at which buckets close: torch.distributed._DEFAULT_FIRST_BUCKET_BYTES, and DDP's bucket_cap_mb.
+FIRST_BUCKET_BYTES, BUCKET_BYTES = 1 << 20, 25 << 20
+#: The discriminator learns from a batch of Monte Carlo and from a generated one.
+DISCRIMINATOR_UPDATES = 2
+#: Showers of the backward pass: as many as a normalisation over a batch asks for.
+_SHOWERS = 2
+
+
+def update_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], ...]:
+    """Bytes of each gradient bucket, in the order of launch, of each update of a step: the discriminator's two, then the generator's."""
+    generator, discriminator = network_buckets(settings)
+    return (discriminator,) * DISCRIMINATOR_UPDATES + (generator,) * settings.training.generator_steps
+
+
+def network_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Bytes of each gradient bucket of the generator and of the discriminator, in the order of launch."""
+    training, grid = settings.training, settings.data.grid
+    with torch.device("meta"):
+        generator = GeneratorNetwork(training.generator, grid, training.polar_angle)
+        discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), training.polar_angle)
+        noise, one = torch.empty(_SHOWERS, training.generator.noise_dim), torch.empty(_SHOWERS)
+        angle = one if training.polar_angle else None
+        cells = torch.empty(_SHOWERS, *grid)
+
+        def of_generator() -> torch.Tensor:
+            made: torch.Tensor = generator(noise, one, angle)
+            return made.sum()
+
+        def of_discriminator() -> torch.Tensor:
+            return losses(discriminator(cells), Targets(one, one, one, angle), training.loss_weights).total
+
+        return tuple(filled(arrivals(generator, of_generator))), tuple(filled(arrivals(discriminator, of_discriminator)))
+
+
+def arrivals(network: nn.Module, loss_of: Callable[[], torch.Tensor]) -> list[int]:
+    """Bytes of the gradients of a network, in the order in which a backward pass finishes them."""
+    sizes: list[int] = []
+    handles = [
+        parameter.register_post_accumulate_grad_hook(lambda arrived: sizes.append(arrived.nbytes))  # type: ignore[no-untyped-call]
+        for parameter in network.parameters()
+    ]
+    torch.autograd.backward(loss_of())
+    for handle in handles:
+        handle.remove()
+    return sizes
+
+
+def filled(sizes: Iterable[int], first: int = FIRST_BUCKET_BYTES, others: int = BUCKET_BYTES) -> list[int]:
+    """Bytes of the buckets: gradients of one type, put one after the other into a bucket until it holds its limit or more."""
+    buckets, bucket, limit = [], 0, first
+    for size in sizes:
+        bucket += size
+        if bucket >= limit:
+            buckets.append(bucket)
+            bucket, limit = 0, others
+    return [*buckets, bucket] if bucket else buckets
