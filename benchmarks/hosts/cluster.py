@@ -1,7 +1,8 @@
-"""A Ray cluster on a test bed: its head on the first host, a node on each other, one CPU each, so that a team spreads over hosts."""
+"""A Ray cluster on a test bed: its head on the first host, a node of one CPU on each other, so that a team spreads over hosts."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import sys
@@ -24,6 +25,14 @@ START_SECONDS = 90.0
 #: Ray asks for this token on every host, so it is told beforehand; nobody else can reach the hosts anyway.
 ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
 COUNT_NODES = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR'); print(sum(n['Alive'] for n in ray.nodes()))"
+#: Ray forgets no actor while its head lives; a dashboard, which its public question asks, there is none.
+LIST_WORKERS = """
+import json, ray, sys
+from ray._private.state import actors
+ray.init(sys.argv[1], logging_level='ERROR')
+workers = [actor['Address'] for actor in actors().values() if actor['ActorClassName'] == 'RayTrainWorker']
+print(json.dumps([(worker['NodeID'], worker['IPAddress']) for worker in workers]))
+"""
 
 
 class RayCluster:
@@ -41,17 +50,17 @@ class RayCluster:
         self._processes: list[subprocess.Popen[Any]] = []
         deadline = time.monotonic() + START_SECONDS
         try:
-            self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false")
+            self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0")
             self._wait_for_nodes(1, deadline)
             for host in bed.hosts[1:]:
-                self._start(host, f"--address={self.address}")
+                self._start(host, f"--address={self.address}", "--num-cpus=1")
             self._wait_for_nodes(len(bed.hosts), deadline)
         except BaseException:
             self.close()
             raise
 
     def _start(self, host: Host, *words: str) -> None:
-        resources = ["--num-cpus=1", "--num-gpus=0", f"--memory={MEMORY_BYTES}", f"--object-store-memory={STORE_BYTES}"]
+        resources = ["--num-gpus=0", f"--memory={MEMORY_BYTES}", f"--object-store-memory={STORE_BYTES}"]
         own = [f"--node-ip-address={host.address}", f"--temp-dir={self.bed.local / 'ray'}", "--disable-usage-stats", "--block"]
         with self._log(host).open("w") as log:
             command = [RAY, "start", *words, *resources, *own]
@@ -78,6 +87,12 @@ class RayCluster:
         """
         more = self.environment | (environment or {})
         return self.head.run([PYTHON, "-m", "gan3d.cli", *words], seconds=seconds, environment=more)
+
+    def worker_places(self) -> list[tuple[str, str]]:
+        """Node id and address of every Ray Train worker that was ever started here, and knew where."""
+        asked = self.head.run([PYTHON, "-c", LIST_WORKERS, self.address], seconds=START_SECONDS, environment=self.environment)
+        asked.check_returncode()
+        return [(node, address) for node, address in json.loads(asked.stdout)]
 
     def close(self) -> None:
         """Stop Ray on all hosts. Can be called again; what it forgets dies with the hosts."""

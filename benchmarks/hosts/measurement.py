@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -11,12 +11,13 @@ import pandas as pd
 
 from benchmarks.hosts.ranks import RanksOnHosts
 from benchmarks.hosts.testbed import BARE, Link, TestBed
-from benchmarks.hosts.training import begin, train_epoch
+from benchmarks.hosts.training import begin, compute_alike, train_epoch
 
 #: Bare; far away; of little rate (a step's gradients take 0.3 s); both.
 LINKS = (BARE, Link(2e-3), Link(bits_per_second=200e6), Link(2e-3, 200e6))
-#: Showers per step on each worker, and steps to an epoch: about as long for each.
-STEPS = {8: 4, 32: 1}
+#: By showers per step on each worker: steps of an epoch, and of a quick one. As many showers each, so that what an epoch takes beside its
+#: steps (files, look-ahead) is the same per shower. Many, for the clock counts what ranks say to each other at an epoch's end as well.
+STEPS, QUICK_STEPS = {8: 12, 32: 3}, {8: 4, 32: 1}
 #: Instead of a link: ranks train side by side without each other.
 ALONE = "alone"
 
@@ -27,45 +28,45 @@ class Measured:
 
     link: str
     batch: int
+    """Showers per step on each worker."""
     round: int
     step_seconds: tuple[float, ...]
     """Of the slower rank, step by step."""
     timings: tuple[dict[str, float], ...]
-    """Of the epoch: one for ranks that train together, one of each rank that trains alone."""
+    """Of the epoch's record: one for ranks that train together, one of each rank that trains alone."""
     sent_bytes: float
-    """By one host, per step."""
+    """By one host, per step; headers, acknowledgements and the end of the epoch included."""
     resent_segments: int
     """By both hosts."""
 
-    @property
-    def seconds(self) -> float:
-        """Of a step; mean over the epoch's."""
-        return fmean(self.step_seconds)
 
-    def phase_seconds(self, *phases: str) -> float:
-        """Of a step, in these phases together; mean over ranks and steps."""
-        sums = [sum(timing[f"{phase}_seconds_mean"] for phase in phases) for timing in self.timings]
-        return fmean(sums) / len(self.step_seconds)
+def measured(bed: TestBed, ranks: RanksOnHosts, rounds: int, steps: Mapping[int, int], seed: int = 1) -> Iterator[Measured]:
+    """Epochs of every batch, on every link and alone, in an order that differs from round to round.
 
-
-def measured(bed: TestBed, ranks: RanksOnHosts, rounds: int, seed: int = 1) -> Iterator[Measured]:
-    """Epochs of every batch, on every link and alone, in an order that differs from round to round."""
-    for batch, steps in STEPS.items():
+    Args:
+        bed: Its hosts hold the ranks; the link is bare afterwards.
+        ranks: Two.
+        rounds: Epochs of each kind.
+        steps: Of an epoch, by showers per step on each worker.
+        seed: Of the orders.
+    """
+    for batch, number in steps.items():
         for together in (True, False):
-            ranks.call(begin, together, batch, steps)
+            ranks.call(begin, together, batch, number)
             ranks.call(train_epoch, together, batch)  # the ways of its convolutions are chosen, its memory is got
+        ranks.call(compute_alike, batch)
+        ranks.call(train_epoch, False, batch)  # and got for these ways
     order = random.Random(seed)
     for number in range(rounds):
-        for batch in STEPS:
-            links: list[Link | None] = [*LINKS, None]
-            order.shuffle(links)
-            for link in links:
-                yield one_epoch(bed, ranks, link, batch, number)
+        kinds: list[tuple[int, Link | None]] = [(batch, link) for batch in steps for link in (*LINKS, None)]
+        order.shuffle(kinds)
+        for batch, link in kinds:
+            yield one_epoch(bed, ranks, link, batch, number)
     bed.shape(BARE)
 
 
 def one_epoch(bed: TestBed, ranks: RanksOnHosts, link: Link | None, batch: int, number: int) -> Measured:
-    """On the link, or alone."""
+    """On the link, or alone, in round ``number``."""
     bed.shape(link or BARE)
     before = [host.traffic() for host in bed.hosts]
     epochs = ranks.call(train_epoch, link is not None, batch)
@@ -82,29 +83,30 @@ def one_epoch(bed: TestBed, ranks: RanksOnHosts, link: Link | None, batch: int, 
     )
 
 
-def of(epochs: Sequence[Measured], link: str, batch: int) -> list[Measured]:
-    """Those of a link and a batch, round by round."""
-    return sorted((epoch for epoch in epochs if (epoch.link, epoch.batch) == (link, batch)), key=lambda epoch: epoch.round)
+def of(epochs: Sequence[Measured], *links: str, batch: int) -> list[Measured]:
+    """Those of some links and a batch, in the order in which they were measured."""
+    return [epoch for epoch in epochs if epoch.link in links and epoch.batch == batch]
 
 
 def frame(epochs: Sequence[Measured]) -> pd.DataFrame:
-    """One row per training and round, with the columns of `gan3d.tracking.frames.epochs` that a calibration needs; rounds are blocks."""
+    """One row per epoch, with the columns of `gan3d.tracking.frames.epochs` that curves and a calibration need.
+
+    Rounds are blocks. Ranks that train alone, each with the other beside it, make one row: the mean of the two.
+    """
     rows: list[dict[str, object]] = []
-    for epoch in epochs:
-        for timing in epoch.timings:
-            size = int(timing["world_size"])
-            rows.append(
-                {
-                    "trial": len(rows),
-                    "epoch": 2,  # the first is before anything is measured
-                    "state": "complete",
-                    "world_size": size,
-                    "batch_per_worker": epoch.batch,
-                    "global_batch": size * epoch.batch,
-                    "training.seed": epoch.round,
-                    "block": epoch.round,
-                    **{f"timing.{name}": value for name, value in timing.items()},
-                    "timing.epochs_since_start": 2.0,
-                }
-            )
+    for place, epoch in enumerate(epochs):
+        size = int(epoch.timings[0]["world_size"])
+        rows.append(
+            {
+                "trial": place,
+                "epoch": 2,  # the first is before anything is measured
+                "state": "complete",
+                "world_size": size,
+                "batch_per_worker": epoch.batch,
+                "global_batch": size * epoch.batch,
+                "training.seed": epoch.round,
+                **{f"timing.{name}": fmean(timing[name] for timing in epoch.timings) for name in epoch.timings[0]},
+                "timing.epochs_since_start": 2.0,
+            }
+        )
     return pd.DataFrame(rows)

@@ -45,14 +45,15 @@ def why_not() -> str | None:
 class Namespaces:
     """One set of namespaces, and commands in them."""
 
-    def __init__(self, name: str, set_up: str = "") -> None:
-        """``name`` is the host name in there; ``set_up`` are shell commands for the inside.
+    def __init__(self, name: str, set_up: str = "", at_end: str = "") -> None:
+        """``name`` is the host name in there; ``set_up`` and ``at_end`` are shell commands for the inside, the latter for when we are gone.
 
         Raises:
             OSError: they cannot be made; `why_not` says more.
         """
         self.name = name
-        script = f"trap '' CHLD; hostname {name}; {set_up or ':'}; echo ready; exec cat > /dev/null"  # ignored CHLD: orphans are buried
+        # Ignored CHLD: orphans are buried.
+        script = f"trap '' CHLD; hostname {name}; {set_up or ':'}; echo ready; cat > /dev/null; exec > /dev/null 2>&1; {at_end or ':'}"
         self._holder = subprocess.Popen(
             [*UNSHARE, "sh", "-ec", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )

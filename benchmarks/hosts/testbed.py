@@ -142,7 +142,7 @@ class TestBed:
         names = "".join(f"{NETWORK}.{number + 1} host{number}\n" for number in range(num_hosts))
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}", encoding="ascii")
         (self.folder / "interfaces").mkdir()
-        self.switch = Namespaces("switch", own_interfaces(self.folder))
+        self.switch = Namespaces("switch", own_interfaces(self.folder), at_end=removal(self.folder))
         self._everything.append(self.switch)
         self.switch.configure("ip link add bridge type bridge", "ip link set bridge up addrgenmode none")
         self.has_netem = self._has_netem()
@@ -255,6 +255,11 @@ def own_interfaces(folder: Path) -> str:
     return f"mount -t sysfs interfaces {folder / 'interfaces'}"
 
 
+def removal(folder: Path) -> str:
+    """The shell command of the switch when its owner is gone, killed perhaps. Once more, for hosts die at the same time, not before."""
+    return f"umount {folder / 'interfaces'}; rm -rf {folder} || {{ sleep 1; rm -rf {folder}; }}"
+
+
 def locked_folder() -> tuple[Path, Any]:
     """A new folder, and the open file that says that its owner lives; short, since Ray's socket paths may have 107 characters."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -264,7 +269,7 @@ def locked_folder() -> tuple[Path, Any]:
 
 
 def remove_abandoned() -> None:
-    """Folders whose owners were killed; that is all that outlives one."""
+    """Folders whose owners were killed together with the switch, as by a machine that went down; nothing else outlives them."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             with (folder / "lock").open() as lock:

@@ -41,7 +41,8 @@ class Epoch:
 class Training:
     """A training that stands between two epochs."""
 
-    records: Iterator[EpochRecord]
+    state: TrainState
+    records: Iterator[EpochRecord] = field(default_factory=lambda: iter(()))
     ends: list[float] = field(default_factory=list)
     """Of the steps of the epoch that is under way [s]."""
 
@@ -65,11 +66,16 @@ def begin(ranks: Ranks, together: bool, batch: int, steps: int) -> None:
     """Make a training, together with the other ranks or alone; nothing is trained yet."""
     among = ranks if together else Ranks()
     settings = settings_of(batch, steps, among.world_size)
-    training = Training(iter(()))
+    training = Training(TrainState(settings, among))
     showers = open_showers(settings.data, among, polar_angle=settings.training.polar_angle)
     trial = Trial(settings, among, showers, progress=lambda _step, _steps: training.ends.append(time.perf_counter()))
-    training.records = epochs(trial, TrainState(settings, among))
+    training.records = epochs(trial, training.state)
     TRAININGS[together, batch] = training
+
+
+def compute_alike(ranks: Ranks, batch: int) -> None:  # noqa: ARG001 - every call hears of the ranks
+    """The trainings of a batch compute alike from now on, alone as together; each had chosen the ways of its convolutions by stopwatch."""
+    TRAININGS[False, batch].state.set_paths(TRAININGS[True, batch].state.paths())
 
 
 def train_epoch(ranks: Ranks, together: bool, batch: int) -> Epoch:
