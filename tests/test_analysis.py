@@ -129,7 +129,8 @@ def test_scaling_curves_give_back_the_law_of_the_timings(script, results, tmp_pa
     assert set(table.columns) >= {f"{phase}_seconds" for phase in PHASES}
     assert is_drawn(tmp_path / "scaling_curves.png")
     folder = frames.study(default_tracking_uri(results), study).artifact_dir / "figures"
-    assert sorted(path.name for path in folder.iterdir()) == [f"scaling_curves.{ending}" for ending in ("csv", "json", "png", "svg")]
+    names = [*(f"scaling_curves.{ending}" for ending in ("csv", "json", "png", "svg")), "scaling_laws.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == names
 
 
 def test_scaling_curves_of_both_kinds_state_their_base_blocks_and_trials(script, results, tmp_path):
@@ -244,5 +245,6 @@ def test_a_script_runs_from_the_folder_that_holds_the_results(results, tmp_path)
     command = [sys.executable, str(ANALYSIS / "scaling_curves.py"), "weak"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == [f"results/weak/figures/scaling_curves.{ending}" for ending in ("png", "csv", "svg", "json")]
+    names = [*(f"scaling_curves.{ending}" for ending in ("png", "csv", "svg", "json")), "scaling_laws.csv"]
+    assert done.stdout.split() == [f"results/weak/figures/{name}" for name in names]
     assert (results / "figures" / "scaling_curves.png").is_file()
