@@ -22,11 +22,15 @@ SPACE = {"training.seed": {"choice": [1, 2, 3, 4]}}
 RATES = {"watts_per_core": 20.0, "price_per_core_hour": 0.5, "grams_co2_per_kwh": 100.0}
 
 
-def leave_a_run(results: Path, study: Study, epochs: int) -> None:
-    """An earlier run: half an hour and one core-hour for each epoch, on a team of two CPUs of which the trial used one."""
+def leave_a_run(results: Path, study: Study, epochs: int, forming: float = 0.0) -> None:
+    """An earlier run: half an hour and one core-hour for each epoch, on a team of two CPUs of which the trial used one.
+
+    Before that so many seconds to form the team.
+    """
     clock = Clock()
     ledger = Ledger(study.cost, now=clock)
     ledger.start(0, Team(1, 2))
+    clock.wait(forming)
     for epoch in range(1, epochs + 1):
         clock.wait(1800)
         ledger.add_epoch(0, epoch, epoch_of(1800, declared=1800 * 20))
@@ -58,6 +62,26 @@ def test_as_many_epochs_as_there_were_cost_what_they_cost(tmp_path: Path, study:
     found = estimate(tmp_path / "results", study, epochs_planned=5)
     assert found is not None
     assert found.wall_hours == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(("planned", "hours"), [(12, 10 + 6), (2, 10 + 1), (1, 10 + 0.5)])
+def test_what_was_spent_outside_of_epochs_comes_once(tmp_path: Path, study: Study, planned: int, hours: float) -> None:
+    """A short trial run of a long study must not make its teams look as if they were formed anew for every epoch."""
+    leave_a_run(tmp_path / "results", study, epochs=2, forming=36_000)
+    found = estimate(tmp_path / "results", study, planned)
+    assert found is not None
+    assert found.wall_hours == pytest.approx(hours)
+    assert found.bill.reserved_core_hours == pytest.approx(2 * hours)
+    assert found.bill.kwh == pytest.approx(0.02 * hours)
+
+
+def test_trials_side_by_side_take_less_time_and_as_much_energy(tmp_path: Path, study: Study) -> None:
+    leave_a_run(tmp_path / "results", study, epochs=2)
+    two = study.model_copy(update={"trials": study.trials.model_copy(update={"concurrent": 2})})
+    found = estimate(tmp_path / "results", two, 6)
+    assert found is not None
+    assert found.wall_hours == pytest.approx(1 + 2 / 2)
+    assert found.bill.kwh == pytest.approx(0.06)
 
 
 def test_without_a_finished_epoch_there_is_no_estimate(tmp_path: Path, study: Study) -> None:

@@ -12,7 +12,10 @@ from gan3d.cost.prices import SECONDS_PER_HOUR, Bill, bill
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Of all trials trained to their last epoch; a scheduler that stops some makes it less."""
+    """Of all trials trained to their last epoch; a scheduler that stops some makes it less.
+
+    Epochs cost what they cost on average; Ray's start, the forming of teams and epochs that were never finished come once, as they did.
+    """
 
     bill: Bill
     wall_hours: float
@@ -30,12 +33,14 @@ def estimate(results: Path, study: Study, epochs_planned: int) -> Estimate | Non
         ConfigError: there is a broken one.
     """
     ledger = Ledger.open(results, study.cost)
-    wall_seconds, known = ledger.wall_seconds, ledger.epochs
+    known = ledger.epochs
     if not known:
         return None
-    factor = epochs_planned / known
-    priced = bill(_times(ledger.total(), factor), study.cost, reserved=True)
-    return Estimate(priced, wall_seconds * factor / SECONDS_PER_HOUR, epochs_planned, known, str(results))
+    inside, seconds = ledger.in_epochs()
+    more = epochs_planned / known - 1.0
+    priced = bill(ledger.total() + _times(inside, more), study.cost, reserved=True)
+    wall_seconds = max(ledger.wall_seconds + seconds * more / study.trials.concurrent, 0.0)
+    return Estimate(priced, wall_seconds / SECONDS_PER_HOUR, epochs_planned, known, str(results))
 
 
 def _times(spent: Spent, factor: float) -> Spent:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,19 +89,30 @@ class Entry:
 
     def spent(self, rates: Rates) -> Spent:
         """Everything, the time outside of finished epochs at the declared watts."""
-        held = self._held()
+        held, inside = self._held(), self.in_epochs()
+        outside = max(held.core_seconds - inside.core_seconds, 0.0) * rates.watts_per_core
+        outside += max(held.gpu_seconds - inside.gpu_seconds, 0.0) * rates.watts_per_gpu
         # Epochs can be longer than what the driver saw: it was killed before it wrote the last seconds down.
-        unseen = max(self.core_seconds - held.core_seconds, 0.0), max(self.gpu_seconds - held.gpu_seconds, 0.0)
-        outside = max(held.core_seconds - self.core_seconds, 0.0) * rates.watts_per_core
-        outside += max(held.gpu_seconds - self.gpu_seconds, 0.0) * rates.watts_per_gpu
-        return held + Spent(
-            core_seconds=unseen[0],
-            reserved_core_seconds=unseen[0] * self.team.team_cores / self.team.cores,
-            gpu_seconds=unseen[1],
-            reserved_gpu_seconds=unseen[1] * self.team.team_gpus / max(self.team.gpus, 1),
+        return replace(
+            inside,
+            core_seconds=max(held.core_seconds, inside.core_seconds),
+            reserved_core_seconds=max(held.reserved_core_seconds, inside.reserved_core_seconds),
+            gpu_seconds=max(held.gpu_seconds, inside.gpu_seconds),
+            reserved_gpu_seconds=max(held.reserved_gpu_seconds, inside.reserved_gpu_seconds),
+            declared_joules=inside.declared_joules + outside,
+        )
+
+    def in_epochs(self) -> Spent:
+        """Of that, what the finished epochs cost."""
+        team = self.team
+        return Spent(
+            core_seconds=self.core_seconds,
+            reserved_core_seconds=self.core_seconds * team.team_cores / team.cores,
+            gpu_seconds=self.gpu_seconds,
+            reserved_gpu_seconds=self.gpu_seconds * team.team_gpus / max(team.gpus, 1),
             rapl_joules=self.rapl_joules,
             nvml_joules=self.nvml_joules,
-            declared_joules=self.declared_joules + outside,
+            declared_joules=self.declared_joules,
         )
 
     def _held(self) -> Spent:
@@ -185,6 +196,13 @@ class Ledger:
     def total(self) -> Spent:
         """What all trials cost until now."""
         return sum(self.trials().values(), Spent())
+
+    def in_epochs(self) -> tuple[Spent, float]:
+        """What the finished epochs of all trials cost, and how many seconds they lasted, those of one trial after those of the other."""
+        with self._lock:
+            entries = self._entries.values()
+            spent = sum((entry.in_epochs() for entry in entries), Spent())
+            return spent, sum(entry.core_seconds / entry.team.cores for entry in entries)
 
     @property
     def epochs(self) -> int:
