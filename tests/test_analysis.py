@@ -67,7 +67,9 @@ def write_scaling(uri, results, name, *trainings):
         seconds = (1 + seed / 100) * (SERIAL + (1 - SERIAL) / world_size)
         for epoch in (1, 2):
             slow_start = 10.0 if epoch == 1 else 1.0
-            tracker.log_epoch(number, record(epoch, num_showers=100.0, showers_per_second=100 / (seconds * slow_start)))
+            tracker.log_epoch(
+                number, record(epoch, epochs_since_start=epoch, num_showers=100.0, showers_per_second=100 / (seconds * slow_start))
+            )
         tracker.end_trial(TrialRecord(number, {}, "complete", "", 2, None, 5.0))
     assert tracker.end()
 
