@@ -8,7 +8,7 @@ PEER_READY := $(PEER)/.venv/.ready
 STUDY ?= studies/quickstart.yaml
 SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_500_validation.h5
 
-.PHONY: help study scaling large-batch large-batch-seed-network test test-slow bench bench-peer check environment constraints clean
+.PHONY: help study scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -48,6 +48,9 @@ bench: $(READY) ## all benchmarks, into benchmarks/README.md; some of them: make
 
 bench-peer: $(READY) $(PEER_READY) ## gan3d beside Keras on TensorFlow, which gets its own environment; quicker: make bench-peer ARGS=--quick
 	$(BIN)/python -m benchmarks.peer $(ARGS)
+
+bench-hosts: $(READY) ## trainings on hosts made of network namespaces (root), beside the cost model: make bench-hosts ARGS=--study
+	$(BIN)/python -m benchmarks.hosts $(ARGS)
 
 $(PEER_READY): $(PEER)/requirements.txt
 	$(PYTHON) -m venv $(PEER)/.venv

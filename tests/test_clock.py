@@ -94,6 +94,20 @@ def test_phases_add_up_to_the_epoch(fake: FakeTime) -> None:
     assert sum(charged(clock).values()) == clock.epoch_seconds == sum(range(1, 3 * len(PHASES) + 1))
 
 
+def test_a_rank_without_others_communicates_with_nobody(fake: FakeTime) -> None:
+    clock = PhaseClock(now=fake, has_others=False)
+    with clock.phase("validation"):
+        fake.work(1.0)
+        with clock.collective():
+            fake.work(2.0)
+    with clock.collective():
+        fake.work(4.0)
+    assert charged(clock) == {"validation": 3.0}
+    clock.split_waits(Ranks())
+    assert charged(clock) == {"validation": 3.0}
+    assert clock.epoch_seconds == 7.0
+
+
 def test_time_outside_of_phases_is_in_the_epoch_only(fake: FakeTime) -> None:
     clock = PhaseClock(now=fake)
     fake.work(3)

@@ -32,7 +32,7 @@ from gan3d.training.buckets import update_buckets
 README = Path(__file__).resolve().parent / "README.md"
 #: What cases begin with, to a sentence for their table.
 TABLES = {
-    "link": "Fitted to all-reduces of 4 KiB to 4 MiB between two hosts at rest, 95 % intervals of the fit.",
+    "link": "Fitted to all-reduces of 1 KiB to 16 MiB between two hosts at rest, 95 % intervals of the fit.",
     "traffic": "What a host sends in a training step by its interface's counters (headers, acknowledgements and the epoch's end included), "
     "median with extremes, beside the gradients of a step in ring all-reduces.",
     "step": "A step of the seed's networks on two hosts of one core, geometric means over rounds. Alone: the two side by side without a "

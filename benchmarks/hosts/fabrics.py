@@ -12,10 +12,10 @@ from gan3d.scaling.draws import Array, Estimate, drawn_logs, interval
 from gan3d.scaling.fabrics import Fabric, fit_fabric
 from gan3d.training.fabric import all_reduce_points
 
-#: Sizes of all-reduces [bytes]: from headers to the largest bucket of the seed's networks.
-SIZES = tuple(4**exponent for exponent in range(6, 12))
+#: Sizes of all-reduces [bytes]: from what is all latency to what is all bandwidth; gradients of the seed's networks are in between.
+SIZES = tuple(4**exponent for exponent in range(5, 13))
 #: Measured rounds of all-reduces, and of a quick run's.
-ROUNDS, QUICK_ROUNDS = 9, 2
+ROUNDS, QUICK_ROUNDS = 9, 3
 #: Payload of a full segment of TCP over its bytes as `tc` counts them, Ethernet's header included, for frames of 1500 bytes.
 PAYLOAD = 1448 / 1514
 #: Below these a wire is none [s], [s/byte]; logarithms are taken of both.

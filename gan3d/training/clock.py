@@ -58,10 +58,31 @@ class HostMoments:
 class PhaseClock:
     """Charges wall time to exactly one phase at a time; an inner phase pauses the outer one."""
 
-    __slots__ = ("_charges", "_hidden", "_moments", "_now", "_phase", "_seconds", "_since", "_started", "_wait_seconds", "_waits")
+    __slots__ = (
+        "_charges",
+        "_has_others",
+        "_hidden",
+        "_moments",
+        "_now",
+        "_phase",
+        "_seconds",
+        "_since",
+        "_started",
+        "_wait_seconds",
+        "_waits",
+    )
 
-    def __init__(self, device: torch.device | None = None, now: Callable[[], float] = time.perf_counter) -> None:
-        """Start the epoch's clock. ``now`` is the host's monotonic clock [s]; phases on a GPU are timed by its events."""
+    def __init__(
+        self, device: torch.device | None = None, now: Callable[[], float] = time.perf_counter, *, has_others: bool = True
+    ) -> None:
+        """Start the epoch's clock.
+
+        Args:
+            device: What computes; phases on a GPU are timed by its events.
+            now: The host's monotonic clock [s].
+            has_others: Whether there are other ranks. Without any a collective is no communication, and its time stays with its phase.
+        """
+        self._has_others = has_others
         on_gpu = device is not None and device.type == "cuda"
         self._moments: Moments = CudaMoments() if on_gpu else HostMoments(now)
         self._now = now
@@ -87,6 +108,9 @@ class PhaseClock:
     @contextmanager
     def collective(self) -> Iterator[Moment]:
         """A block that waits for other ranks; every rank has the same of them in the same order. Gives the moment it begins."""
+        if not self._has_others:
+            yield self._moments.now()
+            return
         before = self._enter("exposed_communication")
         begin = self._since
         try:

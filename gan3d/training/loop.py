@@ -90,7 +90,7 @@ def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, begu
     """One epoch of a trial that these workers began, or took up, after epoch ``begun``."""
     settings, ranks = trial.settings, trial.ranks
     torch.manual_seed(stream(settings.training.seed, state.epoch, ranks.rank, "dropout").initial_seed())
-    clock = PhaseClock(ranks.device)
+    clock = PhaseClock(ranks.device, has_others=ranks.group is not None)
     state.start_epoch(settings)
     sums = _train(trial, state, loader, recipe, clock)
     training_seconds = clock.epoch_seconds
