@@ -210,8 +210,8 @@ class SleepyClock(PhaseClock):
     turns: tuple[str, ...] = ()
     is_sleeper = False
 
-    def __init__(self, device: torch.device) -> None:
-        super().__init__(device)
+    def __init__(self, device: torch.device, *, has_others: bool) -> None:
+        super().__init__(device, has_others=has_others)
         self.wall_seconds = 0.0
         self.sleeps_in = self.turns[len(self.made) % len(self.turns)] if self.is_sleeper else AWAKE
         self.made.append(self)
