@@ -15,7 +15,7 @@ from test_frames import SAMPLES, write_study
 
 from gan3d.errors import ConfigError
 from gan3d.tracking import frames
-from gan3d.tracking.published import EPOCHS, STUDY, TRIALS
+from gan3d.tracking.published import EPOCHS, STUDY, TEXT, TRIALS
 from gan3d.tracking.store import default_tracking_uri
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +87,7 @@ def test_another_part_adds_its_trials_and_of_one_recipe_the_complete_one_stays(t
     write_study(default_tracking_uri(other), other, "two_trials", [SAMPLES[0], SAMPLES[1]])
     copy = shutil.copytree(folder, tmp_path / "copy")
     ours = frames.trials(str(copy), "two_trials").set_index("digest")["run_id"]
+    (copy / TEXT).write_text("name: whole\n", encoding="utf-8")
     table = pd.read_csv(copy / TRIALS)
     table.loc[table["digest"] == "digest1", "digest"] = "another recipe"
     table.loc[table["digest"] == "digest0", ["digest", "state"]] = ["digest1", "complete"]
@@ -101,6 +102,7 @@ def test_another_part_adds_its_trials_and_of_one_recipe_the_complete_one_stays(t
     rows = frames.epochs(str(copy), "two_trials")
     assert rows.groupby("run_id").size().reindex(found["run_id"]).tolist() == found["epochs"].tolist()
     assert frames.study(str(copy), "two_trials").provenance["parts"] == "2"
+    assert (copy / TEXT).read_text(encoding="utf-8") == "name: whole\n"
 
 
 def test_another_study_is_refused(tracked_folder, folder, tmp_path):

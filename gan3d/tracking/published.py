@@ -1,7 +1,7 @@
 """A study's frames as files that go with a repository or a paper: figures can be drawn anew where the trainings cannot be run again.
 
     study.json      what the study asked, and with what it was run; no paths and no command line, which may name somebody's machine
-    study.yaml      the study as run
+    study.yaml      the study as run; of parts, as the first one was: the whole question
     trials.csv      one row per trial that has ended
     epochs.csv.gz   one row per epoch of these
 
@@ -54,7 +54,7 @@ def publish(folder: Path, facts: dict[str, Any], yaml_text: str, trials: pd.Data
     ended = trials[trials["state"] != RUNNING]
     rows = epochs[epochs["run_id"].isin(ended["run_id"])]
     if is_published(str(folder)):
-        there = read_facts(folder, facts["name"])
+        there, yaml_text = read_facts(folder, facts["name"]), read_text(folder)
         ended = pd.concat([_without(read_trials(folder), ended), ended], ignore_index=True)
         rows = pd.concat([_without(read_epochs(folder), rows), rows], ignore_index=True)
         provenance |= {"parts": str(int(there["provenance"].get("parts", 1)) + (there["run_id"] != facts["run_id"]))}
