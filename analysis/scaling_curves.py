@@ -32,19 +32,10 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.typing import HashableList
 
+from gan3d.scaling.draws import CONFIDENCE
 from gan3d.scaling.fits import fits_by_kind, fits_table
 from gan3d.scaling.laws import Fit, Law
-from gan3d.scaling.speedup import (
-    CONFIDENCE,
-    MIN_BLOCKS,
-    SEED_KEY,
-    ScalingKind,
-    by_kind,
-    phase_seconds,
-    scaling_table,
-    steady_epochs,
-    throughput,
-)
+from gan3d.scaling.speedup import MIN_BLOCKS, SEED_KEY, ScalingKind, by_kind, phase_seconds, scaling_table, steady_epochs, throughput
 from gan3d.tracking import frames
 
 #: Panels by rows, and the rows' relative heights; both kinds together have a column each.

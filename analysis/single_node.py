@@ -27,7 +27,8 @@ from gan3d.config.stairs import STAIRS
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 from gan3d.models.work import gigaflop_per_shower
-from gan3d.scaling.speedup import CONFIDENCE, MIN_BLOCKS, SEED_KEY
+from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.speedup import MIN_BLOCKS, SEED_KEY
 from gan3d.scaling.staircase import SEED_FACTOR, stair_rates, staircase
 from gan3d.terminal.words import sample_text, short_names
 from gan3d.tracking import frames

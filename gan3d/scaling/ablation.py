@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gan3d.scaling.speedup import CONFIDENCE, SEED_KEY
+from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.speedup import SEED_KEY
 
 ORDER, RULE = "data.order", "training.learning_rate_rule"
 WARMUP, RANKS = "training.learning_rate_warmup_epochs", "training.virtual_ranks"

@@ -25,8 +25,9 @@ import pandas as pd
 
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, training_seconds
+from gan3d.scaling.draws import CONFIDENCE
 from gan3d.scaling.progress import Direction
-from gan3d.scaling.speedup import CONFIDENCE, SEED_KEY, geometric_interval
+from gan3d.scaling.speedup import SEED_KEY, geometric_interval
 
 #: What a target costs, by column: its unit and meaning.
 COSTS = {

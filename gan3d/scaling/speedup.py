@@ -24,10 +24,10 @@ from scipy import stats
 
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, PHASES
+from gan3d.scaling.draws import CONFIDENCE
 
 ScalingKind = Literal["strong", "weak"]
 
-CONFIDENCE = 0.95
 #: Fewer paired blocks than this are marked in every output (`few_blocks`).
 MIN_BLOCKS = 5
 SEED_KEY = "training.seed"

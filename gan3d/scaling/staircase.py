@@ -17,7 +17,8 @@ import pandas as pd
 
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
-from gan3d.scaling.speedup import CONFIDENCE, MIN_BLOCKS, SEED_KEY, geometric_interval, throughput
+from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.speedup import MIN_BLOCKS, SEED_KEY, geometric_interval, throughput
 
 #: Gain on one node of 2018, as published: from Eigen to MKL-DNN, filters to multiples of 16, 1 to 4 workers per node; training of the
 #: seed on a two-socket node. Vallecorsa et al., LNCS 11203 (2018), doi.org/10.1007/978-3-030-02465-9_35.
