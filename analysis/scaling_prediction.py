@@ -28,7 +28,7 @@ from gan3d.scaling.forecast import Forecast, forecast
 from gan3d.scaling.prediction import LEVELS, WORLD_SIZES, Work
 from gan3d.scaling.speedup import ScalingKind
 from gan3d.tracking import frames
-from gan3d.training.buckets import update_buckets
+from gan3d.training.buckets import hiding_shares, update_buckets
 
 #: Parts of a predicted step, from below, with the colours of the phases they are made of.
 PARTS = {"computing": BLUE, "straggler": ORANGE, "communication": RED}
@@ -91,11 +91,12 @@ def predictions(
     if sample is None:
         message = f"the settings of study {study.name} as written are no valid trial, so there is no network to predict for."
         raise ConfigError(message, key="search_space")
-    updates = update_buckets(as_run.trial_settings(sample))
+    settings = as_run.trial_settings(sample)
+    updates, hidden = update_buckets(settings), hiding_shares(settings)
     found = []
     for kind, curve in curves.items():
         fixed = int(curve["fixed"].iloc[0])
-        work = Work(updates, global_batch=fixed) if kind == "strong" else Work(updates, batch_per_worker=fixed)
+        work = Work(updates, None, fixed, hidden) if kind == "strong" else Work(updates, fixed, None, hidden)
         sizes = sorted({*WORLD_SIZES, *curve["world_size"].astype(int)})
         told = forecast(epochs, work, cluster, warmup_epochs=arguments.timing_warmup_epochs, block_key=block_key, world_sizes=sizes)
         found.append(Prediction(told, curve))

@@ -34,9 +34,9 @@ from gan3d.training.state import TrainState
 
 NAME = "weak_scaling"
 #: Study whose networks are trained, showers per worker, steps of an epoch, and of a quick run's.
-CASES = (("seed_baseline", 8, 5, 1), ("seed_baseline", 32, 2, 1), ("quickstart", 8, 24, 4), ("quickstart", 32, 6, 2))
+CASES = (("seed_baseline", 8, 8, 1), ("seed_baseline", 32, 3, 1), ("quickstart", 8, 24, 4), ("quickstart", 32, 6, 2))
 WORKERS = 2
-BLOCKS, QUICK_BLOCKS = 6, 2
+BLOCKS, QUICK_BLOCKS = 14, 2
 #: Small, so that no update changes what an epoch costs; and validation showers enough to be a validation.
 LEARNING_RATE, VALIDATION_SHOWERS = 1e-12, 16
 #: Epochs the processes may be asked for.

@@ -9,9 +9,8 @@ import pytest
 import torch
 from gloo_processes import GlooProcesses, gloo_processes
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from gan3d.training.all_reduce import TimedAllReduce
+from gan3d.training.all_reduce import PutOffAllReduce
 from gan3d.training.clock import PhaseClock
 from gan3d.training.ranks import Ranks
 
@@ -30,34 +29,38 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesse
         yield processes
 
 
-def attached(network: nn.Module, ranks: Ranks) -> tuple[DistributedDataParallel, TimedAllReduce]:
-    all_reduce = TimedAllReduce(ranks)
-    ddp = DistributedDataParallel(network, process_group=ranks.group)
-    all_reduce.attach(ddp)
-    return ddp, all_reduce
+def averaged_gradients(ranks: Ranks) -> list[torch.Tensor]:
+    """Gradient of rank + 1 times the sum of the weights, of two passes; the optimiser would see these."""
+    network, all_reduce = nn.Linear(3, 1), PutOffAllReduce(ranks)
+    ddp, found = all_reduce.distributed(network), []
+    for _ in range(2):
+        network.zero_grad(set_to_none=True)
+        (ddp(torch.ones(1, 3)) * (ranks.rank + 1)).sum().backward()
+        all_reduce.finish()
+        assert network.weight.grad is not None
+        found.append(network.weight.grad.clone())
+    return found
 
 
-def averaged_gradients(ranks: Ranks, *, timed: bool) -> tuple[torch.Tensor, float]:
-    """Gradient of rank + 1 times the sum of the weights, and the seconds that the hook charged."""
-    network = nn.Linear(3, 1)
-    ddp, all_reduce = attached(network, ranks)
-    clock = PhaseClock()
-    all_reduce.clock = clock if timed else None
-    (ddp(torch.ones(1, 3)) * (ranks.rank + 1)).sum().backward()
-    assert network.weight.grad is not None
-    return network.weight.grad, sum(clock.seconds.values())
+def test_gradients_are_averaged_in_place_when_finished(two_ranks: GlooProcesses) -> None:
+    for found in two_ranks.run(averaged_gradients):
+        assert len(found) == 2
+        assert all(torch.equal(gradient, torch.full((1, 3), 1.5)) for gradient in found)
 
 
-def both_ways(ranks: Ranks) -> list[tuple[torch.Tensor, float]]:
-    return [averaged_gradients(ranks, timed=True), averaged_gradients(ranks, timed=False)]
+def finished_too_often(ranks: Ranks) -> dict[str, float]:
+    all_reduce = PutOffAllReduce(ranks)
+    ddp = all_reduce.distributed(nn.Linear(3, 1))
+    all_reduce.finish()
+    with torch.no_grad():
+        ddp(torch.ones(1, 3))
+    all_reduce.finish()
+    return dict(all_reduce.clock.seconds)
 
 
-def test_the_hook_averages_gradients_and_charges_time_only_to_a_clock(two_ranks: GlooProcesses) -> None:
-    for (timed, seconds), (untimed, no_seconds) in two_ranks.run(both_ways):
-        assert torch.equal(timed, torch.full((1, 3), 1.5))
-        assert torch.equal(untimed, timed)
-        assert seconds > 0
-        assert no_seconds == 0
+def test_where_no_gradients_were_computed_there_is_nothing_to_wait_for(two_ranks: GlooProcesses) -> None:
+    for seconds in two_ranks.run(finished_too_often):
+        assert set(seconds.values()) == {0.0}
 
 
 class SlowBackward(torch.autograd.Function):
@@ -86,11 +89,11 @@ class TwoBuckets(nn.Module):
         return torch.as_tensor(self.second(hidden))
 
 
-def one_is_late(ranks: Ranks) -> list[dict[str, float]]:
-    """Seconds of backward passes that the second rank begins later."""
+def one_is_late(ranks: Ranks, computing_after: float) -> list[dict[str, float]]:
+    """Seconds of backward passes that the second rank begins later; each rank computes something else before it waits."""
     torch.manual_seed(1)
-    ddp, all_reduce = attached(TwoBuckets(), ranks)
-    found = []
+    all_reduce = PutOffAllReduce(ranks)
+    ddp, found = all_reduce.distributed(TwoBuckets()), []
     for _ in range(1 + REPEATS):
         clock = all_reduce.clock = PhaseClock()
         loss = ddp(torch.ones(2, 4)).sum()
@@ -99,6 +102,8 @@ def one_is_late(ranks: Ranks) -> list[dict[str, float]]:
             time.sleep(LATE)
         with clock.phase("generator"):
             loss.backward()
+            time.sleep(computing_after)
+            all_reduce.finish()
         clock.split_waits(ranks)
         found.append(dict(clock.seconds))
     gradients = [parameter.grad for parameter in ddp.parameters()]
@@ -106,9 +111,13 @@ def one_is_late(ranks: Ranks) -> list[dict[str, float]]:
     return found[1:]  # DDP begins with one bucket
 
 
+def least(epochs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: min(epoch[name] for epoch in epochs) for name in epochs[0]}
+
+
 def test_an_early_bucket_in_flight_while_a_rank_computes_is_overlapped_communication(two_ranks: GlooProcesses) -> None:
     """The first rank's early bucket waits for the second rank, hidden behind its own computing; its last bucket waits bare."""
-    early, late = ({name: min(epoch[name] for epoch in found) for name in found[0]} for found in two_ranks.run(one_is_late))
+    early, late = map(least, two_ranks.run(one_is_late, 0.0))
     assert LATE - NOTHING < early["overlapped_communication"] < LATE + NOTHING
     assert 0 < late["overlapped_communication"] < NOTHING
     assert LATE - NOTHING < early["straggler_wait"] < LATE + NOTHING
@@ -116,3 +125,14 @@ def test_an_early_bucket_in_flight_while_a_rank_computes_is_overlapped_communica
     for rank in (early, late):
         assert COMPUTING <= rank["generator"] < COMPUTING + NOTHING
         assert 0 < rank["exposed_communication"] < NOTHING
+
+
+def test_a_last_bucket_in_flight_while_a_rank_computes_something_else_is_overlapped_too(two_ranks: GlooProcesses) -> None:
+    """Computing for longer than the other rank is late leaves nothing to wait for."""
+    early, late = map(least, two_ranks.run(one_is_late, COMPUTING))
+    assert 2 * LATE - NOTHING < early["overlapped_communication"] < 2 * LATE + NOTHING
+    for rank in (early, late):
+        assert rank["straggler_wait"] < NOTHING
+        assert rank["exposed_communication"] < NOTHING
+        assert 2 * COMPUTING <= rank["generator"] < 2 * COMPUTING + NOTHING
+    assert 0 < late["overlapped_communication"] < NOTHING

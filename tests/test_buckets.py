@@ -14,8 +14,17 @@ from small_trial import small_files, small_files_with_angle, small_trial, some_e
 from torch.nn.parallel import distributed
 
 from gan3d.config.training import TrialSettings
-from gan3d.training.all_reduce import TimedAllReduce
-from gan3d.training.buckets import BUCKET_BYTES, DISCRIMINATOR_UPDATES, FIRST_BUCKET_BYTES, filled, network_buckets, update_buckets
+from gan3d.models.work import discriminator_multiply_adds, generator_multiply_adds, step_multiply_adds
+from gan3d.training.all_reduce import PutOffAllReduce
+from gan3d.training.buckets import (
+    BUCKET_BYTES,
+    DISCRIMINATOR_UPDATES,
+    FIRST_BUCKET_BYTES,
+    filled,
+    hiding_shares,
+    network_buckets,
+    update_buckets,
+)
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import TrainState
 
@@ -60,17 +69,17 @@ def launched(ranks: Ranks, settings: TrialSettings) -> list[tuple[int, int]]:
     """Of every bucket that this rank's training launched: its place, and its bytes."""
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     seen: list[tuple[int, int]] = []
-    reduce = TimedAllReduce.reduce
+    launch = PutOffAllReduce.launch
 
-    def watched(self, buckets, bucket):  # type: ignore[no-untyped-def]  # DDP looks at annotations
+    def watched(self, state, bucket):  # type: ignore[no-untyped-def]  # DDP looks at annotations
         seen.append((bucket.index(), bucket.buffer().nbytes))
-        return reduce(self, buckets, bucket)
+        return launch(self, state, bucket)
 
-    TimedAllReduce.reduce = watched  # type: ignore[method-assign]
+    PutOffAllReduce.launch = watched  # type: ignore[method-assign]
     try:
         list(some_epochs(settings, TrainState(settings, ranks), 1, ranks))
     finally:
-        TimedAllReduce.reduce = reduce  # type: ignore[method-assign]
+        PutOffAllReduce.launch = launch  # type: ignore[method-assign]
     return seen
 
 
@@ -99,6 +108,21 @@ def test_the_seeds_networks_fill_one_bucket_each(folders: dict[bool, Path]) -> N
     changes = {f"training.{name}": content for name, content in networks.items()} | wider | {"data.grid": [25, 25, 25]}
     generator, _ = network_buckets(small_trial(folders[False], changes))
     assert len(generator) == 2
+
+
+def test_the_discriminators_reductions_hide_behind_the_generator_and_the_generators_last_behind_the_discriminator(
+    folders: dict[bool, Path],
+) -> None:
+    settings = small_trial(folders[False], {"training.generator_steps": 3})
+    training, grid = settings.training, settings.data.grid
+    step = step_multiply_adds(training, grid)
+    generator, of_dense = generator_multiply_adds(training.generator, grid)
+    discriminator, of_first = discriminator_multiply_adds(training.discriminator, grid)
+    first, second, *bare, last = hiding_shares(settings)
+    assert first == second == pytest.approx(generator / step)
+    assert bare == [0.0, 0.0]
+    assert last == pytest.approx((3 * discriminator - of_first) / step)
+    assert first + 2 * last == pytest.approx(1 - 3 * (3 * generator - of_dense + 2 * discriminator) / step)
 
 
 def test_a_bucket_closes_when_it_holds_its_limit_or_more() -> None:

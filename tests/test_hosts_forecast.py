@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -20,8 +21,10 @@ from gan3d.records import PHASES
 from gan3d.scaling.calibration import step_seconds
 from gan3d.scaling.draws import Estimate
 from gan3d.scaling.fabrics import Fabric, all_reduce_seconds, route_of
+from gan3d.scaling.prediction import Work
 
 UPDATES = ((300_000,), (300_000,), (3_500_000,), (3_500_000,))
+WORK = Work(UPDATES, batch_per_worker=8)
 #: Of the made-up world: what a step takes whatever its batch, what a shower takes, what alone is to together, what the library takes [s].
 FIXED, PER_SHOWER, LONE_RATIO, SOFTWARE = 0.02, 0.1, 0.97, 0.004
 BARE_LATENCY, BARE_RATE = 50e-6, 1e9
@@ -70,7 +73,7 @@ def test_rounds_are_blocks_alone_as_together() -> None:
 
 
 def test_a_world_that_follows_the_model_is_predicted_exactly(epochs: list[Measured]) -> None:
-    found = figures(epochs, {str(link): fabric(link) for link in LINKS}, UPDATES)
+    found = figures(epochs, {str(link): fabric(link) for link in LINKS}, WORK)
     measured = {(each.batch, each.link): each for each in found if each.origin == "measured"}
     predicted = [each for each in found if each.origin == MEASURED_LINK]
     assert {(each.batch, each.link) for each in predicted} == {(batch, link) for batch in (8, 32) for link in (*map(str, LINKS), ALONE)}
@@ -84,7 +87,7 @@ def test_a_world_that_follows_the_model_is_predicted_exactly(epochs: list[Measur
 
 
 def test_a_slower_link_is_predicted_to_be_slower_also_as_it_was_made(epochs: list[Measured]) -> None:
-    found = figures(epochs, {str(link): fabric(link) for link in LINKS}, UPDATES)
+    found = figures(epochs, {str(link): fabric(link) for link in LINKS}, WORK)
     for origin in (MEASURED_LINK, LINK_AS_MADE):
         seconds = [each.communication_seconds.value for each in found if each.batch == 32 and each.origin == origin and each.link != ALONE]
         slower = seconds if origin == MEASURED_LINK else [communication(BARE), *seconds]
@@ -106,19 +109,19 @@ def test_a_wire_is_what_all_reduces_take_beyond_the_bare_link() -> None:
 
 
 def test_a_ring_sends_what_a_ring_sends() -> None:
-    assert ring_bytes(UPDATES) == 7_600_000
-    assert ring_bytes(UPDATES, 4) == 1.5 * 7_600_000
+    assert ring_bytes(WORK) == 7_600_000
+    assert ring_bytes(WORK, 4) == 1.5 * 7_600_000
 
 
 def test_what_two_hosts_leave_open_is_said(epochs: list[Measured]) -> None:
-    sentences = undetermined(epochs, UPDATES)
+    sentences = undetermined(epochs, WORK)
     assert any("universal" in sentence and "world sizes" in sentence for sentence in sentences)
     assert any("one gradient bucket" in sentence for sentence in sentences)
-    assert not any("one gradient bucket" in sentence for sentence in undetermined(epochs, (*UPDATES, (10, 20))))
+    assert not any("one gradient bucket" in sentence for sentence in undetermined(epochs, replace(WORK, updates=(*WORK.updates, (10, 20)))))
 
 
 def test_tables_and_document_hold_all_of_it(epochs: list[Measured]) -> None:
-    trainings = Trainings({str(link): fabric(link) for link in LINKS}, UPDATES, epochs)
+    trainings = Trainings({str(link): fabric(link) for link in LINKS}, WORK, epochs)
     rows = rows_of(trainings)
     assert sum(map(len, by_table(rows).values())) == len(rows), "every row is in one table"
     document = json.loads(json.dumps(document_of(trainings)))

@@ -15,7 +15,7 @@ from gan3d.config.load import dump_study, load_study
 from gan3d.scaling.fabrics import all_reduce_seconds, declared, route_of
 from gan3d.scaling.prediction import WORLD_SIZES
 from gan3d.tracking import published
-from gan3d.training.buckets import update_buckets
+from gan3d.training.buckets import hiding_shares, update_buckets
 
 STUDY = Path(__file__).parent.parent / "studies" / "scaling.yaml"
 TRUTH = Truth(fixed=0.02, per_shower=0.01, spread=0.05, communication=0.004, scatter=0.02)
@@ -83,12 +83,15 @@ def test_the_page_has_the_curve_the_largest_teams_and_what_was_assumed(results: 
 
 def test_json_is_the_model_in_numbers(results: Path) -> None:
     found = document("--fabric", "10GbE", "--batch-per-worker", 8, "--results", results)
-    updates = update_buckets(load_study(STUDY).study.trial_settings(load_study(STUDY).study.default_sample))
+    settings = load_study(STUDY).study.trial_settings(load_study(STUDY).study.default_sample)
+    updates, shares = update_buckets(settings), hiding_shares(settings)
     assert found["updates"] == [list(buckets) for buckets in updates]
+    assert found["hidden_behind"] == list(shares)
     assert [row["world_size"] for row in found["curve"]] == list(WORLD_SIZES)
     eight = found["curve"][3]
     route = route_of(None, declared("10GbE"), 1)
-    wire = sum(all_reduce_seconds(buckets[-1], 8, route)[0] for buckets in updates)  # earlier ones are hidden
+    waits = (all_reduce_seconds(buckets[-1], 8, route)[0] for buckets in updates)  # earlier ones are hidden
+    wire = sum(max(0.0, wait - share * TRUTH.computing(8)) for wait, share in zip(waits, shares, strict=True))
     assert eight["communication_seconds"] == pytest.approx(TRUTH.communication + wire, rel=0.1)
     assert eight["computing_seconds"] == pytest.approx(TRUTH.computing(8), rel=0.05)
     assert eight["efficiency_low"] < eight["efficiency"] < eight["efficiency_high"]

@@ -100,6 +100,17 @@ def test_early_buckets_hide_behind_the_backward_pass_as_far_as_it_lasts():
         assert predict(one, split, cluster, [8])["communication_seconds"][0] == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
 
+def test_what_is_computed_before_the_wait_hides_all_buckets_as_far_as_it_lasts():
+    one, computing = calibration(spread=0.0), Truth().computing(8)
+    shares = (0.01, 0.0, 0.02, 0.5)
+    hidden = Work(UPDATES, batch_per_worker=8, hidden_behind=shares)
+    for cluster in (INFINITE, SLOW, Cluster(None, fabric(1e-4, 1e7))):
+        alone = [communication_seconds(Work((update,), batch_per_worker=8), cluster, [8])[8][0] for update in UPDATES]
+        expected = sum(max(0.0, seconds - share * computing) for seconds, share in zip(alone, shares, strict=True))
+        assert predict(one, hidden, cluster, [8])["communication_seconds"][0] == pytest.approx(expected, rel=1e-3, abs=1e-9)
+        assert expected < sum(alone)
+
+
 def test_software_is_what_the_team_took_beyond_its_own_link():
     own = fabric(1e-4, 1e9)
     on_own = communication_seconds(WEAK, Cluster(own, None), [2])[2][0]

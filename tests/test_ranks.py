@@ -21,7 +21,7 @@ from gan3d.training.conditions import TrainingSetConditions
 from gan3d.training.loop import autocast_of, to_batch
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import TrainState, transform_of
-from gan3d.training.step import Recipe, slots_of, train_step
+from gan3d.training.step import Recipe, finish_step, slots_of, train_step
 
 GLOBAL_BATCH = 16
 #: Everything that draws random numbers per shower is on; dropout, which belongs to ranks, is off.
@@ -83,6 +83,7 @@ def after_steps(ranks: Ranks, settings: TrialSettings, dtype: torch.dtype, num_s
             showers = in_type(training_showers(settings, first, first + batch), dtype)
             cells = to_batch(showers, transform_of(settings), ranks.device, polar_angle=False)
             train_step(state, cells, recipe, slots_of(settings, ranks, step), PhaseClock())
+        finish_step(state, recipe)
         assert isinstance(state.generator_ddp, DistributedDataParallel) == (ranks.world_size > 1)
         found = {}
         for name in ("generator", "discriminator"):

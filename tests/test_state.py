@@ -147,15 +147,6 @@ def test_the_optimisers_are_the_ones_asked_for(files: Path) -> None:
     assert adam.param_groups[0]["betas"] == (0.9, 0.99)
 
 
-def test_both_learning_rates_follow_the_factor(files: Path) -> None:
-    settings = small_trial(files, {"training.generator.learning_rate": 0.002})
-    state = TrainState(settings, ALONE)
-    for factor in (0.5, 4.0):
-        state.set_learning_rates(settings, factor)
-        rates = [optimiser.param_groups[0]["lr"] for optimiser in (state.generator_optimiser, state.discriminator_optimiser)]
-        assert rates == [0.002 * factor, 0.001 * factor]
-
-
 def test_a_world_of_one_keeps_its_running_statistics(files: Path) -> None:
     state, _ = trained(small_trial(files, BATCH_NORM | {"training.epochs": 1}))
     before = values(state.discriminator)

@@ -24,6 +24,7 @@ from gan3d.training.step import (
     StepLosses,
     asked,
     discriminator_step,
+    finish_step,
     flipped,
     generator_step,
     slots_of,
@@ -60,13 +61,19 @@ class Step:
         self.clock = PhaseClock()
 
     def discriminator(self) -> torch.Tensor:
-        return discriminator_step(self.state, self.batch, self.recipe, self.slots, self.clock)
+        losses = discriminator_step(self.state, self.batch, self.recipe, self.slots, self.clock)
+        finish_step(self.state, self.recipe)
+        return losses
 
     def generator(self) -> torch.Tensor:
-        return generator_step(self.state, self.recipe, self.slots, self.clock, 0)
+        losses = generator_step(self.state, self.recipe, self.slots, self.clock, 0)
+        finish_step(self.state, self.recipe)
+        return losses
 
     def whole(self) -> StepLosses:
-        return train_step(self.state, self.batch, self.recipe, self.slots, self.clock)
+        losses = train_step(self.state, self.batch, self.recipe, self.slots, self.clock)
+        finish_step(self.state, self.recipe)
+        return losses
 
 
 def num_updates(optimiser: torch.optim.Optimizer) -> int:
@@ -83,6 +90,28 @@ def test_a_step_is_two_discriminator_updates_and_the_generators(files: Path, gen
         assert step.state.step == number
         assert num_updates(step.state.discriminator_optimiser) == 2 * number
         assert num_updates(step.state.generator_optimiser) == generator_steps * number
+
+
+def test_each_update_has_the_learning_rate_of_its_own_step(files: Path) -> None:
+    """Also the generator's last, which is made in the next step."""
+    step = Step(files, {"training.generator.learning_rate": 0.002})
+    optimisers = {"generator": step.state.generator_optimiser, "discriminator": step.state.discriminator_optimiser}
+    rates: dict[str, list[float]] = {name: [] for name in optimisers}
+    for name, optimiser in optimisers.items():
+        optimiser.register_step_pre_hook(lambda _, *__, name=name, by=optimiser: rates[name].append(by.param_groups[0]["lr"]))
+    for factor in (0.5, 4.0):
+        step.state.learning_rate_factor = factor
+        train_step(step.state, step.batch, step.recipe, step.slots, step.clock)
+    finish_step(step.state, step.recipe)
+    assert rates == {"generator": [0.001, 0.001, 0.008, 0.008], "discriminator": [0.0005, 0.0005, 0.004, 0.004]}
+
+
+def test_a_due_update_is_made_once(files: Path) -> None:
+    step = Step(files)
+    step.whole()
+    before = checksum(step.state.generator, step.state.discriminator)
+    finish_step(step.state, step.recipe)
+    assert checksum(step.state.generator, step.state.discriminator) == before
 
 
 @pytest.mark.parametrize("normalisation", ["group", "batch"])

@@ -27,7 +27,8 @@ from benchmarks.hosts.testbed import TestBed
 from benchmarks.hosts.training import settings_of
 from benchmarks.run import PIPED_WIDTH, RESULTS, THREAD_VARIABLES, circumstances, recorded
 from benchmarks.tables import markdown, replaced, rich_table
-from gan3d.training.buckets import update_buckets
+from gan3d.scaling.prediction import Work
+from gan3d.training.buckets import hiding_shares, update_buckets
 
 README = Path(__file__).resolve().parent / "README.md"
 #: What cases begin with, to a sentence for their table.
@@ -97,7 +98,9 @@ def of_trainings(rounds: int, *, quick: bool) -> tuple[str, list[Row], dict[str,
             seconds = sum(epoch.step_seconds) / len(epoch.step_seconds)
             print(f"round {epoch.round + 1}: batch {epoch.batch}, {epoch.link}: {seconds:.3g} s/step", flush=True)
             epochs.append(epoch)
-    trainings = Trainings(fabrics, update_buckets(settings_of(min(steps), steps[min(steps)], 2)), epochs)
+    settings = settings_of(min(steps), steps[min(steps)], 2)
+    work = Work(update_buckets(settings), settings.batch_per_worker, hidden_behind=hiding_shares(settings))
+    trainings = Trainings(fabrics, work, epochs)
     return TRAININGS_PART, rows_of(trainings), document_of(trainings)
 
 

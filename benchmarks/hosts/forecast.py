@@ -6,7 +6,7 @@ Nothing of what is predicted was measured for the prediction but the link itself
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,6 @@ CALIBRATED_BATCH = 8
 HOSTS = 2
 #: Where a prediction has its link from.
 MEASURED_LINK, LINK_AS_MADE = "predicted", "predicted, link as made"
-
-Updates = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +49,26 @@ def calibration_of(epochs: Sequence[Measured]) -> Calibration:
     return calibrate(step_seconds(frame(of(epochs, str(BARE), ALONE, batch=CALIBRATED_BATCH))))
 
 
-def figures(epochs: Sequence[Measured], fabrics: Mapping[str, Fabric], updates: Updates) -> list[Figures]:
+def figures(epochs: Sequence[Measured], fabrics: Mapping[str, Fabric], work: Work) -> list[Figures]:
     """Measurement and predictions of every batch and link, one under the other.
 
     Args:
         epochs: Rounds of all of them.
         fabrics: Of the links, by their names, as their all-reduces say.
-        updates: Bytes of the gradient buckets of each update of a step.
+        work: Of a step.
     """
     calibration = calibration_of(epochs)
     found = []
     for batch in sorted({epoch.batch for epoch in epochs}):
         alone = _measured(epochs, ALONE, batch)
-        found += [alone, _lone_prediction(calibration, fabrics[str(BARE)], updates, alone)]
+        found += [alone, _lone_prediction(calibration, fabrics[str(BARE)], work, alone)]
         for link in LINKS:
             wires: dict[str, Fabric | None] = {MEASURED_LINK: None}
             if link != BARE:
                 wires = {MEASURED_LINK: wire_beyond(fabrics[str(BARE)], fabrics[str(link)]), LINK_AS_MADE: wire_as_made(link)}
             measured = _measured(epochs, str(link), batch)
             clusters = {origin: Cluster(fabrics[str(BARE)], wire) for origin, wire in wires.items()}
-            found += [measured, *(_prediction(calibration, cluster, updates, measured, origin) for origin, cluster in clusters.items())]
+            found += [measured, *(_prediction(calibration, cluster, work, measured, origin) for origin, cluster in clusters.items())]
     return found
 
 
@@ -100,15 +98,15 @@ def _estimate(values: pd.Series) -> Estimate:
     return Estimate(*(float(ends[end].iloc[0]) for end in ("", "_low", "_high")))
 
 
-def _prediction(calibration: Calibration, cluster: Cluster, updates: Updates, measured: Figures, origin: str) -> Figures:
-    row = predict(calibration, Work(updates, batch_per_worker=measured.batch), cluster, [HOSTS]).iloc[0]
+def _prediction(calibration: Calibration, cluster: Cluster, work: Work, measured: Figures, origin: str) -> Figures:
+    row = predict(calibration, replace(work, batch_per_worker=measured.batch), cluster, [HOSTS]).iloc[0]
     estimates = [Estimate(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))) for name in ("step_seconds", "efficiency")]
     communication = Estimate(float(row["communication_seconds"]), float("nan"), float("nan"))
     return Figures(measured.link, measured.batch, origin, measured.is_calibrated, estimates[0], communication, estimates[1])
 
 
-def _lone_prediction(calibration: Calibration, bare: Fabric, updates: Updates, measured: Figures) -> Figures:
-    row = predict(calibration, Work(updates, batch_per_worker=measured.batch), Cluster(bare, None), [1]).iloc[0]
+def _lone_prediction(calibration: Calibration, bare: Fabric, work: Work, measured: Figures) -> Figures:
+    row = predict(calibration, replace(work, batch_per_worker=measured.batch), Cluster(bare, None), [1]).iloc[0]
     step = Estimate(*(float(row[f"step_seconds{end}"]) for end in ("", "_low", "_high")))
     return Figures(ALONE, measured.batch, MEASURED_LINK, measured.is_calibrated, step, *[measured.efficiency] * 2)
 
@@ -118,7 +116,7 @@ def error_percent(predicted: Estimate, measured: Estimate) -> float:
     return 100 * (predicted.value / measured.value - 1)
 
 
-def undetermined(epochs: Sequence[Measured], updates: Updates) -> list[str]:
+def undetermined(epochs: Sequence[Measured], work: Work) -> list[str]:
     """What two hosts cannot tell, in sentences."""
     rates = throughput(frame(of(epochs, str(BARE), ALONE, batch=CALIBRATED_BATCH)))
     table = fits_table({"weak": rates})
@@ -128,11 +126,11 @@ def undetermined(epochs: Sequence[Measured], updates: Updates) -> list[str]:
         "the wait for the slowest of two tells the spread of ranks, not the tail that a large team waits for",
         "one pair of hosts shares its switch with nobody, so congestion is not seen",
     ]
-    if all(len(buckets) == 1 for buckets in updates):
+    if all(len(buckets) == 1 for buckets in work.updates):
         sentences.append("each update has one gradient bucket, so nothing is hidden behind the backward pass, and hiding is not tested")
     return laws + sentences
 
 
-def ring_bytes(updates: Updates, world_size: int = HOSTS) -> float:
+def ring_bytes(work: Work, world_size: int = HOSTS) -> float:
     """What a rank sends per step in ring all-reduces of these buckets."""
-    return 2 * (world_size - 1) / world_size * sum(sum(buckets) for buckets in updates)
+    return 2 * (world_size - 1) / world_size * sum(sum(buckets) for buckets in work.updates)

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.harness import Row
-from benchmarks.hosts.forecast import Figures, Updates, calibration_of, error_percent, figures, ring_bytes, undetermined
+from benchmarks.hosts.forecast import Figures, calibration_of, error_percent, figures, ring_bytes, undetermined
 from benchmarks.hosts.measurement import Measured, of
 from benchmarks.hosts.study import StudyOutcome
 from benchmarks.hosts.testbed import BARE
 from gan3d.scaling.draws import Estimate, interval
 from gan3d.scaling.fabrics import Fabric
+from gan3d.scaling.prediction import Work
 
 NAME = "hosts"
 MS = 1e3
@@ -28,17 +29,17 @@ class Trainings:
 
     fabrics: dict[str, Fabric]
     """By link, as its all-reduces say."""
-    updates: Updates
+    work: Work
     """Bytes of the gradient buckets of each update of a step."""
     epochs: list[Measured]
 
 
 def rows_of(trainings: Trainings) -> list[Row]:
     """Links, traffic, and every step's figures beside what the model says of them."""
-    epochs, updates = trainings.epochs, trainings.updates
+    epochs, work = trainings.epochs, trainings.work
     rounds = 1 + max(epoch.round for epoch in epochs)
-    forecast = forecast_rows(figures(epochs, trainings.fabrics, updates), rounds)
-    return [*fabric_rows(trainings.fabrics), *traffic_rows(epochs, updates), *forecast]
+    forecast = forecast_rows(figures(epochs, trainings.fabrics, work), rounds)
+    return [*fabric_rows(trainings.fabrics), *traffic_rows(epochs, work), *forecast]
 
 
 def document_of(trainings: Trainings) -> dict[str, Any]:
@@ -47,10 +48,10 @@ def document_of(trainings: Trainings) -> dict[str, Any]:
     quantities = ("fixed_seconds", "seconds_per_shower", "lone_ratio", "spread", "communication_seconds")
     return {
         "fabrics": {link: asdict(fabric) for link, fabric in trainings.fabrics.items()},
-        "update_buckets_bytes": trainings.updates,
+        "update_buckets_bytes": trainings.work.updates,
         "calibration": {name: interval(getattr(calibration, name))._asdict() for name in quantities} | {"notes": calibration.notes},
-        "figures": [asdict(each) for each in figures(trainings.epochs, trainings.fabrics, trainings.updates)],
-        "undetermined": undetermined(trainings.epochs, trainings.updates),
+        "figures": [asdict(each) for each in figures(trainings.epochs, trainings.fabrics, trainings.work)],
+        "undetermined": undetermined(trainings.epochs, trainings.work),
         "epochs": [asdict(epoch) for epoch in trainings.epochs],
     }
 
@@ -70,12 +71,12 @@ def fabric_rows(fabrics: Mapping[str, Fabric]) -> Iterator[Row]:
         yield _row(names, fabric.bytes_per_second, "MB/s", 1 / MEGABYTE)
 
 
-def traffic_rows(epochs: Sequence[Measured], updates: Updates) -> Iterator[Row]:
+def traffic_rows(epochs: Sequence[Measured], work: Work) -> Iterator[Row]:
     """What a host sends per step, beside the gradient buckets."""
     for batch in sorted({epoch.batch for epoch in epochs}):
         sent = [epoch.sent_bytes / MEGABYTE for epoch in of(epochs, str(BARE), batch=batch)]
         case = f"traffic: batch {batch}"
-        yield _row((case, "gradient buckets, ring"), _certain(ring_bytes(updates) / MEGABYTE), "MB/step sent by a host")
+        yield _row((case, "gradient buckets, ring"), _certain(ring_bytes(work) / MEGABYTE), "MB/step sent by a host")
         yield Row.of((NAME, case, "counted"), sent, "MB/step sent by a host")
 
 

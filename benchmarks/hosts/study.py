@@ -12,18 +12,17 @@ import pandas as pd
 
 from benchmarks.hosts.cluster import RayCluster, ray_on
 from benchmarks.hosts.fabrics import QUICK_ROUNDS, ROUNDS, measured_fabrics, wire_as_made, wire_beyond
-from benchmarks.hosts.forecast import LINK_AS_MADE, MEASURED_LINK, Updates
+from benchmarks.hosts.forecast import LINK_AS_MADE, MEASURED_LINK
 from benchmarks.hosts.ranks import ranks_on
 from benchmarks.hosts.testbed import BARE, Link, TestBed
 from gan3d.config.load import load_study
-from gan3d.config.study import Study
 from gan3d.scaling.calibration import calibrate, step_seconds
 from gan3d.scaling.fabrics import Fabric
 from gan3d.scaling.prediction import Cluster, Work, predict
 from gan3d.scaling.speedup import scaling_table
 from gan3d.tracking.frames import epochs
 from gan3d.tracking.store import default_tracking_uri
-from gan3d.training.buckets import update_buckets
+from gan3d.training.buckets import hiding_shares, update_buckets
 
 STUDY = Path(__file__).with_name("slow_link.yaml")
 SLOW = Link(2e-3, 200e6)
@@ -73,8 +72,9 @@ def run_studies(*, quick: bool) -> StudyOutcome:
     curves = {link: scaling_table(frame).query("rate == 'training'") for link, frame in frames.items()}
     steps = {link: step_seconds(frame) for link, frame in frames.items()}
     study = load_study(STUDY).study
-    updates = update_buckets(study.trial_settings({"workers.per_trial": max(WORLD_SIZES)}))
-    return StudyOutcome(curves, steps, predictions(steps[str(BARE)], fabrics, updates, study), fabrics, places)
+    settings = study.trial_settings({"workers.per_trial": max(WORLD_SIZES)})
+    work = Work(update_buckets(settings), settings.batch_per_worker, hidden_behind=hiding_shares(settings))
+    return StudyOutcome(curves, steps, predictions(steps[str(BARE)], fabrics, work), fabrics, places)
 
 
 def run_study(bed: TestBed, cluster: RayCluster, link: Link, *, quick: bool) -> pd.DataFrame:
@@ -90,10 +90,9 @@ def run_study(bed: TestBed, cluster: RayCluster, link: Link, *, quick: bool) -> 
     return epochs(default_tracking_uri(results), load_study(STUDY).study.name)
 
 
-def predictions(bare_steps: pd.DataFrame, fabrics: dict[str, Fabric], updates: Updates, study: Study) -> dict[str, pd.DataFrame]:
+def predictions(bare_steps: pd.DataFrame, fabrics: dict[str, Fabric], work: Work) -> dict[str, pd.DataFrame]:
     """What the study over the bare link says of the one over the slow link, for one worker and for two."""
     calibration = calibrate(bare_steps)
-    work = Work(updates, batch_per_worker=study.training.batch_per_worker)
     bare = fabrics[str(BARE)]
     wires = {MEASURED_LINK: wire_beyond(bare, fabrics[str(SLOW)]), LINK_AS_MADE: wire_as_made(SLOW)}
     return {origin: predict(calibration, work, Cluster(bare, wire), WORLD_SIZES) for origin, wire in wires.items()}

@@ -24,7 +24,7 @@ from gan3d.training.clock import PhaseClock
 from gan3d.training.loop import autocast_of
 from gan3d.training.paths import choose_paths
 from gan3d.training.state import TrainState
-from gan3d.training.step import Batch, Recipe, slots_of, train_step
+from gan3d.training.step import Batch, Recipe, finish_step, slots_of, train_step
 
 BATCH = 8
 #: Names in Keras of torch's, for normalisations; the others have a kernel and a bias.
@@ -97,7 +97,7 @@ def one_step(settings: TrialSettings) -> tuple[Arrays, Arrays]:
     showers = showers_of(settings)
     state = TrainState(settings, ALONE)
     away_from_zero(state)
-    state.set_learning_rates(settings, 0.0)
+    state.learning_rate_factor = 0.0
     choose_paths(state, settings, ALONE)
     training, batch = settings.training, batch_of(showers, settings, 0)
     recipe = Recipe(training, showers.conditions(training), showers.response(training), autocast_of(settings, ALONE.device))
@@ -105,6 +105,7 @@ def one_step(settings: TrialSettings) -> tuple[Arrays, Arrays]:
     found = outputs(state, batch, given)
     counts = counted_gradients(state)
     parts = train_step(state, batch, recipe, slots_of(settings, ALONE, 0), PhaseClock())
+    finish_step(state, recipe)
     # Each update computes the gradients of the network that it updates, and no others.
     expected = {name: training.generator_steps if name.startswith("generator") else 2 for name in counts}
     assert counts == expected, counts

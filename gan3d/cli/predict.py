@@ -128,16 +128,15 @@ def tracking_uri(asked: Question, name: str) -> str:
 def work_of(asked: Question, settings: TrialSettings) -> Work:
     """Of a step: the batch asked for, or else the one that the study fixes."""
     from gan3d.scaling.prediction import Work
-    from gan3d.training.buckets import update_buckets
+    from gan3d.training.buckets import hiding_shares, update_buckets
 
-    updates = update_buckets(settings)
-    if asked.global_batch is not None:
-        return Work(updates, global_batch=asked.global_batch)
-    if asked.batch_per_worker is not None:
-        return Work(updates, batch_per_worker=asked.batch_per_worker)
-    if settings.training.fixed_batch == "global_batch":
-        return Work(updates, global_batch=settings.global_batch)
-    return Work(updates, batch_per_worker=settings.local_batch)
+    global_batch, batch = asked.global_batch, asked.batch_per_worker
+    if global_batch is None and batch is None:
+        if settings.training.fixed_batch == "global_batch":
+            global_batch = settings.global_batch
+        else:
+            batch = settings.local_batch
+    return Work(update_buckets(settings), batch, global_batch, hiding_shares(settings))
 
 
 def page(name: str, asked: Question, found: Forecast) -> list[Table | Text]:
@@ -227,6 +226,7 @@ def as_document(name: str, asked: Question, found: Forecast) -> dict[str, Any]:
         "batch_per_worker": found.work.batch_per_worker,
         "global_batch": found.work.global_batch,
         "updates": found.work.updates,
+        "hidden_behind": found.work.hidden_behind,
         "algorithm": asked.algorithm,
         "workers_per_node": asked.workers_per_node,
         "wire": None if found.cluster.wire is None else _fabric_document(found.cluster.wire),

@@ -82,6 +82,8 @@ def work_notes(work: Work, calibration: Calibration) -> list[str]:
     notes = []
     if all(len(buckets) == 1 for buckets in work.updates):
         notes.append("each update has one gradient bucket, so nothing is hidden behind the backward pass")
+    if any(work.hidden_behind):
+        notes.append("what a rank computes until it needs an update's weights hides its all-reduce, but no straggler wait")
     lowest, highest = calibration.batches[0], calibration.batches[-1]
     asked = work.batch_per_worker
     if work.global_batch is not None:

@@ -5,9 +5,10 @@
 
 f, k, s, r: `gan3d.scaling.calibration`; m: `gan3d.scaling.stragglers`; all-reduces: `gan3d.scaling.fabrics`. A step has an update of the
 discriminator for each of its two batches and one of the generator for each of its steps; each reduces the network's gradients in the
-buckets of DDP. Nothing hides the last bucket; earlier ones are hidden by the rest of the backward pass, as far as it lasts. Software is
-what the measured team's communication took beyond the model's all-reduces on its own link, and stays the same on any; where that link was
-not measured, it is all of it.
+buckets of DDP. Earlier buckets are hidden by the rest of the backward pass, as far as it lasts; what is left of them, and the last one,
+by what the rank computes before it needs the new weights, where there is such a thing. Software is what the measured team's
+communication took beyond the model's all-reduces on its own link, and stays the same on any; where that link was not measured, it is all
+of it.
 
 Not covered: files read by many nodes at once, memory shared by workers of a node beyond what the calibration saw, congestion between
 switches. A larger team than was measured is an extrapolation: the interval holds what the calibration leaves open, not what the model
@@ -62,6 +63,8 @@ class Work:
     """Showers per step on one worker: weak scaling."""
     global_batch: int | None = None
     """Showers per step of the whole team: strong scaling."""
+    hidden_behind: tuple[float, ...] = ()
+    """By update: share of the step's computing between its backward pass and its wait; empty: every update waits at once."""
 
     def __post_init__(self) -> None:
         assert (self.batch_per_worker is None) != (self.global_batch is None), "one of the two batches is fixed"
@@ -205,11 +208,13 @@ class _AllReduces:
         return self._exposed(computing, lambda num_bytes: self._seconds(num_bytes, world_size))
 
     def _exposed(self, computing: Array, seconds_of: Callable[[int], Array]) -> Array:
-        to_hide_behind = HIDING_SHARE * computing / len(self._work.updates)
+        updates = self._work.updates
+        backward = HIDING_SHARE * computing / len(updates)
         exposed = np.zeros_like(self._across.latency)
-        for *early, last in self._work.updates:
+        for (*early, last), share in zip(updates, self._work.hidden_behind or (0.0,) * len(updates), strict=True):
             hidden = sum((seconds_of(size) for size in early), np.zeros_like(exposed))
-            exposed = exposed + seconds_of(last) + np.maximum(0.0, hidden - to_hide_behind)
+            to_wait_for = seconds_of(last) + np.maximum(0.0, hidden - backward)
+            exposed = exposed + np.maximum(0.0, to_wait_for - share * computing)
         return exposed
 
     def _seconds(self, num_bytes: int, world_size: int) -> Array:

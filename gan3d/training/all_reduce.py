@@ -1,8 +1,6 @@
-"""The all-reduce of gradients under DDP, with its time: what computation hid, and what it did not."""
+"""The all-reduce of gradients under DDP, waited for when the new weights are needed, with its time: what computing hid, and what not."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -12,81 +10,82 @@ from gan3d.training.clock import Moment, PhaseClock
 from gan3d.training.ranks import Ranks
 
 
-@dataclass(slots=True)
-class Buckets:
-    """Of one network: DDP rebuilds them once, in the forward pass after their first reduction."""
-
-    num_reductions: int = 0
-    have_met: bool = False
-
-
 class Reduction:
     """One bucket on its way: averaged gradients to come, and when it was launched and finished."""
 
-    __slots__ = ("_clock", "finished", "future", "launched")
+    __slots__ = ("_clock", "_future", "finished", "launched")
 
     def __init__(self, gradients: torch.Tensor, ranks: Ranks, clock: PhaseClock) -> None:
         """Launch it; ``gradients`` are averaged in place."""
         self._clock = clock
         self.launched: Moment = clock.moment()
         self.finished: Moment = None
-        self.future = averaged(gradients, ranks).then(self._finish)
+        work = dist.all_reduce(gradients.div_(ranks.world_size), group=ranks.group, async_op=True)
+        assert work is not None
+        self._future = work.get_future().then(self._finish)
 
-    def _finish(self, future: torch.futures.Future[torch.Tensor]) -> torch.Tensor:
+    def wait(self) -> None:
+        """Until the bytes are there; on a GPU it is the stream that waits, not the host."""
+        self._future.wait()
+
+    def _finish(self, _: torch.futures.Future[list[torch.Tensor]]) -> None:
         # Called when the bytes are there; with CUDA tensors on a stream that waits for them, so that an event recorded here does, too
         # (`torch.futures.Future.then`).
         self.finished = self._clock.moment()
-        return future.value()
 
 
-def averaged(gradients: torch.Tensor, ranks: Ranks) -> torch.futures.Future[torch.Tensor]:
-    """The mean over ranks to come, in place."""
-    work = dist.all_reduce(gradients.div_(ranks.world_size), group=ranks.group, async_op=True)
-    assert work is not None
-    mean: torch.futures.Future[torch.Tensor] = work.get_future().then(lambda future: future.value()[0])
-    return mean
+class PutOffAllReduce:
+    """Of one network's gradients. A backward pass under DDP launches it bucket by bucket; ``finish`` waits for it.
 
-
-class TimedAllReduce:
-    """DDP communication hook of both networks.
-
-    Early buckets are reduced while the backward pass goes on; that time is overlapped communication, which includes waiting for
-    slower ranks. When the last bucket is ready there is nothing left to hide behind: from then until all are reduced is exposed
-    communication and straggler wait, which the clock tells apart. On a GPU it is the stream that waits in both cases, not the host.
+    Between the two the rank may compute what does not need the network's new weights. What of the reductions is done by then is
+    overlapped communication, which includes waiting for slower ranks; the rest is exposed communication and straggler wait, which the
+    clock tells apart. DDP itself would wait at the end of the backward pass, when nothing is left to hide the last bucket.
     """
 
     def __init__(self, ranks: Ranks) -> None:
-        """``clock`` is set anew by every epoch; without one nothing is timed."""
-        self.ranks = ranks
-        self.clock: PhaseClock | None = None
-        self._early: list[Reduction] = []
+        """``clock`` is that of the epoch, set by who begins a pass."""
+        self._ranks = ranks
+        self.clock = PhaseClock()
+        self._under_way: list[Reduction] = []
+        self._num_reductions = 0
+        self._have_met = False
 
-    def attach(self, network: DistributedDataParallel) -> None:
-        """Reduce this network's gradients."""
-        buckets = Buckets()
-        network.register_comm_hook(buckets, self.reduce)
-        network.register_forward_pre_hook(lambda *_: self._meet_before_rebuilding(buckets))
+    def distributed(self, network: torch.nn.Module) -> DistributedDataParallel:
+        """The network in a DDP that launches these reductions.
+
+        Gradients are views of buckets, so that what is averaged in place is what the optimiser sees. No broadcasts of buffers: they
+        overwrite running statistics between two forwards (pytorch #175024).
+        """
+        ddp = DistributedDataParallel(network, process_group=self._ranks.group, forward_sync_buffers=False, gradient_as_bucket_view=True)
+        ddp.register_comm_hook(None, self.launch)
+        ddp.register_forward_pre_hook(lambda *_: self._meet_before_rebuilding())
+        return ddp
 
     # No annotations: DDP compares them with classes, and here they would be strings.
-    def reduce(self, buckets, bucket):  # type: ignore[no-untyped-def]
-        """Reduce one ``dist.GradBucket``; the future holds the averaged gradients."""
-        if self.clock is None:
-            return averaged(bucket.buffer(), self.ranks)
-        if not bucket.is_last():
-            self._early.append(Reduction(bucket.buffer(), self.ranks, self.clock))
-            return self._early[-1].future
-        with self.clock.collective() as computed:
-            last = averaged(bucket.buffer(), self.ranks)
-            for future in [early.future for early in self._early] + [last]:
-                future.wait()
-        self.clock.hide([(early.launched, early.finished) for early in self._early], computed)
-        self._early = []
-        buckets.num_reductions += 1
-        return last
+    def launch(self, _state, bucket):  # type: ignore[no-untyped-def]
+        """Communication hook: launch one ``dist.GradBucket``. The future is done at once, so that DDP does not wait."""
+        self._under_way.append(Reduction(bucket.buffer(), self._ranks, self.clock))
+        done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
 
-    def _meet_before_rebuilding(self, buckets: Buckets) -> None:
-        """Let DDP's next forward pass, which asks rank 0 for new buckets, find it there: the wait would count as computing."""
-        if buckets.num_reductions == 1 and not buckets.have_met and self.clock is not None and torch.is_grad_enabled():
-            buckets.have_met = True
+    def finish(self) -> None:
+        """Wait until the gradients of the last backward pass are averaged; nothing where none was reduced."""
+        if not self._under_way:
+            return
+        with self.clock.collective() as computed:
+            for reduction in self._under_way:
+                reduction.wait()
+        self.clock.hide([(reduction.launched, reduction.finished) for reduction in self._under_way], computed)
+        self._under_way = []
+        self._num_reductions += 1
+
+    def _meet_before_rebuilding(self) -> None:
+        """Let DDP's next forward pass, which asks rank 0 for new buckets, find it there: the wait would count as computing.
+
+        DDP rebuilds buckets once, in the forward pass after their first reduction.
+        """
+        if self._num_reductions == 1 and not self._have_met and torch.is_grad_enabled():
+            self._have_met = True
             with self.clock.collective():
-                self.ranks.barrier()
+                self._ranks.barrier()

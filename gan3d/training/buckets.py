@@ -1,4 +1,4 @@
-"""What a training step reduces over ranks: the bytes of DDP's gradient buckets, without forming a team.
+"""What a training step reduces over ranks: the bytes of DDP's gradient buckets, and what hides them, without forming a team.
 
 DDP (Li et al., PVLDB 13 (2020) 3005) fills buckets with gradients in the order of their arrival: the first closes at 1 MiB or more, later
 ones at 25 MiB or more. Only the very first reduction of a network is of one bucket, for the order is not known yet. The order is that of
@@ -16,6 +16,7 @@ from gan3d.config.training import TrialSettings
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.losses import Targets, losses
+from gan3d.models.work import discriminator_multiply_adds, generator_multiply_adds, step_multiply_adds
 from gan3d.training.state import transform_of
 
 #: Bytes at which buckets close: torch.distributed._DEFAULT_FIRST_BUCKET_BYTES, and DDP's bucket_cap_mb.
@@ -30,6 +31,20 @@ def update_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], ...]:
     """Bytes of each gradient bucket, in the order of launch, of each update of a step: the discriminator's two, then the generator's."""
     generator, discriminator = network_buckets(settings)
     return (discriminator,) * DISCRIMINATOR_UPDATES + (generator,) * settings.training.generator_steps
+
+
+def hiding_shares(settings: TrialSettings) -> tuple[float, ...]:
+    """Share of a step's computing that goes on behind each update's reductions after its backward pass, before its mean is needed.
+
+    By multiply-adds (`gan3d.models.work`): see `gan3d.training.step`. Of the generator's updates only the last has something to hide
+    behind, the next step's pass of the discriminator on Monte Carlo.
+    """
+    training, grid = settings.training, settings.data.grid
+    generator, _ = generator_multiply_adds(training.generator, grid)
+    discriminator, first_layer = discriminator_multiply_adds(training.discriminator, grid)
+    step = step_multiply_adds(training, grid)
+    bare = (0.0,) * (training.generator_steps - 1)
+    return (generator / step,) * DISCRIMINATOR_UPDATES + (*bare, (3 * discriminator - first_layer) / step)
 
 
 def network_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -25,7 +25,7 @@ from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers
 from gan3d.training.start import observable_distributions, start_from
 from gan3d.training.state import TrainState, transform_of
-from gan3d.training.step import Batch, Recipe, StepLosses, slots_of, train_step
+from gan3d.training.step import Batch, Recipe, StepLosses, finish_step, slots_of, train_step
 from gan3d.training.validate import validate
 
 #: Steps between two looks at whether losses are still finite; the look is one small all-reduce.
@@ -115,13 +115,14 @@ def _train(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, cloc
         for step in range(loader.num_steps):
             with clock.phase("data_wait"):
                 batch = to_batch(next(batches), transform, ranks.device, polar_angle=settings.training.polar_angle)
-            state.set_learning_rates(settings, learning_rate_factor(settings, state.step, loader.num_steps))
+            state.learning_rate_factor = learning_rate_factor(settings, state.step, loader.num_steps)
             losses = train_step(state, batch, recipe, slots_of(settings, ranks, state.step), clock)
             sums += as_rows(losses)
             if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == loader.num_steps:
                 with clock.collective():
                     refuse_broken_losses(sums, ranks, state)
             trial.progress(step + 1, loader.num_steps)
+        finish_step(state, recipe)
     finally:
         getattr(batches, "close", lambda: None)()
     return sums

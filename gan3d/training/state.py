@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from gan3d.config.training import Optimiser, TrialSettings
 from gan3d.models.convolution import Path, arrange_
@@ -18,9 +17,10 @@ from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.tuning import paths_of, set_paths
 from gan3d.physics.transform import Transform
-from gan3d.training.all_reduce import TimedAllReduce
+from gan3d.training.all_reduce import PutOffAllReduce
 from gan3d.training.gradient_noise import GradientNoise
 from gan3d.training.ranks import Ranks
+from gan3d.training.update import Update
 from gan3d.training.virtual_ranks import VirtualRanks
 
 
@@ -28,16 +28,18 @@ class TrainState:
     """Networks, their optimisers and the two counters."""
 
     __slots__ = (
-        "all_reduce",
         "discriminator",
         "discriminator_ddp",
         "discriminator_noise",
         "discriminator_optimiser",
+        "discriminator_update",
         "epoch",
         "generator",
         "generator_ddp",
         "generator_noise",
         "generator_optimiser",
+        "generator_update",
+        "learning_rate_factor",
         "step",
         "virtual_ranks",
     )
@@ -53,23 +55,20 @@ class TrainState:
             arrange_(network, ranks.device, channels_last=settings.workers.memory_format == "channels_last")
         self.generator_optimiser = make_optimiser(self.generator, training.optimiser, training.generator.learning_rate)
         self.discriminator_optimiser = make_optimiser(self.discriminator, training.optimiser, training.discriminator.learning_rate)
-        self.all_reduce = TimedAllReduce(ranks)
-        self.generator_ddp = self._distributed(self.generator, ranks)
-        self.discriminator_ddp = self._distributed(self.discriminator, ranks)
         self.generator_noise, self.discriminator_noise = (
             GradientNoise(network, settings.num_ranks, training.virtual_ranks) for network in self._networks()
+        )
+        all_reduces = PutOffAllReduce(ranks), PutOffAllReduce(ranks)
+        self.generator_update = Update(self.generator, self.generator_optimiser, self.generator_noise, all_reduces[0])
+        self.discriminator_update = Update(self.discriminator, self.discriminator_optimiser, self.discriminator_noise, all_reduces[1])
+        self.generator_ddp, self.discriminator_ddp = (
+            network if ranks.group is None else all_reduce.distributed(network)
+            for network, all_reduce in zip(self._networks(), all_reduces, strict=True)
         )
         self.virtual_ranks = VirtualRanks(self._networks(), training.virtual_ranks)
         self.epoch = 0
         self.step = 0
-
-    def _distributed(self, network: nn.Module, ranks: Ranks) -> nn.Module:
-        """DDP without buffer broadcasts: they overwrite running statistics between two forwards (pytorch #175024)."""
-        if ranks.group is None:
-            return network
-        ddp = DistributedDataParallel(network, process_group=ranks.group, forward_sync_buffers=False)
-        self.all_reduce.attach(ddp)
-        return ddp
+        self.learning_rate_factor = 1.0
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain numbers, loadable with ``weights_only=True``."""
@@ -122,14 +121,6 @@ class TrainState:
         if ranks.group is not None:
             for parameter in self.generator.parameters():
                 ranks.mean(parameter.data)
-
-    def set_learning_rates(self, settings: TrialSettings, factor: float) -> None:
-        """Both learning rates: as stated, times ``factor``."""
-        training = settings.training
-        rates = ((self.generator_optimiser, training.generator), (self.discriminator_optimiser, training.discriminator))
-        for optimiser, network in rates:
-            for group in optimiser.param_groups:
-                group["lr"] = network.learning_rate * factor
 
 
 def transform_of(settings: TrialSettings) -> Transform:

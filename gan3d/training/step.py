@@ -18,7 +18,6 @@ from gan3d.models.losses import LossParts, ResponseCurve, Targets, losses
 from gan3d.models.observable_matching import ObservableDistributions
 from gan3d.training.clock import PhaseClock
 from gan3d.training.conditions import Conditions, SeedConditions, TrainingSetConditions
-from gan3d.training.gradient_noise import GradientNoise
 from gan3d.training.noise import Slots
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import TrainState
@@ -61,8 +60,10 @@ def slots_of(settings: TrialSettings, ranks: Ranks, step: int) -> Slots:
 
 
 def train_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, clock: PhaseClock) -> StepLosses:
-    """Update both networks once the seed's way; ``state`` changes, the losses are detached."""
-    state.all_reduce.clock = clock
+    """Update both networks once the seed's way; ``state`` changes, the losses are detached.
+
+    The generator's last update is left to the next step, or to :func:`finish_step`.
+    """
     with clock.phase("discriminator"):
         discriminator = discriminator_step(state, batch, recipe, slots, clock)
     with clock.phase("generator"):
@@ -71,47 +72,66 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, cl
     return StepLosses(discriminator, torch.stack(updates).mean(0))
 
 
+def finish_step(state: TrainState, recipe: Recipe) -> None:
+    """Make the updates that are still due."""
+    for update in (state.discriminator_update, state.generator_update):
+        update.finish(recipe.training.gradient_clipping)
+
+
 def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, clock: PhaseClock) -> torch.Tensor:
-    """Two updates, Monte Carlo first, each with its own flips; returns the mean of their loss parts, shape (5,)."""
+    """Two updates, Monte Carlo first, each with its own flips; returns the mean of their loss parts, shape (5,).
+
+    Passes are put where they hide all-reduces: the one on Monte Carlo that of the generator's last update, the generator's that of the
+    first update here. The second update is left to the generator's step.
+    """
     device = batch.cells.device
     of_monte_carlo = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
     wanted = recipe.conditions.draw(slots, "discriminator.conditions").to(device)
     noise = slots.normal("discriminator.noise", recipe.training.generator.noise_dim).to(device)
-    cells = predicted(state, noise, wanted, recipe)
     energy, angle = wanted.incident_energy, wanted.polar_angle
     of_generated = Targets(flipped(0.0, recipe, slots, device), energy, recipe.response(energy), angle)
-    parts = []
-    for showers, targets in ((batch.cells, of_monte_carlo), (cells, of_generated)):
-        state.discriminator_optimiser.zero_grad(set_to_none=True)
-
-        def loss_of(part: slice, showers: torch.Tensor = showers, targets: Targets = targets) -> LossParts:
-            with recipe.autocast():
-                return losses(state.discriminator_ddp(showers[part]), targets.part(part), recipe.training.loss_weights)
-
-        parts.append(accumulate(state.discriminator_ddp, state, slots.count, loss_of))
-        update(state.discriminator, state.discriminator_optimiser, state.discriminator_noise, recipe, clock)
+    parts = [discriminator_pass(state, batch.cells, of_monte_carlo, recipe, clock)]
+    state.generator_update.finish(recipe.training.gradient_clipping)
+    cells = predicted(state, noise, wanted, recipe)
+    state.discriminator_update.finish(recipe.training.gradient_clipping)
+    parts.append(discriminator_pass(state, cells, of_generated, recipe, clock))
     return torch.stack(parts).mean(0)
 
 
+def discriminator_pass(state: TrainState, cells: torch.Tensor, targets: Targets, recipe: Recipe, clock: PhaseClock) -> torch.Tensor:
+    """Gradients of the discriminator on showers (B, X, Y, L) in network units; returns loss parts, shape (5,)."""
+    state.discriminator_update.begin(recipe.training.discriminator.learning_rate * state.learning_rate_factor, clock)
+
+    def loss_of(part: slice) -> LossParts:
+        with recipe.autocast():
+            return losses(state.discriminator_ddp(cells[part]), targets.part(part), recipe.training.loss_weights)
+
+    return accumulate(state.discriminator_ddp, state, len(cells), loss_of)
+
+
 def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: PhaseClock, number: int) -> torch.Tensor:
-    """One update against the frozen, bare discriminator (its reducer must not run here); returns loss parts, shape (5,)."""
-    device = next(state.generator.parameters()).device
+    """One update against the frozen, bare discriminator (its reducer must not run here); returns loss parts, shape (5,).
+
+    The update itself is left to whoever needs the new weights.
+    """
+    device, clipping = next(state.generator.parameters()).device, recipe.training.gradient_clipping
     wanted = recipe.conditions.draw(slots, f"generator.{number}.conditions").to(device)
     noise = slots.normal(f"generator.{number}.noise", recipe.training.generator.noise_dim).to(device)
     targets = asked(wanted, recipe)
+    state.generator_update.finish(clipping)
+    state.generator_update.begin(recipe.training.generator.learning_rate * state.learning_rate_factor, clock)
     state.discriminator.requires_grad_(requires_grad=False)
-    state.generator_optimiser.zero_grad(set_to_none=True)
 
     def loss_of(part: slice) -> LossParts:
         asked_for = wanted.part(part)
         with recipe.autocast():
             cells = state.generator_ddp(noise[part], asked_for.incident_energy, asked_for.polar_angle)
+            state.discriminator_update.finish(clipping)
             loss = losses(state.discriminator(cells), targets.part(part), recipe.training.loss_weights)
         return with_observables(loss, cells, asked_for, state, recipe)
 
     parts = accumulate(state.generator_ddp, state, slots.count, loss_of)
     state.discriminator.requires_grad_(requires_grad=True)
-    update(state.generator, state.generator_optimiser, state.generator_noise, recipe, clock)
     return parts
 
 
@@ -171,15 +191,6 @@ def flipped(validity: float, recipe: Recipe, slots: Slots, device: torch.device)
     flips = slots.uniform(f"flips.{validity:.0f}") < recipe.training.flipped_targets
     targets = torch.full((slots.count,), validity)
     return torch.where(flips, 1 - targets, targets).to(device)
-
-
-def update(network: nn.Module, optimiser: torch.optim.Optimizer, noise: GradientNoise, recipe: Recipe, clock: PhaseClock) -> None:
-    """Look at the gradients, clip them where asked for, and step."""
-    with clock.phase("optimiser"):
-        noise.see_mean()
-        if recipe.training.gradient_clipping is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.training.gradient_clipping)
-        optimiser.step()
 
 
 def detached(loss: LossParts) -> torch.Tensor:
