@@ -10,7 +10,7 @@ import torch
 from gloo_processes import GlooProcesses, gloo_processes
 from torch import nn
 
-from gan3d.training.all_reduce import PutOffAllReduce
+from gan3d.training.all_reduce import DeferredAllReduce
 from gan3d.training.clock import PhaseClock
 from gan3d.training.ranks import Ranks
 
@@ -31,7 +31,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesse
 
 def averaged_gradients(ranks: Ranks) -> list[torch.Tensor]:
     """Gradient of rank + 1 times the sum of the weights, of two passes; the optimiser would see these."""
-    network, all_reduce = nn.Linear(3, 1), PutOffAllReduce(ranks)
+    network, all_reduce = nn.Linear(3, 1), DeferredAllReduce(ranks)
     ddp, found = all_reduce.distributed(network), []
     for _ in range(2):
         network.zero_grad(set_to_none=True)
@@ -49,7 +49,7 @@ def test_gradients_are_averaged_in_place_when_finished(two_ranks: GlooProcesses)
 
 
 def finished_too_often(ranks: Ranks) -> dict[str, float]:
-    all_reduce = PutOffAllReduce(ranks)
+    all_reduce = DeferredAllReduce(ranks)
     ddp = all_reduce.distributed(nn.Linear(3, 1))
     all_reduce.finish()
     with torch.no_grad():
@@ -92,7 +92,7 @@ class TwoBuckets(nn.Module):
 def one_is_late(ranks: Ranks, computing_after: float) -> list[dict[str, float]]:
     """Seconds of backward passes that the second rank begins later; each rank computes something else before it waits."""
     torch.manual_seed(1)
-    all_reduce = PutOffAllReduce(ranks)
+    all_reduce = DeferredAllReduce(ranks)
     ddp, found = all_reduce.distributed(TwoBuckets()), []
     for _ in range(1 + REPEATS):
         clock = all_reduce.clock = PhaseClock()

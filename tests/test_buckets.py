@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch.nn.parallel import distributed
 
 from gan3d.config.training import TrialSettings
 from gan3d.models.work import discriminator_multiply_adds, generator_multiply_adds, step_multiply_adds
-from gan3d.training.all_reduce import PutOffAllReduce
+from gan3d.training.all_reduce import DeferredAllReduce
 from gan3d.training.buckets import (
     BUCKET_BYTES,
     DISCRIMINATOR_UPDATES,
@@ -67,19 +66,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
 
 def launched(ranks: Ranks, settings: TrialSettings) -> list[tuple[int, int]]:
     """Of every bucket that this rank's training launched: its place, and its bytes."""
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     seen: list[tuple[int, int]] = []
-    launch = PutOffAllReduce.launch
+    launch = DeferredAllReduce.launch
 
     def watched(self, state, bucket):  # type: ignore[no-untyped-def]  # DDP looks at annotations
         seen.append((bucket.index(), bucket.buffer().nbytes))
         return launch(self, state, bucket)
 
-    PutOffAllReduce.launch = watched  # type: ignore[method-assign]
+    DeferredAllReduce.launch = watched  # type: ignore[method-assign]
     try:
         list(some_epochs(settings, TrainState(settings, ranks), 1, ranks))
     finally:
-        PutOffAllReduce.launch = launch  # type: ignore[method-assign]
+        DeferredAllReduce.launch = launch  # type: ignore[method-assign]
     return seen
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from gloo_processes import gloo_processes
 from small_trial import ALONE
 from torch import nn
 
+from gan3d.training.all_reduce import DeferredAllReduce
 from gan3d.training.gradient_noise import NO_SIGNAL, GradientNoise, noise_scale
+from gan3d.training.ranks import Ranks
 
 
 def test_known_signal_and_noise_are_found() -> None:
@@ -50,6 +55,30 @@ def test_norms_are_those_of_each_ranks_own_gradient(virtual_ranks: int) -> None:
     assert of_mean == pytest.approx((sum(gradients) / virtual_ranks) ** 2)
     watched.start()
     assert watched.squared_norms(ALONE) == (0.0, 0.0)
+
+
+def norms_of_two_buckets(ranks: Ranks) -> tuple[float, float]:
+    """Each weight of rank k has the gradient k + 1; the second layer's fill DDP's first bucket."""
+    network = nn.Sequential(nn.Linear(1, 600, bias=False), nn.Linear(600, 600, bias=False))
+    watched = GradientNoise(network, ranks.world_size, 1)
+    all_reduce = DeferredAllReduce(ranks, watched.see_bucket)
+    ddp = all_reduce.distributed(network)
+    watched.start()
+    for _ in range(3):
+        network.zero_grad(set_to_none=True)
+        found = ddp(torch.zeros(1, 1)).sum()  # arms DDP; the gradients are those of the weights' sum
+        (found + (ranks.rank + 1) * sum(weight.sum() for weight in ddp.parameters())).backward()
+        all_reduce.finish()
+        watched.see_mean()
+    return watched.squared_norms(ranks)
+
+
+def test_norms_of_real_ranks_are_those_of_their_buckets(tmp_path: Path) -> None:
+    with gloo_processes(2, tmp_path) as processes:
+        num_weights = 600 + 600 * 600
+        for of_ranks, of_mean in processes.run(norms_of_two_buckets):
+            assert of_ranks == pytest.approx(num_weights * (1 + 4) / 2, rel=1e-5)
+            assert of_mean == pytest.approx(num_weights * 1.5**2, rel=1e-5)
 
 
 def test_a_trial_of_one_rank_pays_nothing() -> None:

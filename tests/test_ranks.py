@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,9 +67,7 @@ def in_type(showers: Showers, dtype: torch.dtype) -> Showers:
 def after_steps(ranks: Ranks, settings: TrialSettings, dtype: torch.dtype, num_steps: int) -> dict[str, torch.Tensor]:
     """Gradients and weights of both networks after steps on the first showers, of which every rank takes its part."""
     torch.set_num_threads(1)  # in every process alike: the number of threads chooses the kernels
-    with arithmetic(dtype), warnings.catch_warnings():
-        # In double precision only: torch lays out the gradient of a convolution with one input channel in another way.
-        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    with arithmetic(dtype):
         state, batch = TrainState(settings, ranks), settings.batch_per_worker
         conditions = showers_of(settings).conditions(settings.training)
         if isinstance(conditions, TrainingSetConditions):

@@ -127,7 +127,7 @@ def undetermined(epochs: Sequence[Measured], work: Work) -> list[str]:
         "one pair of hosts shares its switch with nobody, so congestion is not seen",
     ]
     if all(len(buckets) == 1 for buckets in work.updates):
-        sentences.append("each update has one gradient bucket, so nothing is hidden behind the backward pass, and hiding is not tested")
+        sentences.append("each update has one gradient bucket, so hiding behind the rest of its own backward pass is not tested")
     return laws + sentences
 
 

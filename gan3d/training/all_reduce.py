@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -34,7 +37,7 @@ class Reduction:
         self.finished = self._clock.moment()
 
 
-class PutOffAllReduce:
+class DeferredAllReduce:
     """Of one network's gradients. A backward pass under DDP launches it bucket by bucket; ``finish`` waits for it.
 
     Between the two the rank may compute what does not need the network's new weights. What of the reductions is done by then is
@@ -42,9 +45,15 @@ class PutOffAllReduce:
     clock tells apart. DDP itself would wait at the end of the backward pass, when nothing is left to hide the last bucket.
     """
 
-    def __init__(self, ranks: Ranks) -> None:
-        """``clock`` is that of the epoch, set by who begins a pass."""
+    def __init__(self, ranks: Ranks, see: Callable[[torch.Tensor], None] = lambda _: None) -> None:
+        """``clock`` is that of the epoch, set by who begins a pass.
+
+        Args:
+            ranks: Over which gradients are averaged.
+            see: Looks at each bucket of this rank's own gradients.
+        """
         self._ranks = ranks
+        self._see = see
         self.clock = PhaseClock()
         self._under_way: list[Reduction] = []
         self._num_reductions = 0
@@ -56,6 +65,8 @@ class PutOffAllReduce:
         Gradients are views of buckets, so that what is averaged in place is what the optimiser sees. No broadcasts of buffers: they
         overwrite running statistics between two forwards (pytorch #175024).
         """
+        # Convolutions with one input or output channel: the stride of a dimension of size one means nothing.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         ddp = DistributedDataParallel(network, process_group=self._ranks.group, forward_sync_buffers=False, gradient_as_bucket_view=True)
         ddp.register_comm_hook(None, self.launch)
         ddp.register_forward_pre_hook(lambda *_: self._meet_before_rebuilding())
@@ -64,6 +75,7 @@ class PutOffAllReduce:
     # No annotations: DDP compares them with classes, and here they would be strings.
     def launch(self, _state, bucket):  # type: ignore[no-untyped-def]
         """Communication hook: launch one ``dist.GradBucket``. The future is done at once, so that DDP does not wait."""
+        self._see(bucket.buffer())
         self._under_way.append(Reduction(bucket.buffer(), self._ranks, self.clock))
         done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
         done.set_result(bucket.buffer())

@@ -23,7 +23,10 @@ NO_SIGNAL = 1e9
 
 
 class GradientNoise:
-    """Watches one network; costs one multiply-add per weight and rank, and nothing where a trial has one rank."""
+    """Watches one network; costs one multiply-add per weight and rank, and nothing where a trial has one rank.
+
+    A real rank's gradients are seen in the buckets of its all-reduce, which is cheapest; those of virtual ranks as they are computed.
+    """
 
     def __init__(self, network: nn.Module, num_ranks: int, virtual_ranks: int) -> None:
         """``num_ranks`` of the whole trial, of which each worker imitates ``virtual_ranks``."""
@@ -33,7 +36,7 @@ class GradientNoise:
         self._of_ranks = torch.zeros(())
         self._of_mean = torch.zeros(())
         self._updates = 0
-        if self.is_on:
+        if virtual_ranks > 1:
             for parameter in network.parameters():
                 # A hook of the leaf sees what one backward pass adds, before it is accumulated or reduced.
                 parameter.register_hook(self._add)  # type: ignore[no-untyped-call]
@@ -42,6 +45,11 @@ class GradientNoise:
         """Forget what was seen: a new epoch."""
         device = next(self._network.parameters()).device
         self._of_ranks, self._of_mean, self._updates = torch.zeros((), device=device), torch.zeros((), device=device), 0
+
+    def see_bucket(self, gradients: torch.Tensor) -> None:
+        """Take the norm of gradients that are about to be reduced."""
+        if self._virtual_ranks == 1:
+            self._add(gradients)
 
     def see_mean(self) -> None:
         """Take the norm of the reduced gradients; call once per update, before clipping."""
@@ -58,7 +66,7 @@ class GradientNoise:
         return of_ranks, of_mean
 
     def _add(self, gradient: torch.Tensor) -> None:
-        self._of_ranks += gradient.detach().square().sum()
+        self._of_ranks += torch.linalg.vector_norm(gradient.detach()).square()
 
 
 def noise_scale(of_ranks: float, of_mean: float, batch: int, global_batch: int) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.tuning import paths_of, set_paths
 from gan3d.physics.transform import Transform
-from gan3d.training.all_reduce import PutOffAllReduce
+from gan3d.training.all_reduce import DeferredAllReduce
 from gan3d.training.gradient_noise import GradientNoise
 from gan3d.training.ranks import Ranks
 from gan3d.training.update import Update
@@ -58,7 +58,7 @@ class TrainState:
         self.generator_noise, self.discriminator_noise = (
             GradientNoise(network, settings.num_ranks, training.virtual_ranks) for network in self._networks()
         )
-        all_reduces = PutOffAllReduce(ranks), PutOffAllReduce(ranks)
+        all_reduces = [DeferredAllReduce(ranks, noise.see_bucket) for noise in (self.generator_noise, self.discriminator_noise)]
         self.generator_update = Update(self.generator, self.generator_optimiser, self.generator_noise, all_reduces[0])
         self.discriminator_update = Update(self.discriminator, self.discriminator_optimiser, self.discriminator_noise, all_reduces[1])
         self.generator_ddp, self.discriminator_ddp = (

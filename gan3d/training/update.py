@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from gan3d.training.all_reduce import PutOffAllReduce
+from gan3d.training.all_reduce import DeferredAllReduce
 from gan3d.training.clock import PhaseClock
 from gan3d.training.gradient_noise import GradientNoise
 
@@ -15,7 +15,7 @@ class Update:
 
     __slots__ = ("_all_reduce", "_is_due", "_network", "_noise", "_optimiser")
 
-    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, noise: GradientNoise, all_reduce: PutOffAllReduce) -> None:
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, noise: GradientNoise, all_reduce: DeferredAllReduce) -> None:
         """``noise`` looks at the gradients; ``all_reduce`` is launched by backward passes where there are several ranks."""
         self._network = network
         self._optimiser = optimiser
