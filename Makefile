@@ -17,7 +17,7 @@ help: ## what there is
 study: $(READY) ## run a study, by default the quickstart: make study STUDY=studies/other.yaml ARGS="--set training.epochs=2"
 	$(BIN)/gan3d run $(STUDY) --fresh $(ARGS)
 
-scaling: $(READY) ## strong, weak and single-node scaling, a quarter of an hour on two idle cores; goes on where it was interrupted
+scaling: $(READY) ## strong, weak and single-node scaling, ten minutes on two idle cores; goes on where it was interrupted
 	$(BIN)/gan3d run studies/scaling.yaml --resume $(ARGS)
 	$(BIN)/gan3d run studies/single_node.yaml --resume $(ARGS)
 	@echo Figures and their numbers:

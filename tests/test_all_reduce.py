@@ -1,4 +1,4 @@
-"""The hook averages gradients and sees where the time goes: hidden by computing, bare, or waiting for a slower rank."""
+"""The hook sums gradients and sees where the time goes: hidden by computing, bare, or waiting for a slower rank."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesse
         yield processes
 
 
-def averaged_gradients(ranks: Ranks) -> list[torch.Tensor]:
+def summed_gradients(ranks: Ranks) -> list[torch.Tensor]:
     """Gradient of rank + 1 times the sum of the weights, of two passes; the optimiser would see these."""
     network, all_reduce = nn.Linear(3, 1), DeferredAllReduce(ranks)
     ddp, found = all_reduce.distributed(network), []
@@ -42,10 +42,10 @@ def averaged_gradients(ranks: Ranks) -> list[torch.Tensor]:
     return found
 
 
-def test_gradients_are_averaged_in_place_when_finished(two_ranks: GlooProcesses) -> None:
-    for found in two_ranks.run(averaged_gradients):
+def test_gradients_are_summed_in_place_when_finished(two_ranks: GlooProcesses) -> None:
+    for found in two_ranks.run(summed_gradients):
         assert len(found) == 2
-        assert all(torch.equal(gradient, torch.full((1, 3), 1.5)) for gradient in found)
+        assert all(torch.equal(gradient, torch.full((1, 3), 3.0)) for gradient in found)
 
 
 def finished_too_often(ranks: Ranks) -> dict[str, float]:

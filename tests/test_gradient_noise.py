@@ -67,7 +67,8 @@ def norms_of_two_buckets(ranks: Ranks) -> tuple[float, float]:
     for _ in range(3):
         network.zero_grad(set_to_none=True)
         found = ddp(torch.zeros(1, 1)).sum()  # arms DDP; the gradients are those of the weights' sum
-        (found + (ranks.rank + 1) * sum(weight.sum() for weight in ddp.parameters())).backward()
+        of_rank = found + (ranks.rank + 1) * sum(weight.sum() for weight in ddp.parameters())
+        (of_rank / ranks.world_size).backward()
         all_reduce.finish()
         watched.see_mean()
     return watched.squared_norms(ranks)

@@ -14,16 +14,16 @@ from gan3d.training.ranks import Ranks
 
 
 class Reduction:
-    """One bucket on its way: averaged gradients to come, and when it was launched and finished."""
+    """One bucket on its way: summed gradients to come, and when it was launched and finished."""
 
     __slots__ = ("_clock", "_future", "finished", "launched")
 
     def __init__(self, gradients: torch.Tensor, ranks: Ranks, clock: PhaseClock) -> None:
-        """Launch it; ``gradients`` are averaged in place."""
+        """Launch it; ``gradients`` are summed over ranks in place."""
         self._clock = clock
         self.launched: Moment = clock.moment()
         self.finished: Moment = None
-        work = dist.all_reduce(gradients.div_(ranks.world_size), group=ranks.group, async_op=True)
+        work = dist.all_reduce(gradients, group=ranks.group, async_op=True)
         assert work is not None
         self._future = work.get_future().then(self._finish)
 
@@ -31,14 +31,15 @@ class Reduction:
         """Until the bytes are there; on a GPU it is the stream that waits, not the host."""
         self._future.wait()
 
-    def _finish(self, _: torch.futures.Future[list[torch.Tensor]]) -> None:
+    def _finish(self, future: torch.futures.Future[list[torch.Tensor]]) -> list[torch.Tensor]:
         # Called when the bytes are there; with CUDA tensors on a stream that waits for them, so that an event recorded here does, too
-        # (`torch.futures.Future.then`).
+        # (`torch.futures.Future.then`). Returned, because who waits for a future waits for the streams of the tensors in its value only.
         self.finished = self._clock.moment()
+        return future.value()
 
 
 class DeferredAllReduce:
-    """Of one network's gradients. A backward pass under DDP launches it bucket by bucket; ``finish`` waits for it.
+    """The sum of one network's gradients over ranks. A backward pass under DDP launches it bucket by bucket; ``finish`` waits for it.
 
     Between the two the rank may compute what does not need the network's new weights. What of the reductions is done by then is
     overlapped communication, which includes waiting for slower ranks; the rest is exposed communication and straggler wait, which the
@@ -49,7 +50,7 @@ class DeferredAllReduce:
         """``clock`` is that of the epoch, set by who begins a pass.
 
         Args:
-            ranks: Over which gradients are averaged.
+            ranks: Over which gradients are summed.
             see: Looks at each bucket of this rank's own gradients.
         """
         self._ranks = ranks
@@ -62,7 +63,7 @@ class DeferredAllReduce:
     def distributed(self, network: torch.nn.Module) -> DistributedDataParallel:
         """The network in a DDP that launches these reductions.
 
-        Gradients are views of buckets, so that what is averaged in place is what the optimiser sees. No broadcasts of buffers: they
+        Gradients are views of buckets, so that what is summed in place is what the optimiser sees. No broadcasts of buffers: they
         overwrite running statistics between two forwards (pytorch #175024).
         """
         # Convolutions with one input or output channel: the stride of a dimension of size one means nothing.
@@ -82,7 +83,7 @@ class DeferredAllReduce:
         return done
 
     def finish(self) -> None:
-        """Wait until the gradients of the last backward pass are averaged; nothing where none was reduced."""
+        """Wait until the gradients of the last backward pass are summed; nothing where none was reduced."""
         if not self._under_way:
             return
         with self.clock.collective() as computed:

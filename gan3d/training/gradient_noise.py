@@ -31,6 +31,7 @@ class GradientNoise:
     def __init__(self, network: nn.Module, num_ranks: int, virtual_ranks: int) -> None:
         """``num_ranks`` of the whole trial, of which each worker imitates ``virtual_ranks``."""
         self._network = network
+        self._num_ranks = num_ranks
         self._virtual_ranks = virtual_ranks
         self.is_on = num_ranks > 1
         self._of_ranks = torch.zeros(())
@@ -60,8 +61,8 @@ class GradientNoise:
 
     def squared_norms(self, ranks: Ranks) -> tuple[float, float]:
         """Mean squared norms of single ranks' gradients and of their mean, over the updates since the start; collective."""
-        # Each rank's loss was divided by the number of virtual ranks; a worker saw so many of them per update.
-        sums = torch.stack([self._of_ranks * self._virtual_ranks, self._of_mean]).double()
+        # Each rank's loss was divided by the number of all ranks; a worker saw so many virtual ones per update.
+        sums = torch.stack([self._of_ranks * (self._num_ranks**2 / self._virtual_ranks), self._of_mean]).double()
         of_ranks, of_mean = (ranks.mean(sums) / max(self._updates, 1)).tolist()
         return of_ranks, of_mean
 

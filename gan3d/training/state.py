@@ -40,6 +40,7 @@ class TrainState:
         "generator_optimiser",
         "generator_update",
         "learning_rate_factor",
+        "num_ranks",
         "step",
         "virtual_ranks",
     )
@@ -65,6 +66,7 @@ class TrainState:
             network if ranks.group is None else all_reduce.distributed(network)
             for network, all_reduce in zip(self._networks(), all_reduces, strict=True)
         )
+        self.num_ranks = settings.num_ranks
         self.virtual_ranks = VirtualRanks(self._networks(), training.virtual_ranks)
         self.epoch = 0
         self.step = 0

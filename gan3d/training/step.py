@@ -136,11 +136,11 @@ def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: Phase
 
 
 def accumulate(network: nn.Module, state: TrainState, num_showers: int, loss_of: Callable[[slice], LossParts]) -> torch.Tensor:
-    """Add up the gradients of the virtual ranks' losses, each over their number; real ranks reduce with the last.
+    """Add up the gradients of the ranks' losses, each over the number of all; real ranks reduce with the last virtual one.
 
     Args:
         network: The one that learns, in its DDP where there is one.
-        state: Holds the virtual ranks.
+        state: Holds the virtual ranks, and knows how many ranks there are.
         num_showers: Of the worker's batch.
         loss_of: Forward pass of a part of the batch.
 
@@ -153,7 +153,7 @@ def accumulate(network: nn.Module, state: TrainState, num_showers: int, loss_of:
         is_last = len(parts) + 1 == count
         with nullcontext() if is_last or not isinstance(network, DistributedDataParallel) else network.no_sync():
             loss = loss_of(part)
-            torch.autograd.backward(loss.total / count)
+            torch.autograd.backward(loss.total / state.num_ranks)
         parts.append(detached(loss))
     return torch.stack(parts).mean(0)
 
