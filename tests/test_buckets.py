@@ -120,6 +120,8 @@ def test_the_discriminators_reductions_hide_behind_the_generator_and_the_generat
     assert first == second == pytest.approx(generator / step)
     assert bare == [0.0, 0.0]
     assert last == pytest.approx((3 * discriminator - of_first) / step)
+    virtual = small_trial(folders[False], {"training.generator_steps": 3, "training.virtual_ranks": 2})
+    assert hiding_shares(virtual) == (first, pytest.approx(second / 2), *bare, last), "one virtual rank's pass, and the update is needed"
     assert first + 2 * last == pytest.approx(1 - 3 * (3 * generator - of_dense + 2 * discriminator) / step)
 
 

@@ -106,6 +106,30 @@ def test_each_update_has_the_learning_rate_of_its_own_step(files: Path) -> None:
     assert rates == {"generator": [0.001, 0.001, 0.008, 0.008], "discriminator": [0.0005, 0.0005, 0.004, 0.004]}
 
 
+def test_updates_come_just_before_their_weights_are_needed_and_no_earlier(files: Path) -> None:
+    """No pass sees weights that are due for an update, and between a network's pass and its update others go on."""
+    step, seen = Step(files, {"training.generator_steps": 2}), list[str]()
+    for name in ("generator", "discriminator"):
+        network, optimiser = getattr(step.state, name), getattr(step.state, f"{name}_optimiser")
+        network.register_forward_pre_hook(lambda network, *_, name=name: seen.append(name if network.training else f"{name} predicts"))
+        optimiser.register_step_pre_hook(lambda *_, name=name: seen.append(f"{name} updated"))
+    for _ in range(2):
+        train_step(step.state, step.batch, step.recipe, step.slots, step.clock)
+    finish_step(step.state, step.recipe)
+    passes = ["generator predicts", "discriminator updated", "discriminator"]
+    passes += ["generator", "discriminator updated", "discriminator", "generator updated", "generator", "discriminator"]
+    assert seen == ["discriminator", *passes, "discriminator", "generator updated", *passes, "generator updated"]
+
+
+def test_a_state_is_not_saved_while_an_update_is_due(files: Path) -> None:
+    step = Step(files)
+    train_step(step.state, step.batch, step.recipe, step.slots, step.clock)
+    with pytest.raises(AssertionError, match="due"):
+        step.state.state_dict()
+    finish_step(step.state, step.recipe)
+    assert step.state.state_dict()["step"] == 1
+
+
 def test_a_due_update_is_made_once(files: Path) -> None:
     step = Step(files)
     step.whole()

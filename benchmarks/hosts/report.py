@@ -49,6 +49,7 @@ def document_of(trainings: Trainings) -> dict[str, Any]:
     return {
         "fabrics": {link: asdict(fabric) for link, fabric in trainings.fabrics.items()},
         "update_buckets_bytes": trainings.work.updates,
+        "hidden_behind": trainings.work.hidden_behind,
         "calibration": {name: interval(getattr(calibration, name))._asdict() for name in quantities} | {"notes": calibration.notes},
         "figures": [asdict(each) for each in figures(trainings.epochs, trainings.fabrics, trainings.work)],
         "undetermined": undetermined(trainings.epochs, trainings.work),

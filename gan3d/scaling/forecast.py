@@ -84,6 +84,7 @@ def work_notes(work: Work, calibration: Calibration) -> list[str]:
         notes.append("each update has one gradient bucket, so nothing is hidden behind the backward pass")
     if any(work.hidden_behind):
         notes.append("what a rank computes until it needs an update's weights hides its all-reduce, but no straggler wait")
+        notes.append("the study was run by a version that hides them so; one of before 26 November 2026 charges its own link twice")
     lowest, highest = calibration.batches[0], calibration.batches[-1]
     asked = work.batch_per_worker
     if work.global_batch is not None:

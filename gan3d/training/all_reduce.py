@@ -66,7 +66,8 @@ class DeferredAllReduce:
         Gradients are views of buckets, so that what is summed in place is what the optimiser sees. No broadcasts of buffers: they
         overwrite running statistics between two forwards (pytorch #175024).
         """
-        # Convolutions with one input or output channel: the stride of a dimension of size one means nothing.
+        # Convolutions with one input or output channel: the stride of a dimension of size one means nothing. The filter knows no sizes,
+        # so a layout that really differs, which costs DDP a slower copy, is not told of either.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         ddp = DistributedDataParallel(network, process_group=self._ranks.group, forward_sync_buffers=False, gradient_as_bucket_view=True)
         ddp.register_comm_hook(None, self.launch)
@@ -86,11 +87,11 @@ class DeferredAllReduce:
         """Wait until the gradients of the last backward pass are summed; nothing where none was reduced."""
         if not self._under_way:
             return
+        under_way, self._under_way = self._under_way, []
         with self.clock.collective() as computed:
-            for reduction in self._under_way:
+            for reduction in under_way:
                 reduction.wait()
-        self.clock.hide([(reduction.launched, reduction.finished) for reduction in self._under_way], computed)
-        self._under_way = []
+        self.clock.hide([(reduction.launched, reduction.finished) for reduction in under_way], computed)
         self._num_reductions += 1
 
     def _meet_before_rebuilding(self) -> None:

@@ -36,15 +36,17 @@ def update_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], ...]:
 def hiding_shares(settings: TrialSettings) -> tuple[float, ...]:
     """Share of a step's computing that goes on behind each update's reductions after its backward pass, before its mean is needed.
 
-    By multiply-adds (`gan3d.models.work`): see `gan3d.training.step`. Of the generator's updates only the last has something to hide
-    behind, the next step's pass of the discriminator on Monte Carlo.
+    By multiply-adds (`gan3d.models.work`): see `gan3d.training.step`. The discriminator's first update has the generator's prediction to
+    hide behind, its second the generator's pass of the first virtual rank; of the generator's updates only the last has something, the
+    next step's pass of the discriminator on Monte Carlo.
     """
     training, grid = settings.training, settings.data.grid
     generator, _ = generator_multiply_adds(training.generator, grid)
     discriminator, first_layer = discriminator_multiply_adds(training.discriminator, grid)
     step = step_multiply_adds(training, grid)
+    of_discriminator = (generator / step, generator / step / training.virtual_ranks)
     bare = (0.0,) * (training.generator_steps - 1)
-    return (generator / step,) * DISCRIMINATOR_UPDATES + (*bare, (3 * discriminator - first_layer) / step)
+    return (*of_discriminator, *bare, (3 * discriminator - first_layer) / step)
 
 
 def network_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -74,6 +74,7 @@ class TrainState:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain numbers, loadable with ``weights_only=True``."""
+        assert not any(update.is_due for update in (self.generator_update, self.discriminator_update)), "an update is due"
         parts = {name: part.state_dict() for name, part in self._parts()}
         return parts | {"epoch": self.epoch, "step": self.step, "paths": self.paths()}
 

@@ -1,6 +1,6 @@
 """One step of the seed's recipe: a discriminator update on Monte Carlo, one on generated showers, then the generator's updates.
 
-Each update goes through the worker's virtual ranks (mostly one), whose gradients add up to the mean of their losses'.
+Each update goes through the worker's virtual ranks (mostly one); the gradients of all ranks add up to that of their losses' mean.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def finish_step(state: TrainState, recipe: Recipe) -> None:
 
 
 def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, clock: PhaseClock) -> torch.Tensor:
-    """Two updates, Monte Carlo first, each with its own flips; returns the mean of their loss parts, shape (5,).
+    """Two passes, Monte Carlo first, each with its own flips; returns the mean of their loss parts, shape (5,).
 
-    Passes are put where they hide all-reduces: the one on Monte Carlo that of the generator's last update, the generator's that of the
-    first update here. The second update is left to the generator's step.
+    Passes are put where they hide all-reduces: the one on Monte Carlo that of the generator's last update, which is then made; the
+    generator's prediction that of the first pass here. The second pass's update is left to the generator's step.
     """
     device = batch.cells.device
     of_monte_carlo = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
@@ -110,9 +110,9 @@ def discriminator_pass(state: TrainState, cells: torch.Tensor, targets: Targets,
 
 
 def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: PhaseClock, number: int) -> torch.Tensor:
-    """One update against the frozen, bare discriminator (its reducer must not run here); returns loss parts, shape (5,).
+    """One pass against the frozen, bare discriminator (its reducer must not run here); returns loss parts, shape (5,).
 
-    The update itself is left to whoever needs the new weights.
+    Makes the updates that are due before it; its own is left to whoever needs the new weights.
     """
     device, clipping = next(state.generator.parameters()).device, recipe.training.gradient_clipping
     wanted = recipe.conditions.draw(slots, f"generator.{number}.conditions").to(device)

@@ -13,7 +13,7 @@ from gan3d.training.gradient_noise import GradientNoise
 class Update:
     """One after the other: ``begin``, backward passes, ``finish``."""
 
-    __slots__ = ("_all_reduce", "_is_due", "_network", "_noise", "_optimiser")
+    __slots__ = ("_all_reduce", "_network", "_noise", "_optimiser", "is_due")
 
     def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, noise: GradientNoise, all_reduce: DeferredAllReduce) -> None:
         """``noise`` looks at the gradients; ``all_reduce`` is launched by backward passes where there are several ranks."""
@@ -21,20 +21,20 @@ class Update:
         self._optimiser = optimiser
         self._noise = noise
         self._all_reduce = all_reduce
-        self._is_due = False
+        self.is_due = False
 
     def begin(self, learning_rate: float, clock: PhaseClock) -> None:
         """Forget old gradients; the step to come has this learning rate, and its time is charged to ``clock``."""
-        assert not self._is_due, "the gradients of the last pass were not used"
+        assert not self.is_due, "the gradients of the last pass were not used"
         self._all_reduce.clock = clock
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
         self._optimiser.zero_grad(set_to_none=True)
-        self._is_due = True
+        self.is_due = True
 
     def finish(self, clipping: float | None) -> None:
         """Wait for the mean gradients, look at them, clip their norm where asked for, and step; nothing if that is done."""
-        if not self._is_due:
+        if not self.is_due:
             return
         self._all_reduce.finish()
         with self._all_reduce.clock.phase("optimiser"):
@@ -42,4 +42,4 @@ class Update:
             if clipping is not None:
                 nn.utils.clip_grad_norm_(self._network.parameters(), clipping)
             self._optimiser.step()
-        self._is_due = False
+        self.is_due = False

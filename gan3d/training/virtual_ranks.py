@@ -1,8 +1,8 @@
 """Ranks that one worker imitates, one after the other: each has its share of the worker's batch and its own running statistics.
 
 So one worker of 32 virtual ranks learns what 32 workers learn: normalisation sees a virtual rank's showers only, gradients are
-averaged before the update, and running statistics are averaged where those of workers are, before validation. Dropout alone
-differs: its random stream belongs to the worker.
+added up before the update, each of a loss over the number of ranks, and running statistics are averaged where those of workers are, before
+validation. Dropout alone differs: its random stream belongs to the worker.
 """
 
 from __future__ import annotations
