@@ -177,7 +177,10 @@ def test_a_cable_that_is_pulled_out_is_silent_until_it_is_back(bed: TestBed, ser
     bed.unplug(bed.hosts[2])
     assert said_by(bed.hosts[2], CONNECT, server.address, PORT) != "0"
     bed.plug(bed.hosts[2])
-    assert said_by(bed.hosts[2], CONNECT, server.address, PORT) == "0"
+    deadline = time.monotonic() + 30  # on a busy machine the other side's address is asked for again only after a while
+    while (error := said_by(bed.hosts[2], CONNECT, server.address, PORT)) != "0" and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert error == "0"
 
 
 def summed(ranks: Ranks, num_floats: int) -> float:

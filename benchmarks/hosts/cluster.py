@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ PYTHON = sys.executable
 #: Of a node [bytes]. Nothing large goes through Ray's store: showers are read from files, gradients are gloo's.
 STORE_BYTES, MEMORY_BYTES = 100_000_000, 3_000_000_000
 #: How long all nodes may take to be there [s].
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 #: Ray asks for this token on every host, so it is told beforehand; nobody else can reach the hosts anyway.
 ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
 COUNT_NODES = "import ray, sys; ray.init(sys.argv[1], logging_level='ERROR'); print(sum(n['Alive'] for n in ray.nodes()))"
@@ -47,36 +47,41 @@ class RayCluster:
         self.bed, self.head = bed, bed.hosts[0]
         self.address = f"{self.head.address}:{PORT}"
         self.environment = ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        self._processes: list[subprocess.Popen[Any]] = []
+        self._processes: dict[str, subprocess.Popen[Any]] = {}
         deadline = time.monotonic() + START_SECONDS
         try:
-            self._start(self.head, "--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0")
-            self._wait_for_nodes(1, deadline)
-            for host in bed.hosts[1:]:
-                self._start(host, f"--address={self.address}", "--num-cpus=1")
-            self._wait_for_nodes(len(bed.hosts), deadline)
+            nodes = [(self.head, ("--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0"))]
+            nodes += [(host, (f"--address={self.address}", "--num-cpus=1")) for host in bed.hosts[1:]]
+            for number in range(1, len(nodes) + 1):  # one after the other: at once they starve each other on few cores
+                self._wait_for_nodes(nodes[:number], deadline)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, host: Host, *words: str) -> None:
+    def _start(self, host: Host, words: Sequence[str]) -> subprocess.Popen[Any]:
         resources = ["--num-gpus=0", f"--memory={MEMORY_BYTES}", f"--object-store-memory={STORE_BYTES}"]
         own = [f"--node-ip-address={host.address}", f"--temp-dir={self.bed.local / 'ray'}", "--disable-usage-stats", "--block"]
         with self._log(host).open("w") as log:
             command = [RAY, "start", *words, *resources, *own]
-            self._processes.append(host.start(command, self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            return host.start(command, self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _log(self, host: Host) -> Path:
         return self.bed.folder / f"ray-{host.name}.log"
 
-    def _wait_for_nodes(self, number: int, deadline: float) -> None:
-        while time.monotonic() < deadline and all(process.poll() is None for process in self._processes):
+    def _wait_for_nodes(self, nodes: Sequence[tuple[Host, Sequence[str]]], deadline: float) -> None:
+        """Until all are there; starts those that do not run. Ray gives a node up that is not there after 30 s, as on a busy machine."""
+        said = ""
+        while time.monotonic() < deadline:
+            for host, words in nodes:
+                if host.name not in self._processes or self._processes[host.name].poll() is not None:
+                    self._processes[host.name] = self._start(host, words)
             asked = self.head.run([PYTHON, "-c", COUNT_NODES, self.address], seconds=START_SECONDS, environment=self.environment)
-            if asked.stdout.strip() == str(number):
+            if asked.stdout.strip() == str(len(nodes)):
                 return
+            said = asked.stderr[-500:]
             time.sleep(0.5)
-        logs = [self._log(host).read_text(encoding="utf-8", errors="replace") for host in self.bed.hosts[:number]]
-        message = f"Ray has not {number} nodes: {asked.stderr[-500:]}\n" + "\n".join("\n".join(log.splitlines()[-10:]) for log in logs)
+        logs = [self._log(host).read_text(encoding="utf-8", errors="replace") for host, _ in nodes]
+        message = f"Ray has not {len(nodes)} nodes: {said}\n" + "\n".join("\n".join(log.splitlines()[-10:]) for log in logs)
         raise OSError(message)
 
     def gan3d(self, *words: str, seconds: float, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -96,9 +101,9 @@ class RayCluster:
 
     def close(self) -> None:
         """Stop Ray on all hosts. Can be called again; what it forgets dies with the hosts."""
-        for process in self._processes:
+        for process in self._processes.values():
             stop(process)
-        self._processes = []
+        self._processes = {}
 
 
 @contextmanager
