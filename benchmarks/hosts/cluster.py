@@ -50,7 +50,9 @@ class RayCluster:
         self._processes: dict[str, subprocess.Popen[Any]] = {}
         deadline = time.monotonic() + START_SECONDS
         try:
-            nodes = [(self.head, ("--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0"))]
+            nodes: list[tuple[Host, Sequence[str]]] = [
+                (self.head, ("--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0"))
+            ]
             nodes += [(host, (f"--address={self.address}", "--num-cpus=1")) for host in bed.hosts[1:]]
             for number in range(1, len(nodes) + 1):  # one after the other: at once they starve each other on few cores
                 self._wait_for_nodes(nodes[:number], deadline)
