@@ -96,7 +96,8 @@ def predictions(
     found = []
     for kind, curve in curves.items():
         fixed = int(curve["fixed"].iloc[0])
-        work = Work(updates, None, fixed, hidden) if kind == "strong" else Work(updates, fixed, None, hidden)
+        batch = {"global_batch" if kind == "strong" else "batch_per_worker": fixed}
+        work = Work(updates, hidden_behind=hidden, **batch)
         sizes = sorted({*WORLD_SIZES, *curve["world_size"].astype(int)})
         told = forecast(epochs, work, cluster, warmup_epochs=arguments.timing_warmup_epochs, block_key=block_key, world_sizes=sizes)
         found.append(Prediction(told, curve))

@@ -136,7 +136,7 @@ def work_of(asked: Question, settings: TrialSettings) -> Work:
             global_batch = settings.global_batch
         else:
             batch = settings.local_batch
-    return Work(update_buckets(settings), batch, global_batch, hiding_shares(settings))
+    return Work(update_buckets(settings), batch_per_worker=batch, global_batch=global_batch, hidden_behind=hiding_shares(settings))
 
 
 def page(name: str, asked: Question, found: Forecast) -> list[Table | Text]:

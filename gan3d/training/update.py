@@ -33,7 +33,7 @@ class Update:
         self.is_due = True
 
     def finish(self, clipping: float | None) -> None:
-        """Wait for the mean gradients, look at them, clip their norm where asked for, and step; nothing if that is done."""
+        """Wait for the other ranks' gradients, look at them, clip their norm where asked for, and step; nothing if that is done."""
         if not self.is_due:
             return
         self._all_reduce.finish()
