@@ -25,10 +25,10 @@ from gan3d.errors import ConfigError
 from gan3d.scaling.draws import Estimate
 from gan3d.scaling.fabrics import Fabric
 from gan3d.scaling.forecast import Forecast, forecast
-from gan3d.scaling.prediction import LEVELS, WORLD_SIZES, Work
+from gan3d.scaling.prediction import LEVELS, WORLD_SIZES
 from gan3d.scaling.speedup import ScalingKind
 from gan3d.tracking import frames
-from gan3d.training.buckets import hiding_shares, update_buckets
+from gan3d.training.step_work import step_work
 
 #: Parts of a predicted step, from below, with the colours of the phases they are made of.
 PARTS = {"computing": BLUE, "straggler": ORANGE, "communication": RED}
@@ -92,12 +92,10 @@ def predictions(
         message = f"the settings of study {study.name} as written are no valid trial, so there is no network to predict for."
         raise ConfigError(message, key="search_space")
     settings = as_run.trial_settings(sample)
-    updates, hidden = update_buckets(settings), hiding_shares(settings)
     found = []
     for kind, curve in curves.items():
         fixed = int(curve["fixed"].iloc[0])
-        batch = {"global_batch" if kind == "strong" else "batch_per_worker": fixed}
-        work = Work(updates, hidden_behind=hidden, **batch)
+        work = step_work(settings, **{"global_batch" if kind == "strong" else "batch_per_worker": fixed})
         sizes = sorted({*WORLD_SIZES, *curve["world_size"].astype(int)})
         told = forecast(epochs, work, cluster, warmup_epochs=arguments.timing_warmup_epochs, block_key=block_key, world_sizes=sizes)
         found.append(Prediction(told, curve))

@@ -27,8 +27,7 @@ from benchmarks.hosts.testbed import TestBed
 from benchmarks.hosts.training import settings_of
 from benchmarks.run import PIPED_WIDTH, RESULTS, THREAD_VARIABLES, circumstances, recorded
 from benchmarks.tables import markdown, replaced, rich_table
-from gan3d.scaling.prediction import Work
-from gan3d.training.buckets import hiding_shares, update_buckets
+from gan3d.training.step_work import step_work
 
 README = Path(__file__).resolve().parent / "README.md"
 #: What cases begin with, to a sentence for their table.
@@ -99,7 +98,7 @@ def of_trainings(rounds: int, *, quick: bool) -> tuple[str, list[Row], dict[str,
             print(f"round {epoch.round + 1}: batch {epoch.batch}, {epoch.link}: {seconds:.3g} s/step", flush=True)
             epochs.append(epoch)
     settings = settings_of(min(steps), steps[min(steps)], 2)
-    work = Work(update_buckets(settings), settings.batch_per_worker, hidden_behind=hiding_shares(settings))
+    work = step_work(settings, batch_per_worker=settings.batch_per_worker)
     trainings = Trainings(fabrics, work, epochs)
     return TRAININGS_PART, rows_of(trainings), document_of(trainings)
 

@@ -22,7 +22,7 @@ from gan3d.scaling.prediction import Cluster, Work, predict
 from gan3d.scaling.speedup import scaling_table
 from gan3d.tracking.frames import epochs
 from gan3d.tracking.store import default_tracking_uri
-from gan3d.training.buckets import hiding_shares, update_buckets
+from gan3d.training.step_work import step_work
 
 STUDY = Path(__file__).with_name("slow_link.yaml")
 SLOW = Link(2e-3, 200e6)
@@ -73,7 +73,7 @@ def run_studies(*, quick: bool) -> StudyOutcome:
     steps = {link: step_seconds(frame) for link, frame in frames.items()}
     study = load_study(STUDY).study
     settings = study.trial_settings({"workers.per_trial": max(WORLD_SIZES)})
-    work = Work(update_buckets(settings), settings.batch_per_worker, hidden_behind=hiding_shares(settings))
+    work = step_work(settings, batch_per_worker=settings.batch_per_worker)
     return StudyOutcome(curves, steps, predictions(steps[str(BARE)], fabrics, work), fabrics, places)
 
 

@@ -18,7 +18,6 @@ from gan3d.terminal.console import console_for
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gan3d.config.training import TrialSettings
     from gan3d.scaling.draws import Estimate
     from gan3d.scaling.fabrics import Fabric
     from gan3d.scaling.forecast import Forecast
@@ -67,6 +66,7 @@ def prediction_of(asked: Question) -> tuple[str, Forecast]:
     from gan3d.scaling.forecast import forecast
     from gan3d.scaling.speedup import SEED_KEY
     from gan3d.tracking import frames
+    from gan3d.training.step_work import step_work
 
     if asked.batch_per_worker is not None and asked.global_batch is not None:
         message = "--batch-per-worker and --global-batch are two questions: ask one at a time."
@@ -84,7 +84,7 @@ def prediction_of(asked: Question) -> tuple[str, Forecast]:
     if epochs.empty:
         message = f"study {name} has no epoch in {source} yet."
         raise ConfigError(message, key="name")
-    work = work_of(asked, study.trial_settings(sample))
+    work = step_work(study.trial_settings(sample), batch_per_worker=asked.batch_per_worker, global_batch=asked.global_batch)
     return name, forecast(epochs, work, cluster, block_key=study.sampler.blocks or SEED_KEY)
 
 
@@ -123,20 +123,6 @@ def tracking_uri(asked: Question, name: str) -> str:
         message = f"study {name} was not run in {folder}. Run it (gan3d run {asked.study}), or name its folder with --results."
         raise ConfigError(message, key="--results")
     return default_tracking_uri(folder)
-
-
-def work_of(asked: Question, settings: TrialSettings) -> Work:
-    """Of a step: the batch asked for, or else the one that the study fixes."""
-    from gan3d.scaling.prediction import Work
-    from gan3d.training.buckets import hiding_shares, update_buckets
-
-    global_batch, batch = asked.global_batch, asked.batch_per_worker
-    if global_batch is None and batch is None:
-        if settings.training.fixed_batch == "global_batch":
-            global_batch = settings.global_batch
-        else:
-            batch = settings.local_batch
-    return Work(update_buckets(settings), batch_per_worker=batch, global_batch=global_batch, hidden_behind=hiding_shares(settings))
 
 
 def page(name: str, asked: Question, found: Forecast) -> list[Table | Text]:
