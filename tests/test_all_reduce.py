@@ -21,6 +21,8 @@ COMPUTING = 0.8
 #: What else may happen meanwhile on a busy machine [s].
 NOTHING = 0.2
 REPEATS = 3
+#: Sums go through the host's memory, or through the network's software.
+WAYS = pytest.mark.parametrize("may_share_memory", [True, False])
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,17 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesse
         yield processes
 
 
-def summed_gradients(ranks: Ranks) -> list[torch.Tensor]:
+def all_reduce_of(ranks: Ranks, network: nn.Module, may_share_memory: bool) -> tuple[DeferredAllReduce, nn.Module]:
+    all_reduce = DeferredAllReduce(ranks, may_share_memory=may_share_memory)
+    ddp = all_reduce.distributed(network)
+    assert (all_reduce._memory is not None) == may_share_memory, "ranks of one host see its memory"
+    return all_reduce, ddp
+
+
+def summed_gradients(ranks: Ranks, may_share_memory: bool) -> list[torch.Tensor]:
     """Gradient of rank + 1 times the sum of the weights, of two passes; the optimiser would see these."""
-    network, all_reduce = nn.Linear(3, 1), DeferredAllReduce(ranks)
-    ddp, found = all_reduce.distributed(network), []
+    network, found = nn.Linear(3, 1), []
+    all_reduce, ddp = all_reduce_of(ranks, network, may_share_memory)
     for _ in range(2):
         network.zero_grad(set_to_none=True)
         (ddp(torch.ones(1, 3)) * (ranks.rank + 1)).sum().backward()
@@ -42,8 +51,9 @@ def summed_gradients(ranks: Ranks) -> list[torch.Tensor]:
     return found
 
 
-def test_gradients_are_summed_in_place_when_finished(two_ranks: GlooProcesses) -> None:
-    for found in two_ranks.run(summed_gradients):
+@WAYS
+def test_gradients_are_summed_in_place_when_finished(two_ranks: GlooProcesses, may_share_memory: bool) -> None:
+    for found in two_ranks.run(summed_gradients, may_share_memory):
         assert len(found) == 2
         assert all(torch.equal(gradient, torch.full((1, 3), 3.0)) for gradient in found)
 
@@ -89,11 +99,11 @@ class TwoBuckets(nn.Module):
         return torch.as_tensor(self.second(hidden))
 
 
-def one_is_late(ranks: Ranks, computing_after: float) -> list[dict[str, float]]:
+def one_is_late(ranks: Ranks, computing_after: float, may_share_memory: bool) -> list[dict[str, float]]:
     """Seconds of backward passes that the second rank begins later; each rank computes something else before it waits."""
     torch.manual_seed(1)
-    all_reduce = DeferredAllReduce(ranks)
-    ddp, found = all_reduce.distributed(TwoBuckets()), []
+    all_reduce, ddp = all_reduce_of(ranks, TwoBuckets(), may_share_memory)
+    found = []
     for _ in range(1 + REPEATS):
         clock = all_reduce.clock = PhaseClock()
         loss = ddp(torch.ones(2, 4)).sum()
@@ -115,9 +125,12 @@ def least(epochs: list[dict[str, float]]) -> dict[str, float]:
     return {name: min(epoch[name] for epoch in epochs) for name in epochs[0]}
 
 
-def test_an_early_bucket_in_flight_while_a_rank_computes_is_overlapped_communication(two_ranks: GlooProcesses) -> None:
+@WAYS
+def test_an_early_bucket_in_flight_while_a_rank_computes_is_overlapped_communication(
+    two_ranks: GlooProcesses, may_share_memory: bool
+) -> None:
     """The first rank's early bucket waits for the second rank, hidden behind its own computing; its last bucket waits bare."""
-    early, late = map(least, two_ranks.run(one_is_late, 0.0))
+    early, late = map(least, two_ranks.run(one_is_late, 0.0, may_share_memory))
     assert LATE - NOTHING < early["overlapped_communication"] < LATE + NOTHING
     assert 0 < late["overlapped_communication"] < NOTHING
     assert LATE - NOTHING < early["straggler_wait"] < LATE + NOTHING
@@ -127,9 +140,12 @@ def test_an_early_bucket_in_flight_while_a_rank_computes_is_overlapped_communica
         assert 0 < rank["exposed_communication"] < NOTHING
 
 
-def test_a_last_bucket_in_flight_while_a_rank_computes_something_else_is_overlapped_too(two_ranks: GlooProcesses) -> None:
+@WAYS
+def test_a_last_bucket_in_flight_while_a_rank_computes_something_else_is_overlapped_too(
+    two_ranks: GlooProcesses, may_share_memory: bool
+) -> None:
     """Computing for longer than the other rank is late leaves nothing to wait for."""
-    early, late = map(least, two_ranks.run(one_is_late, COMPUTING))
+    early, late = map(least, two_ranks.run(one_is_late, COMPUTING, may_share_memory))
     assert 2 * LATE - NOTHING < early["overlapped_communication"] < 2 * LATE + NOTHING
     for rank in (early, late):
         assert rank["straggler_wait"] < NOTHING

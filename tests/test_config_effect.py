@@ -105,6 +105,7 @@ def test_knobs_of_speed_may_be_sampled_for_an_objective_of_speed() -> None:
         "workers.convolutions": ["measured", "plain"],
         "workers.onednn": [True, False],
         "workers.memory_format": ["channels_last", "contiguous"],
+        "workers.shared_memory": [True, False],
     }
     for key in SPEED_ONLY:
         space = {key: {"choice": words.get(key, [1, 2])}}

@@ -127,6 +127,18 @@ def test_memory_grows_with_the_batch_and_the_cache() -> None:
     assert worker_memory(networks, settings, num_train=None, num_validation=100).showers > few.showers
 
 
+def test_workers_that_share_memory_need_room_for_gradients_in_it() -> None:
+    by_memory, by_network = (
+        load_study(STUDIES / "scaling.yaml", [f"workers.shared_memory={word}"]).study.trial_settings(
+            {"training.scaling": "weak", "workers.per_trial": 2, "training.seed": 1}
+        )
+        for word in ("true", "false")
+    )
+    networks = networks_of(by_memory)
+    shared, alone = (worker_memory(networks, one, num_train=1000, num_validation=100) for one in (by_memory, by_network))
+    assert shared.networks - alone.networks == 2 * 4 * networks.parameters
+
+
 def test_planning_needs_no_ray() -> None:
     code = "import sys, gan3d.search.plan; sys.exit('ray' in sys.modules or 'mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

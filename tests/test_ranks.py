@@ -147,6 +147,12 @@ def test_ranks_are_equal_bit_for_bit_after_epochs_with_dropout(two_ranks: GlooPr
     assert records == records_of_other, "a record is merged before it exists: the same on every rank"
 
 
+def test_gradients_through_memory_and_through_the_network_are_the_same_bit_for_bit(two_ranks: GlooProcesses, files: Path) -> None:
+    changes = {"training.epochs": 2, "workers.per_trial": 2} | RECIPES["several_buckets"]
+    found = [two_ranks.run(after_training, small_trial(files, changes | {"workers.shared_memory": is_on})) for is_on in (True, False)]
+    assert len({checksum for ranks in found for checksum, _ in ranks}) == 1
+
+
 def collectives(ranks: Ranks) -> dict[str, Any]:
     mine = torch.tensor([1.0 + ranks.rank, -1.0 - ranks.rank])
     found: dict[str, Any] = {name: getattr(ranks, name)(mine.clone()).tolist() for name in ("sum", "max", "min", "mean")}

@@ -30,9 +30,10 @@ SPEED_ONLY = (
     "workers.convolutions",
     "workers.onednn",
     "workers.memory_format",
+    "workers.shared_memory",
 )
 #: Knobs of arithmetic that only a CPU has.
-OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format")
+OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format", "workers.shared_memory")
 
 
 def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
@@ -48,6 +49,8 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
         found["training.learning_rate_warmup_epochs"] = reason
     if settings.workers.gpus_per_worker:
         found |= dict.fromkeys(OF_A_CPU, "it acts on a CPU only, but each worker has a GPU: workers.gpus_per_worker is 1")
+    if settings.world_size == 1:
+        found["workers.shared_memory"] = "one worker has nobody to sum gradients with: workers.per_trial is 1"
     if training.loss_weights.deposited_energy == 0:
         found["training.response"] = "the deposited energy is not trained on: training.loss_weights.deposited_energy is 0"
     return found

@@ -187,6 +187,9 @@ class Workers(Settings):
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     """How activations and convolutions' weights lie in memory on a CPU; on a GPU always contiguous, which is channels first. `contiguous`
     only with `convolutions: plain`: the other ways are made for channels last."""
+    shared_memory: bool = True
+    """Workers without GPUs that are alone on one host (at most 4) sum gradients through its memory. `false`: through the network's
+    software, as workers on several hosts do, for which a study on one host may stand in."""
 
 
 class Data(Settings):

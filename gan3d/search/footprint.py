@@ -14,6 +14,7 @@ from gan3d.config.training import TrialSettings
 from gan3d.data.loader import MEGABYTE, SMALLEST_WINDOW_BYTES
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.training.shared_memory import HALVES, MOST_RANKS
 from gan3d.training.showers import CHUNK
 from gan3d.training.state import transform_of
 
@@ -170,7 +171,10 @@ def worker_memory(networks: Networks, settings: TrialSettings, *, num_train: int
     """
     overhead = ACTIVATION_OVERHEAD if settings.workers.gpus_per_worker else ACTIVATION_OVERHEAD_OF_CPU
     training = overhead * networks.activation_bytes_per_shower * settings.batch_per_worker
-    gradients, folded = networks.parameters * FLOAT_BYTES, networks.weight_bytes_per_step
+    workers = settings.workers
+    is_shared = workers.shared_memory and not workers.gpus_per_worker and 1 < settings.world_size <= MOST_RANKS
+    gradients = networks.parameters * FLOAT_BYTES * (1 + HALVES * is_shared)  # where the other workers see them, too
+    folded = networks.weight_bytes_per_step
     return WorkerMemory(
         baseline=BASELINE_BYTES + WORKSPACE_BYTES,
         networks=networks.state_bytes + gradients + folded,

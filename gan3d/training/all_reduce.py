@@ -11,25 +11,30 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gan3d.training.clock import Moment, PhaseClock
 from gan3d.training.ranks import Ranks
+from gan3d.training.shared_memory import SharedMemory, aligned, shared_memory
 
 
 class Reduction:
     """One bucket on its way: summed gradients to come, and when it was launched and finished."""
 
-    __slots__ = ("_clock", "_future", "finished", "launched")
+    __slots__ = ("_add_up", "_clock", "_future", "finished", "launched")
 
-    def __init__(self, gradients: torch.Tensor, ranks: Ranks, clock: PhaseClock) -> None:
-        """Launch it; ``gradients`` are summed over ranks in place."""
+    def __init__(self, gradients: torch.Tensor, ranks: Ranks, clock: PhaseClock, memory: SharedMemory | None) -> None:
+        """Launch it; ``gradients`` are summed over ranks in place, through ``memory`` where they share it."""
         self._clock = clock
+        self._add_up = None if memory is None else memory.write(gradients)
         self.launched: Moment = clock.moment()
         self.finished: Moment = None
-        work = dist.all_reduce(gradients, group=ranks.group, async_op=True)
+        summed = gradients if memory is None else torch.ones(1)  # with memory all that has to be told is that it was written
+        work = dist.all_reduce(summed, group=ranks.group, async_op=True)
         assert work is not None
         self._future = work.get_future().then(self._finish)
 
     def wait(self) -> None:
-        """Until the bytes are there; on a GPU it is the stream that waits, not the host."""
+        """Until the sums are there; on a GPU it is the stream that waits, not the host."""
         self._future.wait()
+        if self._add_up is not None:
+            self._add_up()
 
     def _finish(self, future: torch.futures.Future[list[torch.Tensor]]) -> list[torch.Tensor]:
         # Called when the bytes are there; with CUDA tensors on a stream that waits for them, so that an event recorded here does, too
@@ -46,15 +51,18 @@ class DeferredAllReduce:
     clock tells apart. DDP itself would wait at the end of the backward pass, when nothing is left to hide the last bucket.
     """
 
-    def __init__(self, ranks: Ranks, see: Callable[[torch.Tensor], None] = lambda _: None) -> None:
+    def __init__(self, ranks: Ranks, see: Callable[[torch.Tensor], None] = lambda _: None, *, may_share_memory: bool = True) -> None:
         """``clock`` is that of the epoch, set by who begins a pass.
 
         Args:
             ranks: Over which gradients are summed.
             see: Looks at each bucket of this rank's own gradients.
+            may_share_memory: Sum through the host's memory where all ranks see it.
         """
         self._ranks = ranks
         self._see = see
+        self._may_share_memory = may_share_memory
+        self._memory: SharedMemory | None = None
         self.clock = PhaseClock()
         self._under_way: list[Reduction] = []
         self._num_reductions = 0
@@ -66,6 +74,9 @@ class DeferredAllReduce:
         Gradients are views of buckets, so that what is summed in place is what the optimiser sees. No broadcasts of buffers: they
         overwrite running statistics between two forwards (pytorch #175024).
         """
+        if self._may_share_memory:
+            gradients = (parameter for parameter in network.parameters() if parameter.requires_grad)
+            self._memory = shared_memory(self._ranks, sum(aligned(gradient.nbytes) for gradient in gradients))
         # Convolutions with one input or output channel: the stride of a dimension of size one means nothing. The filter knows no sizes,
         # so a layout that really differs, which costs DDP a slower copy, is not told of either.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
@@ -78,7 +89,9 @@ class DeferredAllReduce:
     def launch(self, _state, bucket):  # type: ignore[no-untyped-def]
         """Communication hook: launch one ``dist.GradBucket``. The future is done at once, so that DDP does not wait."""
         self._see(bucket.buffer())
-        self._under_way.append(Reduction(bucket.buffer(), self._ranks, self.clock))
+        if self._memory is not None and not self._under_way:
+            self._memory.turn()
+        self._under_way.append(Reduction(bucket.buffer(), self._ranks, self.clock, self._memory))
         done: torch.futures.Future[torch.Tensor] = torch.futures.Future()
         done.set_result(bucket.buffer())
         return done

@@ -59,7 +59,10 @@ class TrainState:
         self.generator_noise, self.discriminator_noise = (
             GradientNoise(network, settings.num_ranks, training.virtual_ranks) for network in self._networks()
         )
-        all_reduces = [DeferredAllReduce(ranks, noise.see_bucket) for noise in (self.generator_noise, self.discriminator_noise)]
+        all_reduces = [
+            DeferredAllReduce(ranks, noise.see_bucket, may_share_memory=settings.workers.shared_memory)
+            for noise in (self.generator_noise, self.discriminator_noise)
+        ]
         self.generator_update = Update(self.generator, self.generator_optimiser, self.generator_noise, all_reduces[0])
         self.discriminator_update = Update(self.discriminator, self.discriminator_optimiser, self.discriminator_noise, all_reduces[1])
         self.generator_ddp, self.discriminator_ddp = (
