@@ -20,6 +20,7 @@ from matplotlib.ticker import MultipleLocator
 from scaling_panels import errors
 
 from gan3d.cli.predict import Question, cluster_of
+from gan3d.cli.step_work import step_work
 from gan3d.config.load import read_study
 from gan3d.errors import ConfigError
 from gan3d.scaling.draws import Estimate
@@ -28,7 +29,6 @@ from gan3d.scaling.forecast import Forecast, forecast
 from gan3d.scaling.prediction import LEVELS, WORLD_SIZES
 from gan3d.scaling.speedup import ScalingKind
 from gan3d.tracking import frames
-from gan3d.training.step_work import step_work
 
 #: Parts of a predicted step, from below, with the colours of the phases they are made of.
 PARTS = {"computing": BLUE, "straggler": ORANGE, "communication": RED}

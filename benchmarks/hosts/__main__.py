@@ -27,7 +27,7 @@ from benchmarks.hosts.testbed import TestBed
 from benchmarks.hosts.training import settings_of
 from benchmarks.run import PIPED_WIDTH, RESULTS, THREAD_VARIABLES, circumstances, recorded
 from benchmarks.tables import markdown, replaced, rich_table
-from gan3d.training.step_work import step_work
+from gan3d.cli.step_work import step_work
 
 README = Path(__file__).resolve().parent / "README.md"
 #: What cases begin with, to a sentence for their table.

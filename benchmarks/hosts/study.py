@@ -15,6 +15,7 @@ from benchmarks.hosts.fabrics import QUICK_ROUNDS, ROUNDS, measured_fabrics, wir
 from benchmarks.hosts.forecast import LINK_AS_MADE, MEASURED_LINK
 from benchmarks.hosts.ranks import ranks_on
 from benchmarks.hosts.testbed import BARE, Link, TestBed
+from gan3d.cli.step_work import step_work
 from gan3d.config.load import load_study
 from gan3d.scaling.calibration import calibrate, step_seconds
 from gan3d.scaling.fabrics import Fabric
@@ -22,7 +23,6 @@ from gan3d.scaling.prediction import Cluster, Work, predict
 from gan3d.scaling.speedup import scaling_table
 from gan3d.tracking.frames import epochs
 from gan3d.tracking.store import default_tracking_uri
-from gan3d.training.step_work import step_work
 
 STUDY = Path(__file__).with_name("slow_link.yaml")
 SLOW = Link(2e-3, 200e6)

@@ -62,11 +62,11 @@ def prediction_of(asked: Question) -> tuple[str, Forecast]:
     Raises:
         ConfigError: as for `show_prediction`.
     """
+    from gan3d.cli.step_work import step_work
     from gan3d.config.load import load_study, read_study
     from gan3d.scaling.forecast import forecast
     from gan3d.scaling.speedup import SEED_KEY
     from gan3d.tracking import frames
-    from gan3d.training.step_work import step_work
 
     if asked.batch_per_worker is not None and asked.global_batch is not None:
         message = "--batch-per-worker and --global-batch are two questions: ask one at a time."
