@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import run
+from benchmarks import run, weak_scaling
 from benchmarks.harness import Row, interleaved, rates
 from benchmarks.layers import VARIANTS, convolutions, passes
 from benchmarks.naive import NaiveTraining, deposited, take_weights
@@ -21,12 +22,14 @@ from benchmarks.run import BENCHMARKS, README, main, recorded
 from benchmarks.tables import BEGIN, END, Grid, figure, markdown, replaced
 from benchmarks.threads import workers
 from benchmarks.training_step import study_settings
+from benchmarks.weak_scaling import Blocks
 from gan3d.config.training import TrialSettings
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.response import ResponseCurve
 from gan3d.models.work import discriminator_convolutions, discriminator_multiply_adds, step_multiply_adds
 from gan3d.physics.transform import ENERGY_UNIT_GEV
+from gan3d.records import Timing
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import transform_of
 
@@ -215,3 +218,14 @@ def test_an_unknown_benchmark_is_refused_with_the_names_there_are(capsys: pytest
     with pytest.raises(SystemExit):
         main(["training_stepp"])
     assert "training_step," in capsys.readouterr().err
+
+
+def test_efficiency_without_straggler_wait_is_of_the_seconds_that_ranks_computed() -> None:
+    """Two together train 80 showers in 10 s, of which each waits one on average; apart they make 8.5 and 8.6 showers/s."""
+    timing = Timing(**{field.name: 0.0 for field in fields(Timing)} | {"num_showers": 80.0, "showers_per_second": 8.0})
+    together = replace(timing, straggler_wait_seconds_mean=1.0)
+    apart = [replace(timing, showers_per_second=rate) for rate in (4.25, 4.3)]
+    blocks = Blocks(5, alone=[timing] * 2, apart=[apart] * 2, together=[together] * 2)
+    values = {row.variant: row.value for row in weak_scaling.rows_of("a case", blocks)}
+    assert values["efficiency over ceiling"] == pytest.approx(100 * 8 / 8.55)
+    assert values["the same, straggler wait taken out"] == pytest.approx(100 * (80 / 9) / 8.55)
