@@ -72,7 +72,7 @@ def run(study: Path, results: Path) -> Marks:
 
 def bare(study: Path) -> Marks:
     """One rank trains the settings as written."""
-    from gan3d.search.samplers import found_from
+    from gan3d.search.searcher import found_from
     from gan3d.training.loop import Trial, epochs
     from gan3d.training.ranks import Ranks
     from gan3d.training.showers import open_showers

@@ -15,7 +15,8 @@ from gan3d.errors import ConfigError
 from gan3d.search.blocks import another_order, ordered_grid
 from gan3d.search.plan import make_plan
 from gan3d.search.resources import local_cluster
-from gan3d.search.samplers import OptunaSearcher, open_optuna_study
+from gan3d.search.samplers import open_optuna_study
+from gan3d.search.searcher import OptunaSearcher
 from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON
 
 SEED = "training.seed"

@@ -22,7 +22,8 @@ from gan3d.config.training import TrialSettings
 from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
 from gan3d.data.shower_file import write_clic_file
-from gan3d.search.samplers import OptunaSearcher, open_optuna_study
+from gan3d.search.samplers import open_optuna_study
+from gan3d.search.searcher import OptunaSearcher
 from gan3d.tracking import frames
 from gan3d.tracking.callback import StudyCallback
 from gan3d.tracking.client import open_client

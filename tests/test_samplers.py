@@ -13,7 +13,8 @@ from small_study import load_small_study
 
 from gan3d.config.load import LoadedStudy
 from gan3d.errors import DataError
-from gan3d.search.samplers import OptunaSearcher, best_of, distributions, found_from, open_optuna_study
+from gan3d.search.samplers import distributions, open_optuna_study
+from gan3d.search.searcher import OptunaSearcher, best_of, found_from
 from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON
 
 pytestmark = pytest.mark.filterwarnings("default::optuna.exceptions.ExperimentalWarning")

@@ -13,7 +13,8 @@ from small_study import load_small_study
 from gan3d.config.load import LoadedStudy
 from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
-from gan3d.search.samplers import FINISHED, OptunaSearcher, best_of, open_optuna_study
+from gan3d.search.samplers import open_optuna_study
+from gan3d.search.searcher import FINISHED, OptunaSearcher, best_of
 from gan3d.search.spending import SpentBudget
 from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON, STOPPED, outcome_of
 

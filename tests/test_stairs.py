@@ -17,7 +17,8 @@ from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 from gan3d.scaling.speedup import MIN_BLOCKS
 from gan3d.search.blocks import ordered_grid
-from gan3d.search.samplers import OptunaSearcher, open_optuna_study
+from gan3d.search.samplers import open_optuna_study
+from gan3d.search.searcher import OptunaSearcher
 
 jsonschema = pytest.importorskip("jsonschema")  # comes with ray
 

@@ -13,7 +13,8 @@ from small_study import load_small_study
 
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
-from gan3d.search.samplers import OptunaSearcher, open_optuna_study
+from gan3d.search.samplers import open_optuna_study
+from gan3d.search.searcher import OptunaSearcher
 from gan3d.search.team import TeamSpec, TeamTrial
 from gan3d.tracking.outcome import EPOCH, FAILED, REASON, RESTARTS
 

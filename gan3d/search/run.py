@@ -37,8 +37,9 @@ from gan3d.search.figures import drawn, start_drawing
 from gan3d.search.plan import Plan, make_plan, refuse_impossible
 from gan3d.search.progress import forwarded
 from gan3d.search.resources import ray_cluster
-from gan3d.search.samplers import OptunaSearcher, best_of, open_optuna_study
+from gan3d.search.samplers import open_optuna_study
 from gan3d.search.schedulers import make_scheduler
+from gan3d.search.searcher import OptunaSearcher, best_of
 from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.tracking.callback import StudyCallback, Watcher

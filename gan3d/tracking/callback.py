@@ -39,7 +39,7 @@ class Watcher(Protocol):
 class StudyCallback(tune.Callback):
     """Forwards trials' lives; keeps the records of ended trials.
 
-    A Tune trial's ``config`` is {"number", "epochs", "sample", "assignment"}, see `gan3d.search.samplers`.
+    A Tune trial's ``config`` is {"number", "epochs", "sample", "assignment"}, see `gan3d.search.searcher`.
     """
 
     def __init__(self, tracker: StudyTracker, watcher: Watcher, account: Account) -> None:

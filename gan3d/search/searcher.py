@@ -1,0 +1,216 @@
+"""Tune's searcher, and the one owner of the Optuna study: it asks and tells, and keeps Optuna's storage truthful.
+
+Tune's own integration stores a stopped trial as COMPLETE and leaves a NaN trial RUNNING for ever, so this searcher asks and
+tells by hand. Trials left RUNNING by an interrupted driver are taken up again, same number, same sample, before new ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from gan3d.config.study import Study
+from gan3d.config.training import Data, TrialSettings
+from gan3d.cost.epochs import Holding
+from gan3d.data.paths import located
+from gan3d.errors import ConfigError
+from gan3d.records import TrialRecord
+from gan3d.search.samplers import distributions
+from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, outcome_of
+
+#: What a searcher answers when it has no more samples.
+FINISHED: Any = Searcher.FINISHED
+
+Ended = Literal["complete", "pruned", "failed"]
+#: User attributes of an Optuna trial.
+STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE = "stopped", "seconds"
+
+#: Optuna's words for how a trial ended.
+STATES: dict[Ended, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class OptunaSearcher(Searcher):
+    """Tune's side of the Optuna study: asks for samples, tells how trials went.
+
+    What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
+    (effective ones), ``epochs``, ``known_epochs`` (that earlier sessions told Optuna of), and the ``assignment`` for the workers.
+    """
+
+    def __init__(
+        self, study: Study, opened: optuna.Study, *, trials_folder: Path, base: Path, may_go_on: Callable[[], bool] = lambda: True
+    ) -> None:
+        """``may_go_on``: whether new trials may be proposed, asked each time but the first."""
+        super().__init__(metric=study.objective.metric, mode=study.objective.direction[:3])
+        self._study, self._optuna = study, opened
+        self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
+        self._distributions = distributions(study.search_space)
+        self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
+        self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
+        self._may_go_on, self._num_proposed = may_go_on, 0
+        self.refused: list[TrialRecord] = []
+        self._drop_half_drawn()
+
+    @property
+    def num_open(self) -> int:
+        """Trials still to be trained: interrupted ones and those never proposed."""
+        ended = sum(trial.state.is_finished() for trial in self._optuna.trials)
+        return max(self._study.num_trials - ended, 0)
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every ended trial of the study, earlier sessions' included."""
+        for trial in self._optuna.trials:
+            if trial.state.is_finished():
+                yield record_of(trial, self._study.objective.direction)
+
+    def stopped(self) -> Iterator[TrialRecord]:
+        """Trials that the budget stopped and nobody has taken up again."""
+        for trial in self._optuna.trials:
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get(STOPPED_ATTRIBUTE):
+                yield record_of(trial, self._study.objective.direction)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no proposed trial is without its end."""
+        return not self._live
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial's configuration; samples that are no valid trial are told to Optuna as failed."""
+        while True:
+            # The first is proposed whatever happens: a session that begins has something to do, and Tune fails without a trial.
+            trial = self._next_trial() if self._num_proposed == 0 or self._may_go_on() else None
+            if trial is None:
+                finished: dict[str, Any] | None = FINISHED
+                return finished
+            try:
+                settings = self._study.trial_settings(trial.params)
+            except ConfigError as error:
+                self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", str(error), 0, None, 0.0))
+                self._tell(trial, self.refused[-1])
+                continue
+            self._num_proposed += 1
+            config = self._config(trial, settings)
+            self._live[trial_id] = (trial, config)
+            return config
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Keep the learning curve; an epoch reported again by a resumed trial is known already."""
+        trial, _ = self._live[trial_id]
+        if not result[FAILED] and result[EPOCH] not in self._optuna.trials[trial.number].intermediate_values:
+            trial.report(result[self.metric], step=result[EPOCH])
+        if restarts := result.get(RESTARTS):
+            trial.set_user_attr("restarts", restarts)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell Optuna the end; `tracking.outcome` says which. Tune gives a trial's last result only here."""
+        if result is not None and EPOCH in result:
+            self.on_trial_result(trial_id, result)
+        trial, config = self._live.pop(trial_id)
+        reason = ACTOR_LOST if error else ""
+        self._tell(trial, outcome_of(trial.number, config["sample"], config["epochs"], result, reason))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Optuna's journal is the memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see `save`."""
+
+    def _drop_half_drawn(self) -> None:
+        """Trials whose driver died between Optuna's making them and the end of their sample have failed."""
+        for trial in list(self._interrupted):
+            if set(trial.params) != set(self._distributions):
+                self._interrupted.remove(trial)
+                reason = "interrupted while its sample was drawn"
+                self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", reason, 0, None, 0.0))
+                self._tell(optuna.Trial(self._optuna, trial._trial_id), self.refused[-1])
+
+    def _next_trial(self) -> optuna.Trial | None:
+        if self._interrupted:
+            # Optuna has no public way to go on with a trial.
+            trial = optuna.Trial(self._optuna, self._interrupted.pop(0)._trial_id)
+            if trial.user_attrs.get(STOPPED_ATTRIBUTE):
+                trial.set_user_attr(STOPPED_ATTRIBUTE, "")
+            return trial
+        asked = sum(trial.state != TrialState.WAITING for trial in self._optuna.trials)
+        return self._optuna.ask(self._distributions) if asked < self._study.num_trials else None
+
+    def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
+        objective = self._study.objective
+        assignment = {
+            "number": trial.number,
+            "settings": settings.model_copy(update={"data": found_from(settings.data, self._base)}).model_dump(mode="json"),
+            "folder": str(self._trials_folder / f"{trial.number:04d}"),
+            "metric": objective.metric,
+            "direction": objective.direction,
+            "holding": self._holding(settings),
+        }
+        return {
+            "number": trial.number,
+            "sample": dict(trial.params),
+            "settings": settings.model_dump(mode="json"),
+            "digest": settings.digest(),
+            "epochs": settings.training.epochs,
+            "known_epochs": max(self._optuna.trials[trial.number].intermediate_values, default=0),
+            "assignment": assignment,
+        }
+
+    def _holding(self, settings: TrialSettings) -> dict[str, Any]:
+        """What the workers' meters need to know."""
+        workers, rates = settings.workers, self._study.cost
+        holding = Holding(
+            cpus_per_worker=workers.cpus_per_worker,
+            gpus_per_worker=workers.gpus_per_worker,
+            workers=settings.world_size,
+            team_workers=self._study.max_world_size,
+            watts_per_core=rates.watts_per_core,
+            watts_per_gpu=rates.watts_per_gpu,
+        )
+        return asdict(holding)
+
+    def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        if record.state == "stopped":
+            trial.set_user_attr(STOPPED_ATTRIBUTE, record.reason)
+            trial.set_user_attr(SECONDS_ATTRIBUTE, record.seconds)
+            return
+        if record.reason:
+            trial.set_user_attr("reason", record.reason)
+        value = record.objective if record.state == "complete" else None
+        self._optuna.tell(trial, value, state=STATES[_ended(record)])
+
+
+def found_from(data: Data, base: Path) -> Data:
+    """The same files by paths that hold in any process on any node, whatever its folder and its variables."""
+    train, validation = (tuple(located(pattern, base) for pattern in patterns) for patterns in (data.train, data.validation))
+    return data.model_copy(update={"train": train, "validation": validation})
+
+
+def _ended(record: TrialRecord) -> Ended:
+    assert record.state != "running", record
+    assert record.state != "stopped", record
+    return record.state
+
+
+def record_of(trial: optuna.trial.FrozenTrial, direction: str) -> TrialRecord:
+    """The record of a trial as Optuna's storage has it."""
+    stopped = trial.user_attrs.get(STOPPED_ATTRIBUTE, "") if trial.state == TrialState.RUNNING else ""
+    state: Any = "stopped" if stopped else next(name for name, word in STATES.items() if word == trial.state)
+    curve = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+    objective = (min if direction == "minimize" else max)(curve, default=None)
+    seconds = trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0)
+    reached = max(trial.intermediate_values, default=0)
+    reason, restarts = stopped or trial.user_attrs.get("reason", ""), trial.user_attrs.get("restarts", 0)
+    return TrialRecord(trial.number, dict(trial.params), state, reason, reached, objective, seconds, restarts)
+
+
+def best_of(records: Mapping[int, TrialRecord], direction: str) -> TrialRecord | None:
+    """The complete trial with the best objective; a pruned or stopped one only where none is complete."""
+    with_objective = [record for record in records.values() if record.objective is not None and record.state != "failed"]
+    complete = [record for record in with_objective if record.state == "complete"]
+    sign = 1.0 if direction == "minimize" else -1.0
+    return min(complete or with_objective, key=lambda record: sign * (record.objective or 0.0), default=None)
