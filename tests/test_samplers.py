@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from small_study import load_small_study
 
 from gan3d.config.load import LoadedStudy
-from gan3d.errors import DataError
+from gan3d.config.study import Sampler
+from gan3d.errors import ConfigError, DataError
 from gan3d.search.samplers import distributions, open_optuna_study
 from gan3d.search.searcher import OptunaSearcher, best_of, found_from
 from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON
@@ -24,6 +25,7 @@ SPACE = {
     "training.global_batch": {"choice": [8, 16]},
     "training.generator.learning_rate": {"min": 1e-4, "max": 1e-2, "log": True},
 }
+NUMBERS = SPACE | {"training.global_batch": {"min": 8, "max": 64, "step": 8}}
 FINITE = {"training.generator.filters.0": {"min": 16, "max": 32, "step": 16}, "training.global_batch": {"choice": [8, 16]}}
 METRIC = "physics.shower_distance"
 
@@ -46,53 +48,128 @@ def ended(epoch: int, value: float) -> dict[str, Any]:
     return {METRIC: value, EPOCH: epoch, FAILED: False, REASON: "", BEST: value, "time_total_s": 1.0}
 
 
-def samples_of(search: OptunaSearcher, number: int = 100) -> list[dict[str, Any]]:
-    """Ask until there are no more, ending each trial at once with a made-up objective."""
+def diverged(reason: str) -> dict[str, Any]:
+    return {METRIC: float("inf"), EPOCH: 1, FAILED: True, REASON: reason, BEST: None}
+
+
+def astuple_of(trial: optuna.trial.FrozenTrial) -> tuple[Any, ...]:
+    return trial.state, trial.intermediate_values, trial.values
+
+
+def samples_of(search: OptunaSearcher, number: int = 100, before: int = 0) -> list[dict[str, Any]]:
+    """Ask until there are no more, ending each trial at once with a made-up objective that follows from how many there were ``before``."""
     found: list[dict[str, Any]] = []
     for turn in range(number):
         config = search.suggest(str(turn))
         if not isinstance(config, dict):
             break
         found.append(config["sample"])
-        search.on_trial_complete(str(turn), ended(3, float(len(found))))
+        search.on_trial_complete(str(turn), ended(3, float(before + len(found))))
     return found
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "grid"])
+#: All there are, and those that learn nothing from trials that have ended.
+EVERY = get_args(Sampler.model_fields["name"].annotation)
+BLIND = ("random", "quasi_random", "grid")
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """Of a sampler that models something from the fourth trial on."""
+    return {"name": name} if name == "grid" else {"name": name, "seed": 5, "startup_trials": 3, "population": 3}
+
+
+def load_for(folder: Path, name: str, seed: int = 5) -> LoadedStudy:
+    folder.mkdir(exist_ok=True)
+    space = {"grid": FINITE, "cmaes": NUMBERS}.get(name, SPACE)
+    settings = settings_of(name) | ({} if name == "grid" else {"seed": seed})
+    return load(folder, settings, space, None if name == "grid" else 9)
+
+
+@pytest.mark.parametrize("name", EVERY)
 class TestEverySampler:
-    def space(self, name: str) -> dict[str, Any]:
-        return FINITE if name == "grid" else SPACE
-
-    def settings(self, name: str) -> dict[str, Any]:
-        return {"name": name} if name == "grid" else {"name": name, "seed": 5}
-
-    def load(self, folder: Path, name: str) -> LoadedStudy:
-        return load(folder, self.settings(name), self.space(name), None if name == "grid" else 6)
-
     def test_samples_lie_in_the_space_and_are_as_many_as_asked_for(self, name: str, tmp_path: Path) -> None:
-        loaded = self.load(tmp_path, name)
+        loaded = load_for(tmp_path, name)
         samples = samples_of(searcher(loaded, tmp_path))
-        assert len(samples) == loaded.study.num_trials
+        assert len(stored(loaded, tmp_path)) == loaded.study.num_trials
         assert all(loaded.study.search_space.contains(sample) for sample in samples)
 
     def test_every_sample_is_a_valid_trial(self, name: str, tmp_path: Path) -> None:
-        loaded = self.load(tmp_path, name)
+        loaded = load_for(tmp_path, name)
         for sample in samples_of(searcher(loaded, tmp_path)):
-            assert loaded.study.trial_settings(sample).global_batch == sample["training.global_batch"]
+            assert loaded.study.trial_settings(sample).training.generator.filters[0] == sample["training.generator.filters.0"]
 
-    def test_the_same_seed_proposes_the_same_samples(self, name: str, tmp_path: Path) -> None:
-        loaded = self.load(tmp_path, name)
-        for run in ("a", "b"):
-            (tmp_path / run).mkdir()
-        assert samples_of(searcher(loaded, tmp_path / "a")) == samples_of(searcher(loaded, tmp_path / "b"))
+    def test_the_same_seed_proposes_the_same_samples_and_another_seed_others(self, name: str, tmp_path: Path) -> None:
+        first, again, other = (
+            samples_of(searcher(load_for(tmp_path / run, name, seed), tmp_path / run)) for run, seed in (("a", 5), ("b", 5), ("c", 6))
+        )
+        assert first == again
+        assert (first != other) == (name != "grid")
 
-    def test_a_resumed_study_proposes_no_sample_of_a_continuous_space_twice(self, name: str, tmp_path: Path) -> None:
-        loaded = self.load(tmp_path, name)
-        first = samples_of(searcher(loaded, tmp_path), number=3)
-        second = samples_of(searcher(loaded, tmp_path))
-        counts = Counter(tuple(sorted(sample.items())) for sample in first + second)
-        assert sum(counts.values()) == loaded.study.num_trials
-        assert max(counts.values()) == 1
+    def test_an_interrupted_study_proposes_what_an_uninterrupted_one_does(self, name: str, tmp_path: Path) -> None:
+        whole, parts = (load_for(tmp_path / run, name) for run in ("whole", "parts"))
+        uninterrupted = samples_of(searcher(whole, tmp_path / "whole"))
+        found: list[dict[str, Any]] = []
+        while len(found) < len(uninterrupted):
+            found += samples_of(searcher(parts, tmp_path / "parts"), 2, before=len(found))
+        assert found == uninterrupted
+
+    def test_no_sample_is_trained_twice(self, name: str, tmp_path: Path) -> None:
+        loaded = load_for(tmp_path, name)
+        search = searcher(loaded, tmp_path)
+        trained = samples_of(search)
+        assert max(Counter(tuple(sorted(sample.items())) for sample in trained).values()) == 1
+        assert len(trained) + len(search.untrained) == loaded.study.num_trials
+
+    def test_without_ended_trials_only_those_that_learn_propose_something_else(self, name: str, tmp_path: Path) -> None:
+        """Trials side by side, as many as there are: none ends before the last begins."""
+        apart, together = (load_for(tmp_path / run, name) for run in ("apart", "together"))
+        one_by_one = samples_of(searcher(apart, tmp_path / "apart"))
+        search = searcher(together, tmp_path / "together")
+        asked = [search.suggest(str(turn)) for turn in range(together.study.num_trials)]
+        assert (one_by_one == [config["sample"] for config in asked if config is not None]) == (name in BLIND)
+
+
+def test_a_sample_that_would_train_as_an_earlier_one_is_told_and_not_trained(tmp_path: Path) -> None:
+    """How trial 0 ended, for a trial of the same sample."""
+    for name, result in {"complete": ended(3, 0.5), "pruned": ended(1, 0.5), "failed": diverged("DivergedError: x")}.items():
+        (tmp_path / name).mkdir()
+        loaded = load(tmp_path / name, {"name": "random"})
+        search = searcher(loaded, tmp_path / name)
+        first = search.suggest("a")
+        assert first is not None
+        search.on_trial_complete("a", result)
+        search._optuna.enqueue_trial(first["sample"])
+        second = search.suggest("b")
+        assert second is not None
+        assert second["number"] == 2
+        twin, record = stored(loaded, tmp_path / name)[1], search.untrained[0]
+        assert (record.number, record.sample, record.state, record.seconds) == (1, first["sample"], name, 0)
+        assert record.reason.startswith("not trained: it would train as trial 0 did")
+        assert (twin.state, twin.intermediate_values, twin.values) == astuple_of(stored(loaded, tmp_path / name)[0])
+        assert twin.user_attrs["reason"] == record.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "result"),
+    [({}, "lost"), ({"objective": {"metric": "timing.showers_per_second"}}, "complete")],
+    ids=["its actor was lost", "speed is measured again"],
+)
+def test_what_may_end_otherwise_is_trained_again(changes: dict[str, Any], result: str, tmp_path: Path) -> None:
+    loaded = load_small_study(tmp_path, SPACE, sampler={"name": "random"}, trials={"number": 3}, **changes)
+    search = searcher(loaded, tmp_path)
+    first = search.suggest("a")
+    assert first is not None
+    value = ended(3, 0.5) | {loaded.study.objective.metric: 0.5}
+    search.on_trial_complete("a", None if result == "lost" else value, error=result == "lost")
+    search._optuna.enqueue_trial(first["sample"])
+    again = search.suggest("b")
+    assert again is not None
+    assert (again["number"], again["sample"]) == (1, first["sample"])
+
+
+def test_a_list_of_choices_is_nothing_for_cma_es(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sampler\.name = cmaes proposes numbers between two ends, but training\.global_batch is a list"):
+        load(tmp_path, {"name": "cmaes"})
 
 
 def test_a_grid_is_the_product_of_its_ranges(tmp_path: Path) -> None:
@@ -117,12 +194,7 @@ def test_quantised_logarithmic_and_listed_ranges_keep_their_kind(tmp_path: Path)
     [
         (ended(3, 0.5), False, TrialState.COMPLETE, None),
         (ended(1, 0.5), False, TrialState.PRUNED, "stopped by the scheduler after epoch 1 of 3"),
-        (
-            {METRIC: float("inf"), EPOCH: 1, FAILED: True, REASON: "DivergedError: x", BEST: None},
-            False,
-            TrialState.FAIL,
-            "DivergedError: x",
-        ),
+        (diverged("DivergedError: x"), False, TrialState.FAIL, "DivergedError: x"),
         (None, True, TrialState.FAIL, "the trial's actor was lost"),
     ],
     ids=["complete", "pruned", "diverged", "lost"],
@@ -178,7 +250,7 @@ def test_a_trial_whose_sample_was_never_finished_has_failed(tmp_path: Path) -> N
     opened.ask().suggest_categorical("training.global_batch", [8, 16])
     search = searcher(loaded, tmp_path)
     assert [record.state for record in search.records()] == ["complete", "failed"]
-    assert "while its sample was drawn" in search.refused[0].reason
+    assert "while its sample was drawn" in search.untrained[0].reason
 
 
 def test_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,12 +34,16 @@ Figure = Literal["search_progress", "shower_profiles", "scaling_curves", "single
 class Sampler(Settings):
     """Proposes samples (Optuna)."""
 
-    name: Literal["tpe", "random", "grid"] = "tpe"
-    """`tpe` is multivariate."""
+    name: Literal["tpe", "gp", "cmaes", "nsga2", "quasi_random", "random", "grid"] = "tpe"
+    """`tpe`: multivariate tree-structured Parzen estimators; `gp`: Gaussian process; `cmaes`: CMA-ES with margins for steps, not for lists
+    of choices; `nsga2`: NSGA-II; `quasi_random`: scrambled Sobol points."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Same seed, same proposals (at `trials.concurrent: 1`)."""
+    """Same seed, same proposals, interrupted or not: of `random`, `quasi_random` and `grid`, which learn nothing, at any
+    `trials.concurrent`; of the others at 1."""
     startup_trials: Annotated[int, Field(ge=0)] = 10
-    """Random trials before TPE models anything."""
+    """Random trials before `tpe` or `gp` models anything."""
+    population: Annotated[int, Field(ge=2)] = 16
+    """Trials of a generation of `nsga2`."""
     blocks: str | None = None
     """Of a grid: the sampled key whose values are blocks (`training.seed`). Trials run block by block, each block all other combinations
     once in an order drawn for it from `seed`, so that a machine that slows down by the hour does not look like an effect."""

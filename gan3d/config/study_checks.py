@@ -28,7 +28,7 @@ DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
 
 def study_problems(study: Study) -> Iterator[Problem]:
     """Every contradiction of a study, its samples last."""
-    for check in (_trials, _blocks, _distinct, _scheduler, _objective, _figures, _speed_knobs, _samples):
+    for check in (_trials, _sampler, _blocks, _distinct, _scheduler, _objective, _figures, _speed_knobs, _samples):
         yield from check(study)
     yield from budget_problems(study.budget, study.cost, study.workers.gpus_per_worker)
 
@@ -63,6 +63,13 @@ def _trials(study: Study) -> Iterator[Problem]:
     if size is not None and number is not None and number > size:
         rule = f"exceeds the number of different samples in the search space, {size}"
         yield Problem("trials.number", rule, f"Lower it to at most {size}, or widen the search space.", number)
+
+
+def _sampler(study: Study) -> Iterator[Problem]:
+    listed = [key for key, one in study.search_space.ranges.items() if not hasattr(one, "min")]
+    if study.sampler.name == "cmaes" and listed:
+        rule = f"proposes numbers between two ends, but {listed[0]} is a list of choices"
+        yield Problem("sampler.name", rule, "Give it min and max, or use another sampler, such as tpe.", "cmaes")
 
 
 def _blocks(study: Study) -> Iterator[Problem]:
@@ -132,8 +139,13 @@ def _figures(study: Study) -> Iterator[Problem]:
         )
 
 
+def is_of_speed(metric: str) -> bool:
+    """Whether a metric is the machine's as much as the trial's, and another one each time."""
+    return metric.startswith(("timing.", "cost."))
+
+
 def _speed_knobs(study: Study) -> Iterator[Problem]:
-    if study.objective.metric.startswith(("timing.", "cost.")):
+    if is_of_speed(study.objective.metric):
         return
     for key in study.search_space.keys:
         if key in SPEED_ONLY:

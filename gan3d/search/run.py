@@ -151,8 +151,8 @@ def _search(
         if searcher.num_open and not account.exhausted:
             hearing = Hearing([callback, AbandonedTeams(board)], SpentBudget(account))
             _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
-    for refused in searcher.refused:
-        _track_refused(tracker, refused)
+    for record in searcher.untrained:
+        _track_untrained(tracker, record)
     records = {record.number: record for record in [*searcher.records(), *searcher.stopped()]}
     if not searcher.num_open:
         return records, "complete"
@@ -198,8 +198,8 @@ def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any,
     )
 
 
-def _track_refused(tracker: StudyTracker, record: TrialRecord) -> None:
-    """A sample that was no valid trial has a run too, so that trial numbers have no gaps."""
+def _track_untrained(tracker: StudyTracker, record: TrialRecord) -> None:
+    """A sample that was not trained has a run too, so that trial numbers have no gaps."""
     tracker.start_trial(record.number, record.sample, {}, "")
     tracker.end_trial(record)
 

@@ -32,24 +32,33 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     return found
 
 
-def make_sampler(study: Study, num_asked: int = 0) -> optuna.samplers.BaseSampler:
-    """The study's sampler. A grid is not sampled: all its samples are enqueued (`first_samples`).
+def make_sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
+    """The study's sampler for one trial, by its ``number``: what it proposes follows from that and from what Optuna's storage holds.
 
-    A sampler cannot be saved in Optuna's storage: one that goes on after ``num_asked`` trials has a seed of its own, or it would
-    propose the first samples again.
+    Optuna saves no sampler's random numbers, so one for all trials would begin anew when a study is resumed. A grid is not sampled: all
+    its samples are enqueued (`first_samples`).
     """
-    settings = study.sampler
-    seed = settings.seed if num_asked == 0 else int(np.random.SeedSequence([settings.seed, num_asked]).generate_state(1)[0])
-    if settings.name != "tpe":
-        return optuna.samplers.RandomSampler(seed=seed)
+    settings, samplers = study.sampler, optuna.samplers
+    seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # of `multivariate`
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            multivariate=True,
-            n_startup_trials=settings.startup_trials,
-            constant_liar=study.trials.concurrent > 1,
-        )
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match settings.name:
+            case "tpe":
+                return samplers.TPESampler(
+                    seed=seed, multivariate=True, n_startup_trials=settings.startup_trials, constant_liar=study.trials.concurrent > 1
+                )
+            case "gp":
+                return samplers.GPSampler(seed=seed, n_startup_trials=settings.startup_trials)
+            case "cmaes":
+                return samplers.CmaEsSampler(seed=seed, with_margin=True)
+            case "nsga2":
+                return samplers.NSGAIISampler(seed=seed, population_size=settings.population)
+            case "quasi_random":
+                # One sequence for all trials; its position is in Optuna's storage.
+                first = samplers.RandomSampler(seed=seed)
+                return samplers.QMCSampler(seed=settings.seed, scramble=True, independent_sampler=first, warn_asynchronous_seeding=False)
+            case _:
+                return samplers.RandomSampler(seed=seed)
 
 
 def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
@@ -62,7 +71,6 @@ def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
         direction=study.objective.direction,
         load_if_exists=True,
     )
-    opened.sampler = make_sampler(study, len(opened.trials))
     if not opened.trials:
         for sample in first_samples(study):
             opened.enqueue_trial(sample)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +17,13 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from gan3d.config.study import Study
+from gan3d.config.study_checks import is_of_speed
 from gan3d.config.training import Data, TrialSettings
 from gan3d.cost.epochs import Holding
 from gan3d.data.paths import located
-from gan3d.errors import ConfigError
+from gan3d.errors import ConfigError, DivergedError
 from gan3d.records import TrialRecord
-from gan3d.search.samplers import distributions
+from gan3d.search.samplers import distributions, make_sampler
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, outcome_of
 
 #: What a searcher answers when it has no more samples.
@@ -30,7 +31,7 @@ FINISHED: Any = Searcher.FINISHED
 
 Ended = Literal["complete", "pruned", "failed"]
 #: User attributes of an Optuna trial.
-STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE = "stopped", "seconds"
+STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE, DIGEST_ATTRIBUTE = "stopped", "seconds", "digest"
 
 #: Optuna's words for how a trial ended.
 STATES: dict[Ended, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -54,7 +55,7 @@ class OptunaSearcher(Searcher):
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
         self._may_go_on, self._num_proposed = may_go_on, 0
-        self.refused: list[TrialRecord] = []
+        self.untrained: list[TrialRecord] = []
         self._drop_half_drawn()
 
     @property
@@ -81,7 +82,7 @@ class OptunaSearcher(Searcher):
         return not self._live
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial's configuration; samples that are no valid trial are told to Optuna as failed."""
+        """The next trial's configuration; samples that are no valid trial, or train as an earlier one did, are told to Optuna at once."""
         while True:
             # The first is proposed whatever happens: a session that begins has something to do, and Tune fails without a trial.
             trial = self._next_trial() if self._num_proposed == 0 or self._may_go_on() else None
@@ -91,9 +92,12 @@ class OptunaSearcher(Searcher):
             try:
                 settings = self._study.trial_settings(trial.params)
             except ConfigError as error:
-                self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", str(error), 0, None, 0.0))
-                self._tell(trial, self.refused[-1])
+                self._tell_untrained(trial, str(error))
                 continue
+            if (twin := self._twin(trial.number, settings.digest())) is not None:
+                self._tell_twin(trial, twin)
+                continue
+            trial.set_user_attr(DIGEST_ATTRIBUTE, settings.digest())
             self._num_proposed += 1
             config = self._config(trial, settings)
             self._live[trial_id] = (trial, config)
@@ -126,9 +130,31 @@ class OptunaSearcher(Searcher):
         for trial in list(self._interrupted):
             if set(trial.params) != set(self._distributions):
                 self._interrupted.remove(trial)
-                reason = "interrupted while its sample was drawn"
-                self.refused.append(TrialRecord(trial.number, dict(trial.params), "failed", reason, 0, None, 0.0))
-                self._tell(optuna.Trial(self._optuna, trial._trial_id), self.refused[-1])
+                self._tell_untrained(optuna.Trial(self._optuna, trial._trial_id), "interrupted while its sample was drawn")
+
+    def _tell_untrained(self, trial: optuna.Trial, reason: str) -> None:
+        """It has failed before it could begin."""
+        self.untrained.append(TrialRecord(trial.number, dict(trial.params), "failed", reason, 0, None, 0.0))
+        self._tell(trial, self.untrained[-1])
+
+    def _twin(self, number: int, digest: str) -> optuna.trial.FrozenTrial | None:
+        """An earlier trial that trained the same, and ended as it would again; a grid repeats what it is asked to, and times differ."""
+        if self._study.sampler.name == "grid" or is_of_speed(self._study.objective.metric):
+            return None
+        for trial in self._optuna.trials[:number]:
+            is_same = trial.user_attrs.get(DIGEST_ATTRIBUTE) == digest
+            if is_same and (trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or _has_diverged(trial)):
+                return trial
+        return None
+
+    def _tell_twin(self, trial: optuna.Trial, twin: optuna.trial.FrozenTrial) -> None:
+        """What training again would tell: the same seed gives the same numbers."""
+        for epoch, value in twin.intermediate_values.items():
+            trial.report(value, step=epoch)
+        of_twin = record_of(twin, self._study.objective.direction)
+        reason = f"not trained: it would train as trial {twin.number} did{f' ({of_twin.reason})' if of_twin.reason else ''}"
+        self.untrained.append(replace(of_twin, number=trial.number, sample=dict(trial.params), reason=reason, seconds=0.0, restarts=0))
+        self._tell(trial, self.untrained[-1])
 
     def _next_trial(self) -> optuna.Trial | None:
         if self._interrupted:
@@ -138,7 +164,10 @@ class OptunaSearcher(Searcher):
                 trial.set_user_attr(STOPPED_ATTRIBUTE, "")
             return trial
         asked = sum(trial.state != TrialState.WAITING for trial in self._optuna.trials)
-        return self._optuna.ask(self._distributions) if asked < self._study.num_trials else None
+        if asked >= self._study.num_trials:
+            return None
+        self._optuna.sampler = make_sampler(self._study, asked)
+        return self._optuna.ask(self._distributions)
 
     def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
         objective = self._study.objective
@@ -194,6 +223,11 @@ def _ended(record: TrialRecord) -> Ended:
     assert record.state != "running", record
     assert record.state != "stopped", record
     return record.state
+
+
+def _has_diverged(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether it failed by its own doing, not by that of the machine."""
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("reason", "").startswith(DivergedError.__name__)
 
 
 def record_of(trial: optuna.trial.FrozenTrial, direction: str) -> TrialRecord:
