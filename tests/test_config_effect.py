@@ -29,6 +29,9 @@ CASES = [
     ),
     ("training.response", {"training__loss_weights__deposited_energy": 0.0}, {}),
     *((key, {"workers__gpus_per_worker": 1}, {}) for key in OF_A_CPU),
+    ("workers.shared_memory", {"workers__per_trial": 1}, {"workers__per_trial": 2}),
+    ("training.discriminator.filters.2", {"training__discriminator__blocks": 2}, {"training__discriminator__blocks": 3}),
+    ("training.discriminator.strides.3", {"training__discriminator__blocks": 3}, {}),
     ("training.scaling", {}, {"training__batch_per_worker": 8, "training__scaling": "weak"}),
     (
         "training.global_batch",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gan3d.config.keys import knobs
 from gan3d.config.space import Between, Choice, SearchSpace
@@ -146,3 +148,41 @@ def test_a_dumped_space_is_what_one_would_write() -> None:
     space = SearchSpace(ranges=written)
     assert space.model_dump(mode="json") == written
     assert SearchSpace.model_validate(space.model_dump()) == space
+
+
+BLOCKS: dict[str, Any] = {
+    "training.discriminator.filters.3": {"choice": [16, 32], "when": {"training.discriminator.blocks": [4]}},
+    "training.discriminator.blocks": {"min": 2, "max": 4},
+    "training.discriminator.strides.3": {"choice": [1, 2], "when": {"training.discriminator.filters.3": [32]}},
+}
+
+
+def test_a_range_with_a_condition_is_sampled_only_where_it_is_met() -> None:
+    space = SearchSpace.model_validate(BLOCKS)
+    filters, blocks, strides = BLOCKS
+    assert list(space.conditions) == [blocks, filters, strides], "what is needed comes first"
+    assert [tuple(sample.values()) for sample in space.grid()] == [(2,), (3,), (16, 4), (32, 4, 1), (32, 4, 2)]
+    assert space.grid_size == 5
+    for sample in space.grid():
+        assert space.contains(sample)
+        assert not space.contains(sample | {filters: 16, strides: 1})
+    assert not space.contains({blocks: 4})
+    assert space.model_dump(mode="json") == BLOCKS
+    assert {tuple(sample.values()) for sample in space.corners()} == {(2,), (16, 4), (32, 4, 1), (32, 4, 2)}
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ({"training.discriminator.block": [4]}, "needs another key of the search space; did you mean training.discriminator.blocks?"),
+        ({"training.discriminator.blocks": [5]}, "is never 5"),
+        ({"training.discriminator.blocks": 4}, "must be a list of values"),
+        ({}, "must name a sampled key and its values"),
+        ({"training.discriminator.strides.3": [1]}, "is circular"),
+        ({"training.discriminator.filters.3": [16]}, "needs another key"),
+    ],
+)
+def test_conditions_that_cannot_be_met_are_refused(when: Any, message: str) -> None:
+    written = {**BLOCKS, "training.discriminator.filters.3": {"choice": [16, 32], "when": when}}
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        SearchSpace.model_validate(written)

@@ -9,6 +9,7 @@ from torch import nn
 from gan3d.config.training import Discriminator, Generator, Grid, Normalisation
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.work import discriminator_convolutions
 from gan3d.physics.transform import Transform
 
 SEED_GRID = (25, 25, 25)
@@ -74,6 +75,16 @@ def test_filters_of_every_block_are_settings() -> None:
     # The variant in multiples of 16 (sara-nl/3Dgan at 1c5beb8): four convolutions, three normalisations, two heads.
     count = 126 * 32 + (125 * 32 + 1) * 16 + 2 * (125 * 16 + 1) * 16 + 3 * 2 * 16 + 2 * (16 * 11**3 + 1)
     assert num_trainable(network(Discriminator(filters=(32, 16, 16, 16)), SEED_GRID)) == count
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4])
+def test_only_the_blocks_there_are_have_weights_and_are_counted_as_work(blocks: int) -> None:
+    made_from = settings(filters=(4, 5, 6, 7), blocks=blocks)
+    made = network(made_from, SEED_GRID)
+    convolutions = [module for module in made.modules() if isinstance(module, nn.Conv3d)]
+    assert [convolution.out_channels for convolution in convolutions] == [4, 5, 6, 7][:blocks]
+    assert len(list(discriminator_convolutions(made_from, SEED_GRID))) == blocks
+    assert made(showers(2, SEED_GRID)).validity_logit.shape == (2,)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)

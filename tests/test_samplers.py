@@ -27,6 +27,12 @@ SPACE = {
 }
 NUMBERS = SPACE | {"training.global_batch": {"min": 8, "max": 64, "step": 8}}
 FINITE = {"training.generator.filters.0": {"min": 16, "max": 32, "step": 16}, "training.global_batch": {"choice": [8, 16]}}
+#: With two blocks nobody asks for the filters of the third, nor with three for those of the fourth.
+CONDITIONAL = {
+    "training.discriminator.filters.3": {"min": 16, "max": 64, "step": 16, "when": {"training.discriminator.blocks": [4]}},
+    "training.discriminator.filters.2": {"min": 16, "max": 64, "step": 16, "when": {"training.discriminator.blocks": [3, 4]}},
+    "training.discriminator.blocks": {"min": 2, "max": 4},
+}
 METRIC = "physics.shower_distance"
 
 
@@ -127,6 +133,28 @@ class TestEverySampler:
         search = searcher(together, tmp_path / "together")
         asked = [search.suggest(str(turn)) for turn in range(together.study.num_trials)]
         assert (one_by_one == [config["sample"] for config in asked if config is not None]) == (name in BLIND)
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERY) - {"gp", "cmaes", "quasi_random"}))
+def test_a_blocks_filters_are_sampled_only_where_there_is_the_block(name: str, tmp_path: Path) -> None:
+    loaded = load(tmp_path, settings_of(name), CONDITIONAL, None if name == "grid" else 12)
+    search = searcher(loaded, tmp_path)
+    samples = samples_of(search)
+    assert all(loaded.study.search_space.contains(sample) for sample in samples)
+    assert {sample["training.discriminator.blocks"] for sample in samples} == {2, 3, 4}
+    for sample in samples:
+        filters = [key for key in sample if key.startswith("training.discriminator.filters")]
+        assert len(filters) == max(0, sample["training.discriminator.blocks"] - 2)
+        loaded.study.trial_settings(sample)
+    if name == "grid":
+        assert len(samples) == loaded.study.num_trials == 1 + 4 + 4 * 4
+
+
+@pytest.mark.parametrize("name", ["gp", "cmaes", "quasi_random"])
+def test_a_sampler_of_whole_samples_is_refused_where_some_have_fewer_keys(name: str, tmp_path: Path) -> None:
+    message = rf"sampler\.name = {name} needs every key in every sample, but training\.discriminator\.filters\.3 is sampled only when"
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, {"name": name}, CONDITIONAL)
 
 
 def test_a_sample_that_would_train_as_an_earlier_one_is_told_and_not_trained(tmp_path: Path) -> None:

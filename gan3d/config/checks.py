@@ -194,7 +194,7 @@ def _strides(settings: TrialSettings) -> Iterator[Problem]:
     network = settings.training.discriminator
     same = (network.kernel - 1) // 2
     size = min(settings.data.grid)
-    for stride, padding in zip(network.strides, (same, same, same, max(same - 1, 0)), strict=True):
+    for stride, padding in zip(network.strides[: network.blocks], (same, same, same, max(same - 1, 0)), strict=False):
         size = (size + 2 * padding - network.kernel) // stride + 1
     if size < DISCRIMINATOR_POOLING:
         yield Problem(

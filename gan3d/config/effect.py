@@ -32,6 +32,8 @@ SPEED_ONLY = (
     "workers.memory_format",
     "workers.shared_memory",
 )
+#: Convolution blocks of the seed's discriminator.
+ALL_BLOCKS = 4
 #: Knobs of arithmetic that only a CPU has.
 OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format", "workers.shared_memory")
 
@@ -49,6 +51,10 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
         found["training.learning_rate_warmup_epochs"] = reason
     if settings.workers.gpus_per_worker:
         found |= dict.fromkeys(OF_A_CPU, "it acts on a CPU only, but each worker has a GPU: workers.gpus_per_worker is 1")
+    blocks = training.discriminator.blocks
+    for block in range(blocks, len(training.discriminator.filters)):
+        reason = f"the discriminator has no block {block + 1}: training.discriminator.blocks is {blocks}"
+        found |= {f"training.discriminator.{name}.{block}": reason for name in ("filters", "strides")}
     if settings.world_size == 1:
         found["workers.shared_memory"] = "one worker has nobody to sum gradients with: workers.per_trial is 1"
     if training.loss_weights.deposited_energy == 0:
@@ -62,10 +68,15 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
     effective["workers"]["threads_per_worker"] = settings.threads_per_worker
     for key in [*ineffective_knobs(settings), "data.num_train_showers", "data.node_cache", "workers.one_node"]:
         *above, last = key.split(".")
-        section = effective
+        section: Any = effective
         for part in above:
             section = section[part]
-        section.pop(last, None)
+        if isinstance(section, list):
+            section[int(last)] = None
+        else:
+            section.pop(last, None)
+    if settings.training.discriminator.blocks == ALL_BLOCKS:
+        effective["training"]["discriminator"].pop("blocks")  # as trials were before there was a choice
     if settings.learning_rate_factor == 1.0:
         # Any rule is none at the reference batch, and has nothing to warm up to.
         if settings.training.learning_rate_rule != "none":

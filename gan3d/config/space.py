@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_serializer, model_validator
@@ -15,9 +16,27 @@ from gan3d.config.space_checks import is_fractional, space_problems
 from gan3d.config.stairs import STAIRS, Stairs
 from gan3d.config.stairs_checks import stairs_problems
 from gan3d.config.training import Settings
+from gan3d.config.when import is_met, parents_first, when_problems
+
+#: Samples of a finite space with conditions are counted one by one up to so many; of a larger one the product is an upper limit.
+MAX_SAMPLES_COUNTED = 100_000
 
 
-class Choice(Settings):
+class Conditional(Settings):
+    """A range that may be sampled only where others have certain values."""
+
+    when: Annotated[dict[str, tuple[Scalar, ...]], Field(default_factory=dict)]
+    """Sampled key → the values at which this range is sampled, too; elsewhere the knob is as written in the study's file. Several: all."""
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _values_are_tuples(cls, when: Any) -> Any:
+        return (
+            {key: tuple(values) if isinstance(values, list) else values for key, values in when.items()} if isinstance(when, dict) else when
+        )
+
+
+class Choice(Conditional):
     """One of the listed values."""
 
     choice: Annotated[tuple[Scalar, ...], Field(min_length=2)]
@@ -50,7 +69,7 @@ class Choice(Settings):
         return min(numbers, key=lambda one: abs(one - value)) if numbers else self.choice[0]
 
 
-class Between(Settings):
+class Between(Conditional):
     """Numbers from `min` to `max`, both included; whole numbers if the knob is one."""
 
     min: int | float
@@ -120,8 +139,9 @@ def as_the_knob_counts(key: str, one: Range) -> Range:
     if not is_fractional(key):
         return one
     if isinstance(one, Choice):
-        return Choice(choice=tuple(as_fraction(value) for value in one.choice))
-    return Between(min=float(one.min), max=float(one.max), step=None if one.step is None else float(one.step), log=one.log)
+        return Choice(choice=tuple(as_fraction(value) for value in one.choice), when=one.when)
+    step = None if one.step is None else float(one.step)
+    return Between(min=float(one.min), max=float(one.max), step=step, log=one.log, when=one.when)
 
 
 def as_fraction(value: Scalar) -> Scalar:
@@ -144,7 +164,9 @@ class SearchSpace(Settings):
         written = data["ranges"] if set(data) == {"ranges"} else data
         plain = {key: value.model_dump(exclude_unset=True) if isinstance(value, Settings) else value for key, value in written.items()}
         bare = {key: one for key, one in plain.items() if key != STAIRS}
-        problems = [*space_problems(bare), *(stairs_problems(plain[STAIRS], bare.keys()) if STAIRS in plain else ())]
+        problems = list(space_problems(bare)) or list(when_problems(bare))
+        if STAIRS in plain:
+            problems += stairs_problems(plain[STAIRS], bare.keys())
         if problems:
             raise Contradictions(problems)
         return {"ranges": plain}
@@ -164,6 +186,25 @@ class SearchSpace(Settings):
         """The staircase, if there is one."""
         one = self.ranges.get(STAIRS)
         return one if isinstance(one, Stairs) else None
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some range is sampled in some samples only."""
+        return any(self.conditions.values())
+
+    @cached_property
+    def conditions(self) -> dict[str, dict[str, tuple[Scalar, ...]]]:
+        """Key → what its range needs; in an order in which what is needed comes first."""
+        needs = {key: {} if isinstance(one, Stairs) else one.when for key, one in self.ranges.items()}
+        return {key: needs[key] for key in parents_first(needs)}
+
+    def active(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The sample among values for every range: without those whose conditions are not met."""
+        found: dict[str, Any] = {}
+        for key, needed in self.conditions.items():
+            if key in values and is_met(needed, found):
+                found[key] = values[key]
+        return {key: found[key] for key in self.ranges if key in found}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -194,7 +235,10 @@ class SearchSpace(Settings):
         """Number of grid points; None where a continuous range has none."""
         sizes = [one.num_values for one in self.ranges.values()]
         known = [size for size in sizes if size is not None]
-        return math.prod(known) if len(known) == len(sizes) else None
+        if len(known) < len(sizes):
+            return None
+        whole = math.prod(known)
+        return whole if not self.is_conditional or whole > MAX_SAMPLES_COUNTED else sum(1 for _ in self.grid())
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every sample of a finite space; the last key changes fastest."""
@@ -208,7 +252,7 @@ class SearchSpace(Settings):
 
     @property
     def num_corners(self) -> int:
-        """How many samples `corners` yields."""
+        """How many samples `corners` yields; at most, where ranges have conditions."""
         return math.prod(len(one.ends) for one in self.ranges.values())
 
     def edges(self) -> Iterator[dict[str, Any]]:
@@ -216,11 +260,20 @@ class SearchSpace(Settings):
         first = {key: one.ends[0] for key, one in self.ranges.items()}
         for pair in itertools.combinations(self.ranges, 2):
             for values in itertools.product(*(self.ranges[key].ends for key in pair)):
-                yield first | dict(zip(pair, values, strict=True))
+                yield self.active(first | dict(zip(pair, values, strict=True)))
 
     def _product(self, values: list[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-        return (dict(zip(self.ranges, point, strict=True)) for point in itertools.product(*values))
+        """Every combination once, whatever the ranges that are not sampled in it would be."""
+        points = (dict(zip(self.ranges, point, strict=True)) for point in itertools.product(*values))
+        if not self.is_conditional:
+            return points
+        return iter({tuple(sample.items()): sample for sample in map(self.active, points)}.values())
 
     def contains(self, sample: Mapping[str, Any]) -> bool:
-        """Whether the sample has exactly this space's keys, each within its range."""
-        return sample.keys() == self.ranges.keys() and all(one.contains(sample[key]) for key, one in self.ranges.items())
+        """Whether the sample has exactly the keys that are sampled there, each within its range."""
+        return self.is_whole(sample) and all(self.ranges[key].contains(sample[key]) for key in sample)
+
+    def is_whole(self, sample: Mapping[str, Any]) -> bool:
+        """Whether the sample has exactly the keys that are sampled there."""
+        is_known = sample.keys() <= self.ranges.keys()
+        return is_known and all((key in sample) == is_met(needed, sample) for key, needed in self.conditions.items())

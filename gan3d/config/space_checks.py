@@ -67,13 +67,13 @@ def _range_problems(key: str, written: Any, knob: Field) -> Iterator[Problem]:
     if not isinstance(written, dict) or not written.keys() & {"choice", "min", "max"}:
         yield Problem(key, "is not a range", FORM, written, at=at)
         return
-    allowed = ("choice",) if "choice" in written else ("min", "max", "step", "log")
+    allowed = ("choice", "when") if "choice" in written else ("min", "max", "step", "log", "when")
     for name in written.keys() - set(allowed):
         known = name in ("choice", "min", "max", "step", "log")
         if known:
             yield Problem(key, f"mixes choice with {name}", FORM, at=(*at, name))
         else:
-            yield unknown(f"{key}.{name}", ("choice", "min", "max", "step", "log"), at=(*at, name))
+            yield unknown(f"{key}.{name}", ("choice", "min", "max", "step", "log", "when"), at=(*at, name))
         return
     yield from _choice(key, written["choice"], knob) if "choice" in written else _between(key, written, knob)
 

@@ -169,7 +169,8 @@ class Study(Settings):
     def default_sample(self) -> dict[str, Any] | None:
         """The settings as written, as a sample: moved into the space where they lie outside; None if that is no valid trial."""
         ranges = self.search_space.ranges.items()
-        sample = {key: one.nearest(None if key == STAIRS else value_at(self._as_written(), split(key))) for key, one in ranges}
+        values = {key: one.nearest(None if key == STAIRS else value_at(self._as_written(), split(key))) for key, one in ranges}
+        sample = self.search_space.active(values)
         return sample if self.settings_or_problems(sample)[0] is not None else None
 
     def trial_settings(self, sample: Mapping[str, Any]) -> TrialSettings:

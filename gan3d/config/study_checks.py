@@ -70,6 +70,16 @@ def _sampler(study: Study) -> Iterator[Problem]:
     if study.sampler.name == "cmaes" and listed:
         rule = f"proposes numbers between two ends, but {listed[0]} is a list of choices"
         yield Problem("sampler.name", rule, "Give it min and max, or use another sampler, such as tpe.", "cmaes")
+    conditional = [key for key, needed in study.search_space.conditions.items() if needed]
+    if study.sampler.name in ("gp", "cmaes", "quasi_random") and conditional:
+        rule = f"needs every key in every sample, but {conditional[0]} is sampled only {show_when(study, conditional[0])}"
+        yield Problem("sampler.name", rule, "Use tpe, nsga2, random or grid, or remove the condition.", study.sampler.name)
+
+
+def show_when(study: Study, key: str) -> str:
+    """A range's conditions in words."""
+    needed = study.search_space.conditions[key]
+    return " and ".join(f"when {parent} is {' or '.join(map(show, values))}" for parent, values in needed.items())
 
 
 def _blocks(study: Study) -> Iterator[Problem]:

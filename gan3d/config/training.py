@@ -68,10 +68,12 @@ class Generator(Settings):
 class Discriminator(Settings):
     """The seed's discriminator: four convolution blocks, average pooling, linear heads."""
 
+    blocks: Annotated[int, Field(ge=1, le=4)] = 4
+    """Convolution blocks there are; filters and strides of the others act on nothing. The seed: 4."""
     filters: tuple[Filters, Filters, Filters, Filters] = (32, 8, 8, 8)
-    """Filters of the four convolution blocks. The seed: 32, 8, 8, 8; its multiples-of-16 variant: 32, 16, 16, 16."""
+    """Filters of the convolution blocks. The seed: 32, 8, 8, 8; its multiples-of-16 variant: 32, 16, 16, 16."""
     kernel: Kernel = 5
-    """Kernel edge of all four blocks (odd). The seed: 5."""
+    """Kernel edge of all blocks (odd). The seed: 5."""
     strides: tuple[Stride, Stride, Stride, Stride] = (1, 1, 1, 1)
     """Cells between two places of each block's convolution. The seed: 1; a 2 makes all later blocks eight times cheaper."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2

@@ -38,14 +38,14 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class DiscriminatorNetwork(nn.Module):
-    """Four convolution blocks (the first not normalised), average pooling, linear heads, and the sum over the cells."""
+    """Up to four convolution blocks (the first not normalised), average pooling, linear heads, and the sum over the cells."""
 
     def __init__(self, settings: Discriminator, grid: Grid, transform: Transform, polar_angle: bool = False) -> None:
         super().__init__()
         self.transform = transform
         size, channels = list(grid), 1
         blocks = []
-        for number, (filters, stride) in enumerate(zip(settings.filters, settings.strides, strict=True), start=1):
+        for number, (filters, stride) in enumerate(zip(settings.filters[: settings.blocks], settings.strides, strict=False), start=1):
             padding = padding_of_block(number, settings.kernel)
             size = [size_of_block(cells, settings.kernel, padding, stride) for cells in size]
             normalisation = make_normalisation(settings.normalisation, filters, size[-1]) if number > 1 else nn.Identity()

@@ -68,7 +68,7 @@ def padded(size: Size, padding: Padding) -> Size:
 def discriminator_convolutions(settings: Discriminator, grid: Grid) -> Iterator[Convolution]:
     """D1 to D4."""
     size, channels = grid, 1
-    for number, (filters, stride) in enumerate(zip(settings.filters, settings.strides, strict=True), start=1):
+    for number, (filters, stride) in enumerate(zip(settings.filters[: settings.blocks], settings.strides, strict=False), start=1):
         block = Convolution(
             f"D{number}", channels, filters, cubic(settings.kernel), size, padding_of_block(number, settings.kernel), stride
         )

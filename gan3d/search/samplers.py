@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from gan3d.config.space import Choice, SearchSpace
 from gan3d.config.stairs import Stairs
 from gan3d.config.study import Study
+from gan3d.config.when import is_met
 from gan3d.search.blocks import ordered_grid
 
 
@@ -45,7 +46,11 @@ def make_sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
         match settings.name:
             case "tpe":
                 return samplers.TPESampler(
-                    seed=seed, multivariate=True, n_startup_trials=settings.startup_trials, constant_liar=study.trials.concurrent > 1
+                    seed=seed,
+                    multivariate=True,
+                    group=study.search_space.is_conditional,
+                    n_startup_trials=settings.startup_trials,
+                    constant_liar=study.trials.concurrent > 1,
                 )
             case "gp":
                 return samplers.GPSampler(seed=seed, n_startup_trials=settings.startup_trials)
@@ -59,6 +64,28 @@ def make_sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
                 return samplers.QMCSampler(seed=settings.seed, scramble=True, independent_sampler=first, warn_asynchronous_seeding=False)
             case _:
                 return samplers.RandomSampler(seed=seed)
+
+
+def asked_for(opened: optuna.Study, space: SearchSpace) -> optuna.Trial:
+    """The sampler's next trial with its whole sample; a range with conditions is drawn behind what it needs, where that is met."""
+    found = distributions(space)
+    if not space.is_conditional:
+        return opened.ask(found)
+    trial = opened.ask()
+    for key, needed in space.conditions.items():
+        if is_met(needed, trial.params):
+            suggest(trial, key, found[key])
+    return trial
+
+
+def suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> None:
+    """Draw one more value of a trial's sample."""
+    if isinstance(distribution, CategoricalDistribution):
+        trial.suggest_categorical(key, distribution.choices)
+    elif isinstance(distribution, IntDistribution):
+        trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    elif isinstance(distribution, FloatDistribution):
+        trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
 def open_optuna_study(study: Study, journal: Path) -> optuna.Study:

@@ -23,7 +23,7 @@ from gan3d.cost.epochs import Holding
 from gan3d.data.paths import located
 from gan3d.errors import ConfigError, DivergedError
 from gan3d.records import TrialRecord
-from gan3d.search.samplers import distributions, make_sampler
+from gan3d.search.samplers import asked_for, make_sampler
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, outcome_of
 
 #: What a searcher answers when it has no more samples.
@@ -51,7 +51,6 @@ class OptunaSearcher(Searcher):
         super().__init__(metric=study.objective.metric, mode=study.objective.direction[:3])
         self._study, self._optuna = study, opened
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
-        self._distributions = distributions(study.search_space)
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
         self._may_go_on, self._num_proposed = may_go_on, 0
@@ -128,7 +127,7 @@ class OptunaSearcher(Searcher):
     def _drop_half_drawn(self) -> None:
         """Trials whose driver died between Optuna's making them and the end of their sample have failed."""
         for trial in list(self._interrupted):
-            if set(trial.params) != set(self._distributions):
+            if not self._study.search_space.is_whole(trial.params):
                 self._interrupted.remove(trial)
                 self._tell_untrained(optuna.Trial(self._optuna, trial._trial_id), "interrupted while its sample was drawn")
 
@@ -167,7 +166,7 @@ class OptunaSearcher(Searcher):
         if asked >= self._study.num_trials:
             return None
         self._optuna.sampler = make_sampler(self._study, asked)
-        return self._optuna.ask(self._distributions)
+        return asked_for(self._optuna, self._study.search_space)
 
     def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
         objective = self._study.objective
