@@ -87,6 +87,36 @@ def run(
     asked = Request(study, tuple(overrides or ()), address, results, tracking_uri, verbose)
     with reported(as_json=as_json, go_on=asked.command_to_go_on):
         state = run_and_show(asked, resume=resume, as_json=as_json)
+    _exit_as(state)
+
+
+@app.command(
+    epilog="Example: gan3d resume quickstart\n\nMore trials than it was to have: gan3d resume results/quickstart --add-trials 8",
+)
+def resume(
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="A study's name, its file, or the folder of its results.", show_default=False)
+    ],
+    add_trials: Annotated[int, typer.Option(min=0, metavar="N", help="Trials more than it was to have.")] = 0,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A running Ray cluster, where it is another one now.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and Tune say.")] = False,
+) -> None:
+    """Go on with a study as it was last run: interrupted trials from their last epoch, then those never begun."""
+    from gan3d.cli.resuming import request_again
+    from gan3d.cli.studies import run_and_show
+
+    with reported(as_json=as_json):
+        asked = request_again(study, add_trials=add_trials, address=address, verbose=verbose)
+    with reported(as_json=as_json, go_on=asked.command_to_go_on):
+        state = run_and_show(asked, resume=True, as_json=as_json)
+    _exit_as(state)
+
+
+def _exit_as(state: str) -> None:
+    """End with the exit code of a study's state."""
     if state not in ("complete", "stopped"):
         raise typer.Exit(FAILED if state == "failed" else INTERRUPTED)
 

@@ -1,4 +1,4 @@
-"""`gan3d plan` and `gan3d run`."""
+"""`gan3d plan`, `gan3d run`, and what `gan3d resume` runs."""
 
 from __future__ import annotations
 
@@ -102,10 +102,12 @@ def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
     folder = asked.results or Path("results") / loaded.study.name
     notice = prepare_results(folder, loaded.study, resume=resume)
 
+    from gan3d.cli.resuming import keep_command
     from gan3d.cli.summary import print_summary, summary
     from gan3d.search.run import RunOptions, run_study
     from gan3d.terminal import Terminal
 
+    keep_command(asked, folder)
     console = console_for(stderr=as_json)
     options = RunOptions(folder, asked.address, asked.tracking_uri, bool(resume), asked.verbose)
     with ExitStack() as stack:
