@@ -160,7 +160,7 @@ FIELDS = (
         "misspelt_choice",
         "name: tpe",
         "name: tep",
-        "study.yaml:5: sampler.name = tep must be one of tpe, random, grid",
+        "study.yaml:5: sampler.name = tep must be one of tpe, gp, cmaes, nsga2, quasi_random, random, grid",
         "Did you mean tpe?",
     ),
     study("even_kernel", "kernel: 3", "kernel: 4", "study.yaml:21: training.generator.kernel = 4 must be one of seed, 3, 5, 7"),

@@ -13,7 +13,7 @@ STUDY, JOURNAL, TRIALS = "study.yaml", "optuna_journal.log", "trials"
 #: What a study leaves behind first, in this order; trials alone are states that a new study's trial 0 would go on from.
 TRACES = (STUDY, JOURNAL, TRIALS)
 #: Sections in which a study must be the same to be gone on with; more trials or other figures are welcome.
-SAME = ("name", "search_space", "sampler", "scheduler", "objective", "training", "data")
+SAME = ("name", "search_space", "sampler", "scheduler", "objective", "training", "data", "warm_start")
 #: In these sections, but only said of the trials: may differ.
 FREE = {"objective.target"}
 

@@ -44,7 +44,19 @@ def key_problem(key: str, at: Path) -> Problem | None:
 def _unknown_knob(key: str, at: Path) -> Problem:
     """List the keys at the deepest place that exists; suggest from all knobs, for a part may be missing."""
     parts = key.split(".")
-    if parts[0] in ("name", "question", "search_space", "sampler", "scheduler", "objective", "trials", "cost", "budget", "figures"):
+    if parts[0] in (
+        "name",
+        "question",
+        "search_space",
+        "sampler",
+        "scheduler",
+        "objective",
+        "trials",
+        "cost",
+        "budget",
+        "figures",
+        "warm_start",
+    ):
         return Problem(key, "belongs to the study, not to a trial", "It cannot be sampled: set it in the study's file.", at=at)
     near = nearest(key, knobs())
     prefix = _deepest(parts[:-1])

@@ -122,6 +122,9 @@ class Study(Settings):
     """The recipe."""
     data: Data
     """Shower files."""
+    warm_start: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Folders of earlier studies, their results or published frames, relative to the study's file: of their trials those that would train
+    the same here are known to the sampler from the start, and not trained again."""
     cost: Rates = Rates()
     """What a core, a GPU and a kWh draw, emit and cost."""
     budget: Budget = Budget()

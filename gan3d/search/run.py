@@ -42,6 +42,7 @@ from gan3d.search.schedulers import make_scheduler
 from gan3d.search.searcher import OptunaSearcher, best_of
 from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
+from gan3d.search.warm_start import as_optuna_trials, known_trials
 from gan3d.tracking.callback import StudyCallback, Watcher
 from gan3d.tracking.client import open_client
 from gan3d.tracking.provenance import provenance
@@ -137,7 +138,8 @@ def _search(
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
     study = loaded.study
-    opened = open_optuna_study(study, results / "optuna_journal.log")
+    known = known_trials(study, loaded.base)
+    opened = open_optuna_study(study, results / "optuna_journal.log", as_optuna_trials(study, known))
     searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base, may_go_on=lambda: not account.exhausted)
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)
@@ -145,10 +147,12 @@ def _search(
         watcher.say("The study's earlier run is not at this tracking URI: a new one starts, and only new trials show in it.")
     if earlier and account.ledger.is_empty:
         watcher.say("What the study's earlier sessions cost is not known: there is no cost.json. Its cost is counted from now on.")
+    if known:
+        watcher.say(f"Known from {' and '.join(sorted({one.study for one in known}))}, and not trained again: {len(known)} trials.")
     callback = StudyCallback(tracker, watcher, account)
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
-        if searcher.num_open and not account.exhausted:
+        if searcher.num_open and not account.exhausted and searcher.has_next():
             hearing = Hearing([callback, AbandonedTeams(board)], SpentBudget(account))
             _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
     for record in searcher.untrained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from gan3d.config.stairs import Stairs
 from gan3d.config.study import Study
 from gan3d.config.when import is_met
 from gan3d.search.blocks import ordered_grid
+
+#: User attributes of an Optuna trial: of its effective settings; and, where another study trained it, which and as what.
+DIGEST_ATTRIBUTE, FROM_ATTRIBUTE = "digest", "warm_start"
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -88,8 +92,8 @@ def suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> No
         trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
-def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
-    """The Optuna study in a journal file, made and filled with first samples if it is new."""
+def open_optuna_study(study: Study, journal: Path, add_before: Iterable[optuna.trial.FrozenTrial] = ()) -> optuna.Study:
+    """The Optuna study in a journal file; if it is new, made and filled with trials of other studies, then first samples."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(journal)))
     opened = optuna.create_study(
@@ -99,6 +103,8 @@ def open_optuna_study(study: Study, journal: Path) -> optuna.Study:
         load_if_exists=True,
     )
     if not opened.trials:
+        for known in add_before:
+            opened.add_trial(known)
         for sample in first_samples(study):
             opened.enqueue_trial(sample)
     return opened

@@ -23,15 +23,15 @@ from gan3d.cost.epochs import Holding
 from gan3d.data.paths import located
 from gan3d.errors import ConfigError, DivergedError
 from gan3d.records import TrialRecord
-from gan3d.search.samplers import asked_for, make_sampler
-from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, outcome_of
+from gan3d.search.samplers import DIGEST_ATTRIBUTE, FROM_ATTRIBUTE, asked_for, make_sampler
+from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, UNTRAINED, outcome_of
 
 #: What a searcher answers when it has no more samples.
 FINISHED: Any = Searcher.FINISHED
 
 Ended = Literal["complete", "pruned", "failed"]
 #: User attributes of an Optuna trial.
-STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE, DIGEST_ATTRIBUTE = "stopped", "seconds", "digest"
+STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE = "stopped", "seconds"
 
 #: Optuna's words for how a trial ended.
 STATES: dict[Ended, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -54,18 +54,19 @@ class OptunaSearcher(Searcher):
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
         self._may_go_on, self._num_proposed = may_go_on, 0
+        self._next: tuple[optuna.Trial, TrialSettings] | None = None
         self.untrained: list[TrialRecord] = []
         self._drop_half_drawn()
 
     @property
     def num_open(self) -> int:
         """Trials still to be trained: interrupted ones and those never proposed."""
-        ended = sum(trial.state.is_finished() for trial in self._optuna.trials)
+        ended = sum(trial.state.is_finished() for trial in self._own())
         return max(self._study.num_trials - ended, 0)
 
     def records(self) -> Iterator[TrialRecord]:
         """Every ended trial of the study, earlier sessions' included."""
-        for trial in self._optuna.trials:
+        for trial in self._own():
             if trial.state.is_finished():
                 yield record_of(trial, self._study.objective.direction)
 
@@ -80,14 +81,31 @@ class OptunaSearcher(Searcher):
         """Whether no proposed trial is without its end."""
         return not self._live
 
+    def has_next(self) -> bool:
+        """Whether there is something to train; to be asked before Tune starts, which fails without a trial."""
+        if self._next is None:
+            self._next = self._find_next()
+        return self._next is not None
+
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial's configuration; samples that are no valid trial, or train as an earlier one did, are told to Optuna at once."""
+        """The next trial's configuration."""
+        if not self.has_next():
+            finished: dict[str, Any] | None = FINISHED
+            return finished
+        assert self._next is not None
+        (trial, settings), self._next = self._next, None
+        self._num_proposed += 1
+        config = self._config(trial, settings)
+        self._live[trial_id] = (trial, config)
+        return config
+
+    def _find_next(self) -> tuple[optuna.Trial, TrialSettings] | None:
+        """The next trial to train; samples that are no valid trial, or train as an earlier one did, are told to Optuna at once."""
         while True:
-            # The first is proposed whatever happens: a session that begins has something to do, and Tune fails without a trial.
+            # The first is proposed whatever happens: a session that begins has something to do.
             trial = self._next_trial() if self._num_proposed == 0 or self._may_go_on() else None
             if trial is None:
-                finished: dict[str, Any] | None = FINISHED
-                return finished
+                return None
             try:
                 settings = self._study.trial_settings(trial.params)
             except ConfigError as error:
@@ -97,10 +115,7 @@ class OptunaSearcher(Searcher):
                 self._tell_twin(trial, twin)
                 continue
             trial.set_user_attr(DIGEST_ATTRIBUTE, settings.digest())
-            self._num_proposed += 1
-            config = self._config(trial, settings)
-            self._live[trial_id] = (trial, config)
-            return config
+            return trial, settings
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the learning curve; an epoch reported again by a resumed trial is known already."""
@@ -131,17 +146,23 @@ class OptunaSearcher(Searcher):
                 self._interrupted.remove(trial)
                 self._tell_untrained(optuna.Trial(self._optuna, trial._trial_id), "interrupted while its sample was drawn")
 
+    def _own(self) -> list[optuna.trial.FrozenTrial]:
+        """This study's trials, without those that others trained."""
+        return [trial for trial in self._optuna.trials if FROM_ATTRIBUTE not in trial.user_attrs]
+
     def _tell_untrained(self, trial: optuna.Trial, reason: str) -> None:
         """It has failed before it could begin."""
         self.untrained.append(TrialRecord(trial.number, dict(trial.params), "failed", reason, 0, None, 0.0))
         self._tell(trial, self.untrained[-1])
 
     def _twin(self, number: int, digest: str) -> optuna.trial.FrozenTrial | None:
-        """An earlier trial that trained the same, and ended as it would again; a grid repeats what it is asked to, and times differ."""
-        if self._study.sampler.name == "grid" or is_of_speed(self._study.objective.metric):
+        """An earlier trial that trained the same, and ended as it would again; a grid may repeat itself, and times differ."""
+        if is_of_speed(self._study.objective.metric):
             return None
         for trial in self._optuna.trials[:number]:
             is_same = trial.user_attrs.get(DIGEST_ATTRIBUTE) == digest
+            if self._study.sampler.name == "grid" and FROM_ATTRIBUTE not in trial.user_attrs:
+                continue
             if is_same and (trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or _has_diverged(trial)):
                 return trial
         return None
@@ -151,7 +172,8 @@ class OptunaSearcher(Searcher):
         for epoch, value in twin.intermediate_values.items():
             trial.report(value, step=epoch)
         of_twin = record_of(twin, self._study.objective.direction)
-        reason = f"not trained: it would train as trial {twin.number} did{f' ({of_twin.reason})' if of_twin.reason else ''}"
+        whose = twin.user_attrs.get(FROM_ATTRIBUTE, f"trial {twin.number}")
+        reason = f"{UNTRAINED}: it would train as {whose} did{f' ({of_twin.reason})' if of_twin.reason else ''}"
         self.untrained.append(replace(of_twin, number=trial.number, sample=dict(trial.params), reason=reason, seconds=0.0, restarts=0))
         self._tell(trial, self.untrained[-1])
 
@@ -162,7 +184,7 @@ class OptunaSearcher(Searcher):
             if trial.user_attrs.get(STOPPED_ATTRIBUTE):
                 trial.set_user_attr(STOPPED_ATTRIBUTE, "")
             return trial
-        asked = sum(trial.state != TrialState.WAITING for trial in self._optuna.trials)
+        asked = sum(trial.state != TrialState.WAITING for trial in self._own())
         if asked >= self._study.num_trials:
             return None
         self._optuna.sampler = make_sampler(self._study, asked)

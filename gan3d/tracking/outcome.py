@@ -29,6 +29,8 @@ from gan3d.records import TrialRecord, TrialState
 EPOCH, FAILED, REASON, BEST, RESTARTS = "epoch", "failed", "reason", "best_objective", "restarts"
 #: Present where the budget, not the scheduler, ended the trial: the limit that is spent.
 STOPPED = "stopped"
+#: How the reason of a trial begins whose end was known without training.
+UNTRAINED = "not trained"
 #: The reason of a trial that Tune marks ERROR.
 ACTOR_LOST = "the trial's actor was lost"
 

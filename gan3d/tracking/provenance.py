@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 import gan3d
+from gan3d.physics.distance import VERSION
 
 _GIT_TIMEOUT_SECONDS = 10
 #: Options whose value is not to be kept, and the user and password of a URI.
@@ -34,6 +35,7 @@ def provenance(command: Sequence[str] | None = None) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {
         "gan3d": gan3d.__version__,
+        "physics": VERSION,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command_line(sys.argv if command is None else command),
         "python": platform.python_version(),

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from gan3d.errors import ConfigError
+from gan3d.tracking.outcome import UNTRAINED
 
 STUDY, TEXT, TRIALS, EPOCHS = "study.json", "study.yaml", "trials.csv", "epochs.csv.gz"
 RUNNING = "running"
@@ -51,7 +52,7 @@ def publish(folder: Path, facts: dict[str, Any], yaml_text: str, trials: pd.Data
         ConfigError: The folder holds another study.
     """
     provenance = {key: value for key, value in facts["provenance"].items() if key not in _PRIVATE}
-    ended = trials[trials["state"] != RUNNING]
+    ended = trials[(trials["state"] != RUNNING) & ~trials["reason"].str.startswith(UNTRAINED)]
     rows = epochs[epochs["run_id"].isin(ended["run_id"])]
     if is_published(str(folder)):
         there, yaml_text = read_facts(folder, facts["name"]), read_text(folder)

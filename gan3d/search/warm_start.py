@@ -1,0 +1,127 @@
+"""Warm start: what earlier studies trained, known to the sampler before the first trial, and not trained again.
+
+A study's results and its published frames are read alike. A trial of theirs counts only if it would train the same here: same data,
+recipe and networks, which its digest tells, and physics of the same definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+from gan3d.config.load import load_study
+from gan3d.config.study import Study
+from gan3d.data.paths import located
+from gan3d.errors import ConfigError, DivergedError
+from gan3d.physics.distance import VERSION
+from gan3d.search.samplers import DIGEST_ATTRIBUTE, FROM_ATTRIBUTE, distributions
+from gan3d.tracking import frames
+from gan3d.tracking.published import is_published
+from gan3d.tracking.store import default_tracking_uri
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Known(NamedTuple):
+    """What an earlier trial taught."""
+
+    study: str
+    trial: int
+    sample: dict[str, Any]
+    digest: str
+    state: str
+    reason: str
+    curve: dict[int, float]
+    """Epoch → objective."""
+
+
+def known_trials(study: Study, base: Path) -> list[Known]:
+    """Ended trials of the studies in ``warm_start`` that train the same here.
+
+    Args:
+        study: The one that begins.
+        base: Folder of its file, from which paths are found.
+
+    Raises:
+        ConfigError: there is no study in a folder, it had another objective, or none of its trials would train the same.
+    """
+    return [known for place in study.warm_start for known in _known_there(study, Path(located(place, base)))]
+
+
+def as_optuna_trials(study: Study, known: Sequence[Known]) -> Iterator[optuna.trial.FrozenTrial]:
+    """What Optuna's storage shall hold of them."""
+    found, better = distributions(study.search_space), min if study.objective.direction == "minimize" else max
+    for one in known:
+        state = _STATES[one.state]
+        attributes = {DIGEST_ATTRIBUTE: one.digest, FROM_ATTRIBUTE: f"{one.study}, trial {one.trial}"}
+        yield optuna.trial.create_trial(
+            state=state,
+            value=better(one.curve.values()) if state == TrialState.COMPLETE else None,
+            params=one.sample,
+            distributions={key: found[key] for key in one.sample},
+            intermediate_values=one.curve,
+            user_attrs=attributes | ({"reason": one.reason} if one.reason else {}),
+        )
+
+
+def _known_there(study: Study, folder: Path) -> Iterator[Known]:
+    """Of one folder."""
+    uri, name = _source(folder)
+    info = frames.study(uri, name)
+    if (version := info.provenance.get("physics", str(VERSION))) != str(VERSION):
+        message = f"warm_start: study {name} in {folder} measured physics by definitions {version}, now they are {VERSION}. Remove it."
+        raise ConfigError(message, key="warm_start")
+    asked = study.objective.metric
+    if info.objective_metric != asked:
+        message = f"warm_start: study {name} in {folder} had objective {info.objective_metric}, this one has {asked}. Remove it."
+        raise ConfigError(message, key="warm_start")
+    trials, epochs = frames.trials(uri, name), frames.epochs(uri, name, metrics=[asked])
+    curves = {run: dict(zip(rows["epoch"].astype(int), rows[asked].astype(float), strict=True)) for run, rows in epochs.groupby("run_id")}
+    found = [known for _, row in trials.iterrows() if (known := _known(study, name, row, curves.get(row["run_id"], {}))) is not None]
+    if not found:
+        message = (
+            f"warm_start: of the {len(trials)} trials of study {name} in {folder} none would train the same here: its data, recipe, "
+            "networks or keys of its search space are others. Remove it, or make them the same."
+        )
+        raise ConfigError(message, key="warm_start")
+    yield from found
+
+
+def _known(study: Study, name: str, row: pd.Series[Any], curve: dict[int, float]) -> Known | None:
+    """One trial; None if it would not train the same here, or did not end by its own doing."""
+    reason = str(row["reason"]) if isinstance(row["reason"], str) else ""
+    if row["state"] not in _STATES or (row["state"] == "failed" and not reason.startswith(DivergedError.__name__)):
+        return None
+    if row["state"] != "failed" and not curve:
+        return None
+    values = {key: row[key] for key in study.search_space.ranges if key in row.index and not pd.isna(row[key])}
+    sample = study.search_space.active({key: study.search_space.ranges[key].nearest(plain(value)) for key, value in values.items()})
+    settings, _ = study.settings_or_problems(sample)
+    if not study.search_space.contains(sample) or settings is None or settings.digest() != row["digest"]:
+        return None
+    return Known(name, int(row["trial"]), sample, str(row["digest"]), str(row["state"]), reason, curve)
+
+
+def plain(value: Any) -> Any:
+    """A frame's value as YAML has it: 16, where a column with gaps has 16.0, and no type of numpy's."""
+    number = value.item() if hasattr(value, "item") else value
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _source(folder: Path) -> tuple[str, str]:
+    """Tracking URI and name of the study in a folder of results or of published frames.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if is_published(str(folder)):
+        return str(folder), load_study(folder / "study.yaml").study.name
+    if (folder / "tracking.db").is_file() and (folder / "study.yaml").is_file():
+        return default_tracking_uri(folder), load_study(folder / "study.yaml").study.name
+    message = f"warm_start: {folder} holds neither a study's results nor its published frames. Name a folder of either."
+    raise ConfigError(message, key="warm_start")
