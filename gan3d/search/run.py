@@ -2,6 +2,7 @@
 
 results/<study>/
   study.yaml          the study as run, overrides included
+  command.json        how it was run, for `gan3d resume`
   optuna_journal.log  Optuna's storage: the memory a resume goes on from
   tracking.db         MLflow, unless another tracking URI is given
   tracking_run.txt    the id of the study's parent run there
