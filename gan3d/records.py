@@ -185,7 +185,8 @@ TrialState = Literal["running", "complete", "pruned", "failed", "stopped"]
 class TrialRecord:
     """How one trial ended. ``number`` is Optuna's trial number, used everywhere.
 
-    ``restarts``: how often its workers were lost in mid-trial and it went on from its last epoch with new ones.
+    ``restarts``: how often its workers were lost in mid-trial and it went on from its last epoch with new ones. ``objective``, the values
+    of its ``trade_offs`` and the ``excess`` over constraints (0 or less: all kept) are of its best epoch: ``gan3d.training.merit``.
     """
 
     number: int
@@ -196,6 +197,8 @@ class TrialRecord:
     objective: float | None
     seconds: float
     restarts: int = 0
+    trade_offs: tuple[float, ...] = ()
+    excess: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

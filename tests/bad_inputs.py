@@ -13,7 +13,7 @@ sampler:
   seed: 1
 scheduler:
   name: asha
-  grace_epochs: 1
+  grace: 1
 objective:
   metric: physics.shower_distance
 trials:
@@ -230,9 +230,9 @@ CONTRADICTIONS = (
     study("batch_below_workers", "per_trial: 2", "per_trial: 32", "is not divisible by workers.per_trial = 32 (line 15)", "Nearest: 32."),
     study(
         "grace_beyond_the_end",
-        "grace_epochs: 1",
-        "grace_epochs: 9",
-        "study.yaml:9: scheduler.grace_epochs = 9 exceeds training.epochs = 4 (line 17)",
+        "grace: 1",
+        "grace: 9",
+        "study.yaml:9: scheduler.grace = 9.0 exceeds training.epochs = 4 (line 17)",
     ),
     study(
         "long_warmup",

@@ -16,7 +16,7 @@ import torch
 from held_out_showers import write_held_out
 from small_study import GRID, write_showers
 
-from gan3d.config.study import Objective
+from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord

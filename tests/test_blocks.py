@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_study import load_small_study
+from tune_results import epoch_result
 
 from gan3d.config.load import LoadedStudy
 from gan3d.errors import ConfigError
@@ -17,7 +18,6 @@ from gan3d.search.plan import make_plan
 from gan3d.search.resources import local_cluster
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.searcher import OptunaSearcher
-from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON
 
 SEED = "training.seed"
 SPACE = {
@@ -96,8 +96,7 @@ def test_optuna_keeps_the_order_also_over_an_interruption(tmp_path: Path) -> Non
             if session == 0 or turn > 0:  # the first one of a later session was interrupted in the one before
                 given.append(config["sample"])
             if turn < 10:
-                result = {loaded.study.objective.metric: 1.0, EPOCH: 3, FAILED: False, REASON: "", BEST: 1.0, "time_total_s": 1.0}
-                search.on_trial_complete(str(turn), result)
+                search.on_trial_complete(str(turn), epoch_result(3, 1.0))
     assert given == list(ordered_grid(loaded.study))
 
 

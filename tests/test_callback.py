@@ -17,7 +17,8 @@ from small_study import Notes, load_small_study
 from small_trial import showers_of, small_trial
 
 from gan3d.config.cost import Rates
-from gan3d.config.study import Objective, Study
+from gan3d.config.objective import Objective
+from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
 from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
@@ -30,6 +31,7 @@ from gan3d.tracking.client import open_client
 from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, REASON
 from gan3d.tracking.store import MARKER_METRIC, StudyTracker, default_tracking_uri
 from gan3d.training.checkpoint import TrialFolder
+from gan3d.training.merit import Merit
 
 EPOCHS = 3
 METRIC = "physics.shower_distance"
@@ -72,7 +74,8 @@ class Told:
 
     def report(self, trial: SimpleNamespace, epoch: int, value: float = 0.5, reason: str = "") -> None:
         metrics = {METRIC: value, MARKER_METRIC: 1.0}
-        trial.last_result = metrics | {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: value, "time_total_s": 2.0}
+        told = {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: Merit(0.0, (value,)), "time_total_s": 2.0}
+        trial.last_result = metrics | told
         self.callback.on_trial_result(0, [trial], trial, trial.last_result)
 
     def mlflow_epochs(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gan3d.config.study import Objective
+from gan3d.config.objective import Objective
 from gan3d.records import TrialRecord
 from gan3d.terminal.crossing import Crossing, Race, crossing_text, target_text
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, REASON, RESTARTS, STOPPED, better_of, outcome_of, worst
+from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, IS_OLD, REASON, RESTARTS, STOPPED, outcome_of, worst
+from gan3d.training.merit import Merit
 
 EPOCHS = 3
 SAMPLE = {"training.seed": 7}
@@ -17,7 +18,8 @@ SPENT = "budget.kwh = 1 is spent (1.01 kWh)"
 
 def result(epoch: int, best: float | None, reason: str = "") -> dict[str, Any]:
     """What a trial tells Tune; with a ``reason`` it failed."""
-    return {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: best, RESTARTS: epoch, "time_total_s": 9.5}
+    merit = None if best is None else Merit(0.0, (best,))
+    return {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: merit, RESTARTS: epoch, "time_total_s": 9.5}
 
 
 #: Tune's last result, Tune's error → state, reason, epochs, objective.
@@ -56,16 +58,21 @@ def test_whoever_did_not_complete_says_why(row: str) -> None:
     assert (record.reason == "") == (record.state == "complete")
 
 
-@pytest.mark.parametrize(("direction", "best"), [("minimize", 0.1), ("maximize", 0.9)])
-def test_the_better_objective_does_not_depend_on_the_order(direction: str, best: float) -> None:
-    for values in ((0.5, 0.1, 0.9), (0.9, 0.5, 0.1), (0.1, 0.9, 0.5)):
-        found = None
-        for value in values:
-            found = better_of(found, value, direction)
-        assert found == best
-
-
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_a_failed_trial_is_worse_than_any(direction: str) -> None:
-    for value in (-1e300, 0.0, 1e300):
-        assert better_of(value, worst(direction), direction) == value == better_of(worst(direction), value, direction)
+    assert worst(direction) == (math.inf if direction == "minimize" else -math.inf)
+
+
+def test_a_trial_that_has_used_all_it_may_is_complete() -> None:
+    assert outcome_of(0, SAMPLE, EPOCHS, result(2, 0.5) | {IS_OLD: True}).state == "complete"
+    assert outcome_of(0, SAMPLE, EPOCHS, result(2, 0.5) | {IS_OLD: False}).state == "pruned"
+
+
+def test_trade_offs_and_excess_are_those_of_the_best_epoch() -> None:
+    record = outcome_of(0, SAMPLE, EPOCHS, result(3, 0.5) | {BEST: Merit(0.25, (0.5, 7.0, 3.0))})
+    assert (record.objective, record.trade_offs, record.excess) == (0.5, (7.0, 3.0), 0.25)
+
+
+def test_a_trade_off_that_is_not_finite_is_a_failure() -> None:
+    record = outcome_of(0, SAMPLE, EPOCHS, result(3, 0.5) | {BEST: Merit(0.0, (0.5, math.nan))})
+    assert (record.state, record.reason, record.objective) == ("failed", "the objective is not finite", None)

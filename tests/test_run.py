@@ -89,7 +89,7 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyResult, Kil
     """One study in which a trial diverges, one is stopped early, and one loses a worker to SIGKILL."""
     folder = tmp_path_factory.mktemp("eventful")
     space = {LEARNING_RATE: {"choice": [1e-3, DIVERGING]}, "training.generator.learning_rate": {"choice": [1e-3, 1e-7]}}
-    loaded = load_small_study(folder, space, scheduler={"name": "asha", "grace_epochs": 1, "reduction_factor": 2})
+    loaded = load_small_study(folder, space, scheduler={"name": "asha", "grace": 1, "reduction_factor": 2})
 
     notes = Killer(WORKER, kills=1)
     return run_study(loaded, options(folder / "results"), notes), notes, loaded
@@ -162,7 +162,7 @@ def test_a_killed_trial_actor_neither_stops_the_study_nor_keeps_its_cpus(tmp_pat
 def test_early_stopping_is_pruned_not_complete(tmp_path: Path) -> None:
     """A sampler of fixed order: a good learning rate first, then one at which nothing is learned, stopped after its first epoch."""
     space = {"training.generator.learning_rate": {"choice": [3e-3, 1e-9]}}
-    scheduler = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2}
+    scheduler = {"name": "asha", "grace": 1, "reduction_factor": 2}
     loaded = load_small_study(tmp_path, space, scheduler=scheduler, objective={"metric": "losses.generator_deposited_energy"})
     result = run_study(loaded, options(tmp_path / "results"), Notes())
     assert [record.state for record in result.trials] == ["complete", "pruned"]

@@ -10,13 +10,16 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from small_study import load_small_study
+from tune_results import epoch_result, failed_result
 
 from gan3d.config.load import LoadedStudy
+from gan3d.config.objective import Objective
 from gan3d.config.study import Sampler
 from gan3d.errors import ConfigError, DataError
+from gan3d.search.optuna_trials import best_of
 from gan3d.search.samplers import distributions, open_optuna_study
-from gan3d.search.searcher import OptunaSearcher, best_of, found_from
-from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON
+from gan3d.search.searcher import OptunaSearcher, found_from
+from gan3d.tracking.outcome import EPOCH, FAILED
 
 pytestmark = pytest.mark.filterwarnings("default::optuna.exceptions.ExperimentalWarning")
 
@@ -33,7 +36,6 @@ CONDITIONAL = {
     "training.discriminator.filters.2": {"min": 16, "max": 64, "step": 16, "when": {"training.discriminator.blocks": [3, 4]}},
     "training.discriminator.blocks": {"min": 2, "max": 4},
 }
-METRIC = "physics.shower_distance"
 
 
 def load(folder: Path, sampler: dict[str, Any], space: dict[str, Any] = SPACE, number: int | None = 6) -> LoadedStudy:
@@ -50,14 +52,6 @@ def stored(loaded: LoadedStudy, folder: Path) -> list[optuna.trial.FrozenTrial]:
     return open_optuna_study(loaded.study, folder / "journal.log").trials
 
 
-def ended(epoch: int, value: float) -> dict[str, Any]:
-    return {METRIC: value, EPOCH: epoch, FAILED: False, REASON: "", BEST: value, "time_total_s": 1.0}
-
-
-def diverged(reason: str) -> dict[str, Any]:
-    return {METRIC: float("inf"), EPOCH: 1, FAILED: True, REASON: reason, BEST: None}
-
-
 def astuple_of(trial: optuna.trial.FrozenTrial) -> tuple[Any, ...]:
     return trial.state, trial.intermediate_values, trial.values
 
@@ -70,7 +64,7 @@ def samples_of(search: OptunaSearcher, number: int = 100, before: int = 0) -> li
         if not isinstance(config, dict):
             break
         found.append(config["sample"])
-        search.on_trial_complete(str(turn), ended(3, float(before + len(found))))
+        search.on_trial_complete(str(turn), epoch_result(3, float(before + len(found))))
     return found
 
 
@@ -159,7 +153,11 @@ def test_a_sampler_of_whole_samples_is_refused_where_some_have_fewer_keys(name: 
 
 def test_a_sample_that_would_train_as_an_earlier_one_is_told_and_not_trained(tmp_path: Path) -> None:
     """How trial 0 ended, for a trial of the same sample."""
-    for name, result in {"complete": ended(3, 0.5), "pruned": ended(1, 0.5), "failed": diverged("DivergedError: x")}.items():
+    for name, result in {
+        "complete": epoch_result(3, 0.5),
+        "pruned": epoch_result(1, 0.5),
+        "failed": failed_result("DivergedError: x"),
+    }.items():
         (tmp_path / name).mkdir()
         loaded = load(tmp_path / name, {"name": "random"})
         search = searcher(loaded, tmp_path / name)
@@ -187,7 +185,7 @@ def test_what_may_end_otherwise_is_trained_again(changes: dict[str, Any], result
     search = searcher(loaded, tmp_path)
     first = search.suggest("a")
     assert first is not None
-    value = ended(3, 0.5) | {loaded.study.objective.metric: 0.5}
+    value = epoch_result(3, 0.5)
     search.on_trial_complete("a", None if result == "lost" else value, error=result == "lost")
     search._optuna.enqueue_trial(first["sample"])
     again = search.suggest("b")
@@ -220,9 +218,9 @@ def test_quantised_logarithmic_and_listed_ranges_keep_their_kind(tmp_path: Path)
 @pytest.mark.parametrize(
     ("result", "error", "state", "reason"),
     [
-        (ended(3, 0.5), False, TrialState.COMPLETE, None),
-        (ended(1, 0.5), False, TrialState.PRUNED, "stopped by the scheduler after epoch 1 of 3"),
-        (diverged("DivergedError: x"), False, TrialState.FAIL, "DivergedError: x"),
+        (epoch_result(3, 0.5), False, TrialState.COMPLETE, None),
+        (epoch_result(1, 0.5), False, TrialState.PRUNED, "stopped by the scheduler after epoch 1 of 3"),
+        (failed_result("DivergedError: x"), False, TrialState.FAIL, "DivergedError: x"),
         (None, True, TrialState.FAIL, "the trial's actor was lost"),
     ],
     ids=["complete", "pruned", "diverged", "lost"],
@@ -245,8 +243,8 @@ def test_the_objective_is_that_of_the_best_epoch_and_the_curve_is_kept(tmp_path:
     search = searcher(loaded, tmp_path)
     search.suggest("a")
     for epoch, value in ((1, 0.9), (2, 0.2), (2, 0.2)):
-        search.on_trial_result("a", ended(epoch, value))
-    search.on_trial_complete("a", ended(3, 0.6) | {BEST: 0.2})
+        search.on_trial_result("a", epoch_result(epoch, value))
+    search.on_trial_complete("a", epoch_result(3, 0.6, best=0.2))
     trial = stored(loaded, tmp_path)[0]
     assert trial.value == 0.2
     assert trial.intermediate_values == {1: 0.9, 2: 0.2, 3: 0.6}
@@ -260,14 +258,14 @@ def test_an_interrupted_trial_is_taken_up_first_under_its_number_and_sample(tmp_
     samples_of(before, number=1)
     config = before.suggest("lost")
     assert config is not None
-    before.on_trial_result("lost", ended(1, 0.4))
+    before.on_trial_result("lost", epoch_result(1, 0.4))
     after = searcher(loaded, tmp_path)
     assert after.num_open == 5
     again = after.suggest("found")
     assert again is not None
     assert (again["number"], again["sample"], again["digest"]) == (config["number"], config["sample"], config["digest"])
-    after.on_trial_result("found", ended(1, 0.4))
-    after.on_trial_complete("found", ended(3, 0.3))
+    after.on_trial_result("found", epoch_result(1, 0.4))
+    after.on_trial_complete("found", epoch_result(3, 0.3))
     assert stored(loaded, tmp_path)[1].intermediate_values == {1: 0.4, 3: 0.3}
 
 
@@ -298,11 +296,12 @@ def test_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_best_is_a_complete_trial_where_there_is_one(tmp_path: Path) -> None:
     loaded = load(tmp_path, {"name": "random"})
     search = searcher(loaded, tmp_path)
-    for name, result in (("a", ended(1, 0.1)), ("b", ended(3, 0.4)), ("c", ended(3, 0.3))):
+    for name, result in (("a", epoch_result(1, 0.1)), ("b", epoch_result(3, 0.4)), ("c", epoch_result(3, 0.3))):
         search.suggest(name)
         search.on_trial_complete(name, result)
     records = {record.number: record for record in search.records()}
-    assert [best.number for direction in ("minimize", "maximize") if (best := best_of(records, direction))] == [2, 1]
+    goals = [Objective(metric=metric) for metric in ("physics.shower_distance", "timing.showers_per_second")]
+    assert [best.number for objective in goals if (best := best_of(records, objective))] == [2, 1]
     pruned_only = {0: records[0]}
-    assert best_of(pruned_only, "minimize") == records[0]
-    assert best_of({}, "minimize") is None
+    assert best_of(pruned_only, goals[0]) == records[0]
+    assert best_of({}, goals[0]) is None

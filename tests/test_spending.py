@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from ledger_inputs import Clock, epoch_of
 from small_study import load_small_study
+from tune_results import epoch_result, failed_result
 
 from gan3d.config.load import LoadedStudy
+from gan3d.config.objective import Objective
 from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
+from gan3d.search.optuna_trials import best_of
 from gan3d.search.samplers import open_optuna_study
-from gan3d.search.searcher import FINISHED, OptunaSearcher, best_of
+from gan3d.search.searcher import FINISHED, OptunaSearcher
 from gan3d.search.spending import SpentBudget
-from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON, STOPPED, outcome_of
+from gan3d.tracking.outcome import STOPPED, outcome_of
 
-METRIC = "physics.shower_distance"
 EPOCHS = 3
 
 
@@ -44,8 +46,7 @@ class Session:
     def epoch(self, config: dict[str, Any], epoch: int, hours: float = 0.0, *, failed: bool = False) -> tuple[bool, dict[str, Any]]:
         """Whether the stopper ends the trial, and the result it was asked about."""
         self.clock.wait(3600 * hours)
-        value = 1.0 / epoch
-        result = {EPOCH: epoch, FAILED: failed, REASON: "lost" if failed else "", BEST: value, METRIC: value, "config": config}
+        result = (failed_result("lost", epoch) if failed else epoch_result(epoch, 1.0 / epoch)) | {"config": config}
         return self.stopper("a", result | epoch_of(1.0)), result
 
     def train(self, name: str, hours: float) -> str:
@@ -53,9 +54,7 @@ class Session:
         config = self.start(name)
         for epoch in range(1, EPOCHS + 1):
             self.clock.wait(3600 * hours)
-            result = {EPOCH: epoch, FAILED: False, REASON: "", BEST: 0.5, METRIC: 0.5, "config": config, "time_total_s": 9.0} | epoch_of(
-                1.0
-            )
+            result = epoch_result(epoch, 0.5) | {"config": config, "time_total_s": 9.0} | epoch_of(1.0)
             if self.stopper(name, result) or epoch == EPOCHS:
                 break
             self.searcher.on_trial_result(name, result)
@@ -84,7 +83,7 @@ def test_a_trial_goes_on_while_there_is_something_left(session: Session) -> None
 def test_the_result_says_which_limit(session: Session) -> None:
     config = session.start("a")
     session.clock.wait(1800)
-    result: dict[str, Any] = {EPOCH: 1, FAILED: False, "config": config} | epoch_of(1.0)
+    result: dict[str, Any] = epoch_result(1, 0.5) | {"config": config} | epoch_of(1.0)
     assert session.stopper("a", result)
     assert result[STOPPED] == "budget.core_hours = 1 is spent (1 core-hours)"
 
@@ -109,7 +108,7 @@ def test_epochs_that_an_earlier_session_told_end_no_trial_even_if_the_ledger_is_
     first = Session(tmp_path, loaded, Clock())
     config = first.start("a")
     for epoch in (1, 2):
-        first.searcher.on_trial_result("a", {EPOCH: epoch, FAILED: False, METRIC: 0.5})
+        first.searcher.on_trial_result("a", epoch_result(epoch, 0.5))
     second = Session(tmp_path, loaded, Clock())
     config = second.start("b")
     assert (config["number"], config["known_epochs"]) == (0, 2)
@@ -135,7 +134,7 @@ def test_a_stopped_trial_is_taken_up_again_before_new_ones(tmp_path: Path, loade
     (record,) = first.searcher.stopped()
     assert (record.state, record.epochs, record.objective, record.seconds) == ("stopped", 2, 0.5, 9.0)
     assert record.reason == "after epoch 2 of 3: budget.core_hours = 1 is spent (1.2 core-hours)"
-    assert best_of({0: record}, "minimize") == record
+    assert best_of({0: record}, loaded.study.objective) == record
     again = Session(tmp_path, load_small_study(tmp_path, {"training.seed": {"choice": [1, 2, 3]}}, budget={"core_hours": 99}), Clock())
     config = again.start("a")
     assert (config["number"], config["known_epochs"]) == (0, 2)
@@ -145,10 +144,10 @@ def test_a_stopped_trial_is_taken_up_again_before_new_ones(tmp_path: Path, loade
 
 def test_a_complete_trial_is_better_than_a_stopped_one_with_a_better_objective(session: Session) -> None:
     complete, stopped = (
-        outcome_of(number, {}, EPOCHS, {EPOCH: epoch, FAILED: False, BEST: value, STOPPED: "spent"})
+        outcome_of(number, {}, EPOCHS, epoch_result(epoch, value) | {STOPPED: "spent"})
         for number, epoch, value in ((0, EPOCHS, 0.5), (1, 1, 0.1))
     )
-    assert best_of({0: complete, 1: stopped}, "minimize") == complete
+    assert best_of({0: complete, 1: stopped}, Objective()) == complete
 
 
 def test_it_never_ends_all_trials_at_once_and_tune_can_pickle_it(session: Session) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gan3d.config.study import Objective
+from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, Cost, EpochRecord, Losses, NoiseScale, PhysicsDistance, Timing, TrialRecord

@@ -153,7 +153,7 @@ def test_trials_of_an_earlier_session_count_but_say_nothing_of_the_time_left(stu
     standing.earlier_trials([record(0, objective=0.2), record(1, seconds=99.0)])
     assert standing.num_ended == 2
     assert standing.best is not None
-    assert standing.best.objective == 0.2
+    assert standing.best.merit.first == 0.2
     assert standing.seconds_left(1.0) is None
 
 
@@ -166,7 +166,7 @@ def test_the_best_is_the_best_in_the_studys_direction(study_name: str, best: flo
     standing.end(record(3, "failed", None))
     standing.end(record(4, objective=float("nan")))
     assert standing.best is not None
-    assert standing.best.objective == best
+    assert standing.best.merit.first == best
 
 
 def test_a_trial_that_fails_takes_its_best_epoch_with_it(study: Study) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 from small_study import Notes, load_small_study
 
 from gan3d.errors import ConfigError
+from gan3d.search.optuna_trials import FROM_ATTRIBUTE
 from gan3d.search.run import RunOptions, StudyResult, run_study
-from gan3d.search.samplers import FROM_ATTRIBUTE
-from gan3d.search.warm_start import known_trials
+from gan3d.search.warm_start import as_optuna_trials, known_trials
 from gan3d.tracking import frames
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -50,7 +52,7 @@ def test_trials_of_an_earlier_study_are_known_with_their_curves(earlier: Path, p
     ]
     for one in known:
         curve = epochs[epochs["trial"] == one.trial].set_index("epoch")["physics.shower_distance"]
-        assert one.curve == pytest.approx(curve.to_dict())
+        assert {epoch: merit.first for epoch, merit in one.curve.items()} == pytest.approx(curve.to_dict())
         assert one.digest == loaded.study.trial_settings(one.sample).digest()
 
 
@@ -83,13 +85,38 @@ def test_a_study_whose_trials_are_all_known_trains_none(earlier: Path, tmp_path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objective": {"metric": "physics.response"}}, "had objective physics.shower_distance, this one has physics.response"),
         ({"training": {"epochs": 3, "global_batch": 12}}, "of the 2 trials of study small in .* none would train the same here"),
     ],
 )
 def test_what_does_not_match_is_refused(earlier: Path, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     loaded = next_study(tmp_path, MORE, earlier / "published", **changes)
     with pytest.raises(ConfigError, match=message):
+        known_trials(loaded.study, loaded.base)
+
+
+def test_they_are_judged_by_the_objective_of_the_study_that_begins(earlier: Path, tmp_path: Path) -> None:
+    objective = {"metric": "physics.response", "trade_offs": [{"metric": "physics.occupancy"}]}
+    loaded = next_study(tmp_path, MORE, earlier / "published", objective=objective)
+    known = known_trials(loaded.study, loaded.base)
+    epochs = frames.epochs(str(earlier / "published"), "small")
+    for one in known:
+        rows = epochs[epochs["trial"] == one.trial].set_index("epoch")
+        measured = rows[["physics.response", "physics.occupancy"]].to_numpy().tolist()
+        assert [[merit.first, *merit.traded] for merit in one.curve.values()] == measured
+    (first, second) = as_optuna_trials(loaded.study, known)
+    best, beginning = min(known[0].curve.values(), key=lambda merit: merit.first), known[1].curve[1]
+    assert first.values == [best.first, *best.traded]  # noqa: PD011 - Optuna's, not pandas'
+    assert second.user_attrs["epoch/0001"] == {"excess": 0.0, "values": [beginning.first, *beginning.traded]}
+
+
+def test_what_the_earlier_study_did_not_measure_is_missing(earlier: Path, tmp_path: Path) -> None:
+    """As in records of a version that knew no costs."""
+    old = tmp_path / "old"
+    shutil.copytree(earlier / "published", old)
+    rows = pd.read_csv(old / "epochs.csv.gz").drop(columns="cost.joules")
+    rows.to_csv(old / "epochs.csv.gz", index=False)
+    loaded = next_study(tmp_path, MORE, old, objective={"metric": "cost.joules"})
+    with pytest.raises(ConfigError, match=r"study small in .* did not measure cost\.joules, which this one asks for"):
         known_trials(loaded.study, loaded.base)
 
 

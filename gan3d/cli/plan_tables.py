@@ -33,6 +33,8 @@ def _asked(plan: Plan) -> list[tuple[str, str]]:
     target = "" if plan.target is None else f", target {plan.target:g}"
     rows = [
         ("objective", f"{plan.direction} {plan.objective}{target}"),
+        *([("trade-offs", "\n".join(plan.trade_offs))] if plan.trade_offs else []),
+        *([("constraints", "\n".join(plan.constraints))] if plan.constraints else []),
         ("trials", f"{plan.num_trials:,}, {plan.needs.concurrent} at a time, {scheduler}"),
         ("sampler", f"{plan.sampler}{grid if plan.ranges else ', nothing is sampled'}"),
     ]

@@ -19,7 +19,7 @@ from gan3d.config.study import Study
 from gan3d.records import METRICS, TrialRecord
 from gan3d.terminal.crossing import Crossing, Race, crossing_text
 from gan3d.terminal.terminal import STYLES
-from gan3d.terminal.words import counted, duration_text, metric_text, number_text, sample_text, short_names, value_text
+from gan3d.terminal.words import counted, duration_text, excess_text, metric_text, number_text, sample_text, short_names, value_text
 
 if TYPE_CHECKING:
     from gan3d.search.run import StudyResult
@@ -39,10 +39,11 @@ def summary(result: StudyResult, study: Study, go_on: str) -> dict[str, Any]:
     return {
         "study": result.study,
         "state": result.state,
-        "objective": {"metric": study.objective.metric, "direction": study.objective.direction, "target": study.objective.target},
+        "objective": study.objective.model_dump(mode="json"),
         "reached": [asdict(crossing) for crossing in crossings_of(result, study)],
         "trials": [asdict(trial) | {"cost": trial_cost(result, trial.number)} for trial in result.trials],
         "best": found,
+        "front": list(result.front),
         "results": str(result.results),
         "tracking_uri": result.tracking_uri,
         "figures": [str(figure) for figure in result.figures],
@@ -79,17 +80,26 @@ def _table(trials: tuple[TrialRecord, ...], study: Study, *, spread: bool) -> Ta
         table.add_column(name, no_wrap=True)
     for name in names.values() if spread else ["sample"]:
         table.add_column(name, justify="right" if spread else "left", no_wrap=spread, overflow="fold")
-    for name in ("epochs", metric_text(study.objective.metric), "time"):
+    limited = ["excess"] if study.objective.constraints else []
+    for name in ("epochs", *(metric_text(goal.metric) for goal in study.objective.goals), *limited, "time"):
         table.add_column(name, justify="right", no_wrap=True)
     if any(trial.reason for trial in trials):
         table.add_column("reason", overflow="fold", min_width=12)
     for trial in trials:
         sample = [value_text(trial.sample.get(key)) for key in names] if spread else [sample_text(trial.sample, names)]
-        row = [str(trial.number), trial.state, *sample, str(trial.epochs), number_text(trial.objective), duration_text(trial.seconds)]
+        measured = [number_text(value) for value in _values(trial, study)]
+        measured += ["" if trial.objective is None else f"{trial.excess:+.1%}" for _ in limited]
+        row = [str(trial.number), trial.state, *sample, str(trial.epochs), *measured, duration_text(trial.seconds)]
         cells = [Text(cell) for cell in [*row, trial.reason][: len(table.columns)]]
         cells[1].stylize(STYLES.get(trial.state, ""))
         table.add_row(*cells)
     return table
+
+
+def _values(trial: TrialRecord, study: Study) -> tuple[float | None, ...]:
+    """The objective and the trade-offs of a trial; None where it has none."""
+    missing = (None,) * (len(study.objective.trade_offs) - len(trial.trade_offs))
+    return (trial.objective, *trial.trade_offs, *missing)
 
 
 def closing_lines(result: StudyResult, study: Study, go_on: str) -> Iterator[RenderableType]:
@@ -118,12 +128,17 @@ def _best_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
         return
     floor = best_floor(result, study)
     beside = "" if floor is None else f" (Monte Carlo against Monte Carlo: {number_text(floor)})"
-    objective = f"{study.objective.metric} {number_text(best.objective)}{beside} in trial {best.number}"
-    yield _fact("best", objective, "bold green")
+    excess = excess_text(best.excess)
+    objective = f"{study.objective.metric} {number_text(best.objective)}{beside} in trial {best.number}{excess}"
+    yield _fact("best", objective, "bold yellow" if excess else "bold green")
     yield _fact("", sample_text(best.sample, short_names(study.search_space.ranges)) or "the settings as written")
     checkpoint = best_checkpoint(result)
     if checkpoint is not None:
         yield _fact("checkpoint", str(checkpoint))
+    if study.objective.trade_offs:
+        traded = ", ".join(metric_text(goal.metric) for goal in study.objective.goals)
+        numbers = ", ".join(map(str, result.front)) or "no complete trial that keeps the constraints"
+        yield _fact("front", f"{numbers}  (none is beaten in all of {traded})", "bold green" if result.front else "bold yellow")
 
 
 def _target_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:

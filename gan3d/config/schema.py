@@ -58,5 +58,7 @@ def study_json_schema() -> dict[str, Any]:
     space = schema["properties"]["search_space"]
     space.pop("$ref", None)
     space["anyOf"] = [{"type": "string"}, search_space_json_schema()]
-    definitions["Objective"]["properties"]["metric"]["enum"] = [name for name, metric in METRICS.items() if metric.better != "neither"]
+    for name in ("Objective", "Goal"):
+        definitions[name]["properties"]["metric"]["enum"] = [name for name, metric in METRICS.items() if metric.better != "neither"]
+    definitions["Constraint"]["properties"]["metric"]["enum"] = list(METRICS)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -10,14 +10,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from gan3d.config.cost import Budget, Rates
 from gan3d.config.keys import knobs, nearest
+from gan3d.config.objective import Objective
 from gan3d.config.places import problems_of
 from gan3d.config.problem import Contradictions, Path, Problem, show, split
+from gan3d.config.scheduler import Scheduler
 from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
-from gan3d.config.study_checks import DIRECTIONS, crowding_problem, objective_problems, study_problems
-from gan3d.config.training import Data, Positive, Says, Settings, Training, TrialSettings, Workers
+from gan3d.config.study_checks import crowding_problem, study_problems
+from gan3d.config.training import Data, Says, Settings, Training, TrialSettings, Workers
 from gan3d.errors import ConfigError
-from gan3d.records import METRICS
 
 DEFAULT_TRIALS = 10
 Name = Annotated[
@@ -49,45 +50,6 @@ class Sampler(Settings):
     once in an order drawn for it from `seed`, so that a machine that slows down by the hour does not look like an effect."""
     distinct: bool = False
     """Of a grid: leave out samples that train as an earlier one does, such as learning-rate rules where the batch is the reference's."""
-
-
-class Scheduler(Settings):
-    """Stops trials early (Tune)."""
-
-    name: Literal["none", "asha"] = "none"
-    """`asha`: asynchronous successive halving on the objective, counted in epochs."""
-    grace_epochs: Annotated[int, Field(ge=1)] = 1
-    """No trial is stopped earlier."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-    """One trial in so many goes on at each rung."""
-
-
-class Objective(Settings):
-    """What the sampler optimises."""
-
-    metric: str = "physics.shower_distance"
-    """A metric's name (`gan3d schema --metrics` lists them)."""
-    direction: Literal["minimize", "maximize"] = "minimize"
-    """Which way is better; by default what the metric says."""
-    target: Positive | None = None
-    """Value of the metric that counts as reached: the study tells which trials got there, and how soon. No trial stops at it."""
-
-    def is_reached(self, value: float) -> bool:
-        """Whether a value is as good as the target; never without one, and never by NaN."""
-        if self.target is None:
-            return False
-        return value <= self.target if self.direction == "minimize" else value >= self.target
-
-    @model_validator(mode="before")
-    @classmethod
-    def _direction_of_the_metric(cls, data: Any) -> Any:
-        """Fill in the direction the metric's record states, and refuse the other one."""
-        metric = data.get("metric", "physics.shower_distance") if isinstance(data, dict) else None
-        if not isinstance(metric, str):
-            return data
-        if problems := tuple(objective_problems(metric, data.get("direction"))):
-            raise Contradictions(problems)
-        return {"direction": DIRECTIONS[METRICS[metric].better], **data}
 
 
 class Trials(Settings):

@@ -12,9 +12,9 @@ from gan3d.config.cost import budget_problems
 from gan3d.config.effect import SPEED_ONLY, ineffective_knobs
 from gan3d.config.keys import nearest
 from gan3d.config.problem import Problem, show
+from gan3d.config.scheduler import scheduler_problems
 from gan3d.config.stairs import STAIRS
 from gan3d.config.stairs_checks import idle_stairs
-from gan3d.records import METRICS
 
 if TYPE_CHECKING:
     from gan3d.config.space import SearchSpace
@@ -23,32 +23,13 @@ if TYPE_CHECKING:
 
 #: A finite space of up to so many samples is checked sample by sample; of any other, the corners.
 MAX_SAMPLES_CHECKED = 10_000
-DIRECTIONS = {"lower": "minimize", "higher": "maximize"}
 
 
 def study_problems(study: Study) -> Iterator[Problem]:
     """Every contradiction of a study, its samples last."""
-    for check in (_trials, _sampler, _blocks, _distinct, _scheduler, _objective, _figures, _speed_knobs, _samples):
+    for check in (_trials, _sampler, _blocks, _distinct, _scheduler, _objective, _one_number, _figures, _speed_knobs, _samples):
         yield from check(study)
     yield from budget_problems(study.budget, study.cost, study.workers.gpus_per_worker)
-
-
-def objective_problems(metric: str, direction: str | None) -> Iterator[Problem]:
-    """Whether a metric exists, has a better side, and is optimised towards it."""
-    if metric not in METRICS:
-        near = nearest(metric, METRICS)
-        hint = f"; did you mean {near}?" if near else ""
-        way_out = "Groups: losses.*, physics.*, timing.*, cost.*; `gan3d schema --metrics` lists all."
-        yield Problem("objective.metric", f"is not a metric{hint}", way_out, metric)
-        return
-    better = METRICS[metric].better
-    if better == "neither":
-        way_out = "Choose one that is, such as physics.shower_distance or timing.showers_per_second."
-        yield Problem("objective.metric", "is neither better when lower nor when higher", way_out, metric)
-    elif direction in DIRECTIONS.values() and direction != DIRECTIONS[better]:
-        way_out = f"Set it to {DIRECTIONS[better]}, or leave it out."
-        rule = f"contradicts that {better} is better for"
-        yield Problem("objective.direction", rule, way_out, direction, (("objective.metric", metric),))
 
 
 def _trials(study: Study) -> Iterator[Problem]:
@@ -119,24 +100,39 @@ def _distinct(study: Study) -> Iterator[Problem]:
 
 
 def _scheduler(study: Study) -> Iterator[Problem]:
-    scheduler, epochs = study.scheduler, study.training.epochs
-    if scheduler.name != "asha":
-        return
-    key = "training.epochs"
-    if key in study.search_space.keys:
+    scheduler, key = study.scheduler, "training.epochs"
+    if scheduler.name != "none" and scheduler.rungs_in == "epochs" and key in study.search_space.keys:
         rule = "cannot be sampled while the scheduler decides how many epochs a trial gets:"
         way_out = "Set it in the study's file, or set scheduler.name to none."
-        yield Problem(key, rule, way_out, others=(("scheduler.name", "asha"),), at=study.search_space.path_of(key))
-    elif scheduler.grace_epochs > epochs:
-        way_out = "Lower scheduler.grace_epochs or raise training.epochs."
-        yield Problem("scheduler.grace_epochs", "exceeds", way_out, scheduler.grace_epochs, ((key, epochs),))
+        yield Problem(key, rule, way_out, others=(("scheduler.name", scheduler.name),), at=study.search_space.path_of(key))
+        return
+    yield from scheduler_problems(scheduler, study.training.epochs)
 
 
 def _objective(study: Study) -> Iterator[Problem]:
-    key = "training.polar_angle"
-    if study.objective.metric.endswith("_polar_angle") and not study.training.polar_angle and key not in study.search_space.keys:
-        way_out = "It would be 0 for every trial: set training.polar_angle to true or choose another metric."
-        yield Problem("objective.metric", "is measured only with a polar angle, but", way_out, study.objective.metric, ((key, False),))
+    objective, key = study.objective, "training.polar_angle"
+    named = {"objective.metric": objective.metric}
+    named |= {f"objective.trade_offs.{place}.metric": goal.metric for place, goal in enumerate(objective.trade_offs)}
+    named |= {f"objective.constraints.{place}.metric": limit.metric for place, limit in enumerate(objective.constraints)}
+    for place, metric in named.items():
+        if metric.endswith("_polar_angle") and not study.training.polar_angle and key not in study.search_space.keys:
+            way_out = "It would be 0 for every trial: set training.polar_angle to true or choose another metric."
+            yield Problem(place, "is measured only with a polar angle, but", way_out, metric, ((key, False),))
+    if objective.average_epochs > study.training.epochs:
+        way_out = "Lower objective.average_epochs or raise training.epochs."
+        others = (("training.epochs", study.training.epochs),)
+        yield Problem("objective.average_epochs", "exceeds", way_out, objective.average_epochs, others)
+
+
+def _one_number(study: Study) -> Iterator[Problem]:
+    """What ranks trials by one number, and cannot do so where there are several."""
+    for key in ("trade_offs", "constraints"):
+        if not getattr(study.objective, key):
+            continue
+        if study.scheduler.name == "median":
+            yield Problem("scheduler.name", f"compares by one number, but there are objective.{key}", "Use asha or hyperband.", "median")
+        if study.sampler.name == "cmaes" and key == "trade_offs":
+            yield Problem("sampler.name", f"optimises one number, but there are objective.{key}", "Use tpe, gp or nsga2.", "cmaes")
 
 
 def _figures(study: Study) -> Iterator[Problem]:
@@ -155,7 +151,7 @@ def is_of_speed(metric: str) -> bool:
 
 
 def _speed_knobs(study: Study) -> Iterator[Problem]:
-    if is_of_speed(study.objective.metric):
+    if any(is_of_speed(goal.metric) for goal in study.objective.goals):
         return
     for key in study.search_space.keys:
         if key in SPEED_ONLY:

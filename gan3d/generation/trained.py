@@ -87,7 +87,7 @@ def trial_folder(results: Path, number: int) -> TrialFolder:
 
 
 def best_trial(trials: pd.DataFrame, study_name: str, direction: str) -> int:
-    """Number of the trial with the best objective, the earlier of equals.
+    """Number of the trial with the best objective of those that keep the constraints (else nearest to them), the earlier of equals.
 
     Args:
         trials: of ``gan3d.tracking.frames.trials``.
@@ -98,7 +98,9 @@ def best_trial(trials: pd.DataFrame, study_name: str, direction: str) -> int:
         ConfigError: no trial has one.
     """
     ordered = trials.dropna(subset=["best_objective"])
-    ordered = ordered.sort_values("best_objective", ascending=direction == "minimize", kind="stable")
+    excess = ordered["excess"].clip(lower=0.0) if "excess" in ordered else 0.0
+    by, rising = ["beyond", "best_objective"], [True, direction == "minimize"]
+    ordered = ordered.assign(beyond=excess).sort_values(by, ascending=rising, kind="stable")
     if ordered.empty:
         message = f"study {study_name!r} has no trial with an objective yet: nothing to generate with."
         raise ConfigError(message)

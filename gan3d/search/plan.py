@@ -85,6 +85,8 @@ class Plan:
     objective: str
     direction: str
     target: float | None
+    trade_offs: tuple[str, ...]
+    constraints: tuple[str, ...]
     budget: dict[str, float]
     """The limits there are, by name: see `gan3d.config.cost`."""
     num_trials: int
@@ -144,6 +146,8 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
         objective=study.objective.metric,
         direction=study.objective.direction,
         target=study.objective.target,
+        trade_offs=tuple(f"{goal.direction} {goal.metric}" for goal in study.objective.trade_offs),
+        constraints=tuple(limit.text for limit in study.objective.constraints),
         budget=study.budget.limits,
         num_trials=study.num_trials,
         sampler=study.sampler.name,

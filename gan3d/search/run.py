@@ -35,17 +35,20 @@ from gan3d.records import TrialRecord
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
 from gan3d.search.figures import drawn, start_drawing
+from gan3d.search.optuna_trials import best_of
 from gan3d.search.plan import Plan, make_plan, refuse_impossible
 from gan3d.search.progress import forwarded
+from gan3d.search.ranking import front_of
 from gan3d.search.resources import ray_cluster
 from gan3d.search.samplers import open_optuna_study
-from gan3d.search.schedulers import make_scheduler
-from gan3d.search.searcher import OptunaSearcher, best_of
+from gan3d.search.schedulers import EarlyStopping
+from gan3d.search.searcher import OptunaSearcher
 from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import as_optuna_trials, known_trials
 from gan3d.tracking.callback import StudyCallback, Watcher
 from gan3d.tracking.client import open_client
+from gan3d.tracking.outcome import OBJECTIVE
 from gan3d.tracking.provenance import provenance
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 from gan3d.training.checkpoint import TrialFolder
@@ -87,6 +90,8 @@ class StudyResult:
     """By trial number, its own workers alone."""
     budget_spent: str = ""
     """The limits that are spent; empty while there is something left."""
+    front: tuple[int, ...] = ()
+    """With trade-offs, the numbers of the complete trials that no other one beats; else the best alone."""
 
 
 def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> StudyResult:
@@ -111,7 +116,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
             tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
             with tracker.interrupted_by_exceptions(), account.ledger.kept(results):
                 records, state = _search(loaded, results, tracker, watcher, account, verbose=options.verbose)
-            best = best_of(records, loaded.study.objective.direction)
+            best = best_of(records, loaded.study.objective)
             _keep_best(tracker, best, results)
             ended: State = "failed" if state == "complete" and best is None else state
             spent, cost = account.exhausted, account.total()
@@ -122,7 +127,8 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     figures = drawn(drawing, say=watcher.say)
     trials = tuple(records[number] for number in sorted(records))
     seconds = time.monotonic() - begin
-    return StudyResult(loaded.study.name, ended, trials, best, results, uri, figures, seconds, cost, account.trial_bills(), spent)
+    front = front_of(trials, loaded.study.objective)
+    return StudyResult(loaded.study.name, ended, trials, best, results, uri, figures, seconds, cost, account.trial_bills(), spent, front)
 
 
 def _open_tracker(loaded: LoadedStudy, plan: Plan, results: Path, uri: str, *, resume: bool) -> StudyTracker:
@@ -139,8 +145,9 @@ def _search(
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
     study = loaded.study
-    known = known_trials(study, loaded.base)
-    opened = open_optuna_study(study, results / "optuna_journal.log", as_optuna_trials(study, known))
+    journal = results / "optuna_journal.log"
+    known = [] if journal.exists() else known_trials(study, loaded.base)
+    opened = open_optuna_study(study, journal, as_optuna_trials(study, known))
     searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base, may_go_on=lambda: not account.exhausted)
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)
@@ -184,10 +191,10 @@ def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any,
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            metric=study.objective.metric,
+            metric=OBJECTIVE,
             mode=study.objective.direction[:3],
             search_alg=searcher,
-            scheduler=make_scheduler(study),
+            scheduler=EarlyStopping(searcher.goes_on),
             num_samples=searcher.num_open,
             max_concurrent_trials=study.trials.concurrent,
             reuse_actors=True,

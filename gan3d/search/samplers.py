@@ -20,9 +20,6 @@ from gan3d.config.study import Study
 from gan3d.config.when import is_met
 from gan3d.search.blocks import ordered_grid
 
-#: User attributes of an Optuna trial: of its effective settings; and, where another study trained it, which and as what.
-DIGEST_ATTRIBUTE, FROM_ATTRIBUTE = "digest", "warm_start"
-
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every range."""
@@ -99,7 +96,7 @@ def open_optuna_study(study: Study, journal: Path, add_before: Iterable[optuna.t
     opened = optuna.create_study(
         storage=storage,
         study_name=study.name,
-        direction=study.objective.direction,
+        directions=[goal.direction for goal in study.objective.goals],
         load_if_exists=True,
     )
     if not opened.trials:

@@ -1,24 +1,25 @@
-"""Who stops trials early: Tune's schedulers, by the study's words. Time is counted in the trial's own epochs."""
+"""Tune's scheduler, which only asks the searcher: what decides is in Optuna's storage."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
-
-from gan3d.config.study import Study
-from gan3d.tracking.outcome import EPOCH
+from ray.tune.schedulers import FIFOScheduler
 
 
-def make_scheduler(study: Study) -> Any:
-    """Tune's scheduler for the study. It is told metric and mode by Tune."""
-    settings = study.scheduler
-    if settings.name == "none":
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
-    # Not `training_iteration`: it starts at 1 again after a restore.
-    return ASHAScheduler(
-        time_attr=EPOCH,
-        max_t=study.training.epochs,
-        grace_period=settings.grace_epochs,
-        reduction_factor=settings.reduction_factor,
-    )
+class EarlyStopping(FIFOScheduler):
+    """Runs trials in their order, and ends those that shall not go on."""
+
+    def __init__(self, goes_on: Callable[[str, dict[str, Any]], bool]) -> None:
+        """``goes_on``: of Tune's trial id and an epoch's result."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._goes_on = goes_on
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its scheduler with its own state and we never read it back."""
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002 - Tune's signature
+        """Tune's word for whether the trial goes on."""
+        return str(self.CONTINUE if self._goes_on(trial.trial_id, result) else self.STOP)

@@ -6,11 +6,10 @@ tells by hand. Trials left RUNNING by an interrupted driver are taken up again, 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -21,24 +20,30 @@ from gan3d.config.study_checks import is_of_speed
 from gan3d.config.training import Data, TrialSettings
 from gan3d.cost.epochs import Holding
 from gan3d.data.paths import located
-from gan3d.errors import ConfigError, DivergedError
+from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
-from gan3d.search.samplers import DIGEST_ATTRIBUTE, FROM_ATTRIBUTE, asked_for, make_sampler
-from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, RESTARTS, UNTRAINED, outcome_of
+from gan3d.search.optuna_trials import (
+    DIGEST_ATTRIBUTE,
+    FROM_ATTRIBUTE,
+    RESTARTS_ATTRIBUTE,
+    STOPPED_ATTRIBUTE,
+    curve_of,
+    has_diverged,
+    keep_epoch,
+    record_of,
+    tell_end,
+)
+from gan3d.search.rungs import make_stopping
+from gan3d.search.samplers import asked_for, make_sampler
+from gan3d.tracking.outcome import ACTOR_LOST, AGE, BEST, EPOCH, FAILED, MERIT, OBJECTIVE, RESTARTS, UNTRAINED, outcome_of
+from gan3d.training.merit import merit_of
 
 #: What a searcher answers when it has no more samples.
 FINISHED: Any = Searcher.FINISHED
 
-Ended = Literal["complete", "pruned", "failed"]
-#: User attributes of an Optuna trial.
-STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE = "stopped", "seconds"
-
-#: Optuna's words for how a trial ended.
-STATES: dict[Ended, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
 
 class OptunaSearcher(Searcher):
-    """Tune's side of the Optuna study: asks for samples, tells how trials went.
+    """Tune's side of the Optuna study: asks for samples, tells how trials go, and which shall go on.
 
     What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
     (effective ones), ``epochs``, ``known_epochs`` (that earlier sessions told Optuna of), and the ``assignment`` for the workers.
@@ -48,8 +53,9 @@ class OptunaSearcher(Searcher):
         self, study: Study, opened: optuna.Study, *, trials_folder: Path, base: Path, may_go_on: Callable[[], bool] = lambda: True
     ) -> None:
         """``may_go_on``: whether new trials may be proposed, asked each time but the first."""
-        super().__init__(metric=study.objective.metric, mode=study.objective.direction[:3])
+        super().__init__(metric=OBJECTIVE, mode=study.objective.direction[:3])
         self._study, self._optuna = study, opened
+        self._stopping = make_stopping(study)
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
@@ -68,13 +74,13 @@ class OptunaSearcher(Searcher):
         """Every ended trial of the study, earlier sessions' included."""
         for trial in self._own():
             if trial.state.is_finished():
-                yield record_of(trial, self._study.objective.direction)
+                yield record_of(trial, self._study.objective)
 
     def stopped(self) -> Iterator[TrialRecord]:
         """Trials that the budget stopped and nobody has taken up again."""
-        for trial in self._optuna.trials:
+        for trial in self._trials():
             if trial.state == TrialState.RUNNING and trial.user_attrs.get(STOPPED_ATTRIBUTE):
-                yield record_of(trial, self._study.objective.direction)
+                yield record_of(trial, self._study.objective)
 
     @property
     def is_idle(self) -> bool:
@@ -120,10 +126,16 @@ class OptunaSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the learning curve; an epoch reported again by a resumed trial is known already."""
         trial, _ = self._live[trial_id]
-        if not result[FAILED] and result[EPOCH] not in self._optuna.trials[trial.number].intermediate_values:
-            trial.report(result[self.metric], step=result[EPOCH])
+        if not result[FAILED] and result[EPOCH] not in curve_of(self._trials()[trial.number]):
+            keep_epoch(trial, result[EPOCH], merit_of(result[MERIT]), self._study.objective)
         if restarts := result.get(RESTARTS):
-            trial.set_user_attr("restarts", restarts)
+            trial.set_user_attr(RESTARTS_ATTRIBUTE, restarts)
+
+    def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Keep an epoch, and say whether its trial shall have another."""
+        self.on_trial_result(trial_id, result)
+        trial, _ = self._live[trial_id]
+        return bool(result[FAILED]) or self._stopping.goes_on(self._optuna, trial, result[AGE], merit_of(result[BEST]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna the end; `tracking.outcome` says which. Tune gives a trial's last result only here."""
@@ -131,7 +143,8 @@ class OptunaSearcher(Searcher):
             self.on_trial_result(trial_id, result)
         trial, config = self._live.pop(trial_id)
         reason = ACTOR_LOST if error else ""
-        self._tell(trial, outcome_of(trial.number, config["sample"], config["epochs"], result, reason))
+        record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason)
+        tell_end(self._optuna, trial, record, self._study.objective)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Optuna's journal is the memory."""
@@ -148,34 +161,38 @@ class OptunaSearcher(Searcher):
 
     def _own(self) -> list[optuna.trial.FrozenTrial]:
         """This study's trials, without those that others trained."""
-        return [trial for trial in self._optuna.trials if FROM_ATTRIBUTE not in trial.user_attrs]
+        return [trial for trial in self._trials() if FROM_ATTRIBUTE not in trial.user_attrs]
+
+    def _trials(self) -> list[optuna.trial.FrozenTrial]:
+        """All that Optuna holds, by number; not to be changed."""
+        return self._optuna.get_trials(deepcopy=False)
 
     def _tell_untrained(self, trial: optuna.Trial, reason: str) -> None:
         """It has failed before it could begin."""
         self.untrained.append(TrialRecord(trial.number, dict(trial.params), "failed", reason, 0, None, 0.0))
-        self._tell(trial, self.untrained[-1])
+        tell_end(self._optuna, trial, self.untrained[-1], self._study.objective)
 
     def _twin(self, number: int, digest: str) -> optuna.trial.FrozenTrial | None:
         """An earlier trial that trained the same, and ended as it would again; a grid may repeat itself, and times differ."""
-        if is_of_speed(self._study.objective.metric):
+        if any(is_of_speed(goal.metric) for goal in self._study.objective.goals):
             return None
-        for trial in self._optuna.trials[:number]:
+        for trial in self._trials()[:number]:
             is_same = trial.user_attrs.get(DIGEST_ATTRIBUTE) == digest
             if self._study.sampler.name == "grid" and FROM_ATTRIBUTE not in trial.user_attrs:
                 continue
-            if is_same and (trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or _has_diverged(trial)):
+            if is_same and (trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or has_diverged(trial)):
                 return trial
         return None
 
     def _tell_twin(self, trial: optuna.Trial, twin: optuna.trial.FrozenTrial) -> None:
         """What training again would tell: the same seed gives the same numbers."""
-        for epoch, value in twin.intermediate_values.items():
-            trial.report(value, step=epoch)
-        of_twin = record_of(twin, self._study.objective.direction)
+        for epoch, merit in curve_of(twin).items():
+            keep_epoch(trial, epoch, merit, self._study.objective)
+        of_twin = record_of(twin, self._study.objective)
         whose = twin.user_attrs.get(FROM_ATTRIBUTE, f"trial {twin.number}")
         reason = f"{UNTRAINED}: it would train as {whose} did{f' ({of_twin.reason})' if of_twin.reason else ''}"
         self.untrained.append(replace(of_twin, number=trial.number, sample=dict(trial.params), reason=reason, seconds=0.0, restarts=0))
-        self._tell(trial, self.untrained[-1])
+        tell_end(self._optuna, trial, self.untrained[-1], self._study.objective)
 
     def _next_trial(self) -> optuna.Trial | None:
         if self._interrupted:
@@ -191,13 +208,13 @@ class OptunaSearcher(Searcher):
         return asked_for(self._optuna, self._study.search_space)
 
     def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
-        objective = self._study.objective
+        scheduler = self._study.scheduler
         assignment = {
             "number": trial.number,
             "settings": settings.model_copy(update={"data": found_from(settings.data, self._base)}).model_dump(mode="json"),
             "folder": str(self._trials_folder / f"{trial.number:04d}"),
-            "metric": objective.metric,
-            "direction": objective.direction,
+            "objective": self._study.objective.model_dump(mode="json"),
+            "age": {"unit": scheduler.rungs_in, "most": scheduler.most},
             "holding": self._holding(settings),
         }
         return {
@@ -206,7 +223,7 @@ class OptunaSearcher(Searcher):
             "settings": settings.model_dump(mode="json"),
             "digest": settings.digest(),
             "epochs": settings.training.epochs,
-            "known_epochs": max(self._optuna.trials[trial.number].intermediate_values, default=0),
+            "known_epochs": max(curve_of(self._trials()[trial.number]), default=0),
             "assignment": assignment,
         }
 
@@ -223,49 +240,8 @@ class OptunaSearcher(Searcher):
         )
         return asdict(holding)
 
-    def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
-        if record.state == "stopped":
-            trial.set_user_attr(STOPPED_ATTRIBUTE, record.reason)
-            trial.set_user_attr(SECONDS_ATTRIBUTE, record.seconds)
-            return
-        if record.reason:
-            trial.set_user_attr("reason", record.reason)
-        value = record.objective if record.state == "complete" else None
-        self._optuna.tell(trial, value, state=STATES[_ended(record)])
-
 
 def found_from(data: Data, base: Path) -> Data:
     """The same files by paths that hold in any process on any node, whatever its folder and its variables."""
     train, validation = (tuple(located(pattern, base) for pattern in patterns) for patterns in (data.train, data.validation))
     return data.model_copy(update={"train": train, "validation": validation})
-
-
-def _ended(record: TrialRecord) -> Ended:
-    assert record.state != "running", record
-    assert record.state != "stopped", record
-    return record.state
-
-
-def _has_diverged(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether it failed by its own doing, not by that of the machine."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("reason", "").startswith(DivergedError.__name__)
-
-
-def record_of(trial: optuna.trial.FrozenTrial, direction: str) -> TrialRecord:
-    """The record of a trial as Optuna's storage has it."""
-    stopped = trial.user_attrs.get(STOPPED_ATTRIBUTE, "") if trial.state == TrialState.RUNNING else ""
-    state: Any = "stopped" if stopped else next(name for name, word in STATES.items() if word == trial.state)
-    curve = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
-    objective = (min if direction == "minimize" else max)(curve, default=None)
-    seconds = trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0)
-    reached = max(trial.intermediate_values, default=0)
-    reason, restarts = stopped or trial.user_attrs.get("reason", ""), trial.user_attrs.get("restarts", 0)
-    return TrialRecord(trial.number, dict(trial.params), state, reason, reached, objective, seconds, restarts)
-
-
-def best_of(records: Mapping[int, TrialRecord], direction: str) -> TrialRecord | None:
-    """The complete trial with the best objective; a pruned or stopped one only where none is complete."""
-    with_objective = [record for record in records.values() if record.objective is not None and record.state != "failed"]
-    complete = [record for record in with_objective if record.state == "complete"]
-    sign = 1.0 if direction == "minimize" else -1.0
-    return min(complete or with_objective, key=lambda record: sign * (record.objective or 0.0), default=None)

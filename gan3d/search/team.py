@@ -17,7 +17,8 @@ import ray
 from ray import tune
 from ray.util.placement_group import remove_placement_group
 
-from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON, RESTARTS, better_of, worst
+from gan3d.search.trial_results import TrialResults
+from gan3d.tracking.outcome import FAILED, RESTARTS
 
 #: The trial actor does no work of its own; it sits on the head node, where every cluster has this resource.
 TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
@@ -49,13 +50,11 @@ class TeamTrial(tune.Trainable):
     """
 
     _sequence: int
-    _metric: str
-    _direction: str
+    _results: TrialResults
 
     def setup(self, config: dict[str, Any], board: Any, spec: TeamSpec) -> None:  # type: ignore[override]
         """Form the team and give it the first assignment."""
         self._board, self._spec = board, spec
-        self._best: float | None = None
         self._form_team(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -77,27 +76,8 @@ class TeamTrial(tune.Trainable):
         event = self._next_event()
         self._restarts = event[RESTARTS]
         if FAILED in event:
-            reached = max(1, self._epoch - 1)  # Tune's scheduler wants an epoch, even of a trial that never ended one
-            return {
-                EPOCH: reached,
-                FAILED: True,
-                REASON: event[FAILED],
-                RESTARTS: event[RESTARTS],
-                self._metric: worst(self._direction),
-                BEST: self._best,
-                "done": True,
-            }
-        metrics = event["metrics"]
-        self._best = better_of(self._best, metrics[self._metric], self._direction)
-        return {
-            **metrics,
-            EPOCH: event["epoch"],
-            FAILED: False,
-            REASON: "",
-            RESTARTS: event[RESTARTS],
-            BEST: self._best,
-            "done": event["epoch"] >= self._epochs,
-        }
+            return self._results.of_failure(event[FAILED], self._epoch, event[RESTARTS])
+        return self._results.of_epoch(event["epoch"], event["metrics"], event[RESTARTS])
 
     def cleanup(self) -> None:
         """Send the workers home; Ray Train then gives the resources back."""
@@ -119,9 +99,7 @@ class TeamTrial(tune.Trainable):
         self._thread.start()
 
     def _post(self, config: dict[str, Any]) -> None:
-        self._epoch, self._epochs, self._restarts = 0, config["epochs"], 0
-        self._metric, self._direction = config["assignment"]["metric"], config["assignment"]["direction"]
-        self._best = None
+        self._epoch, self._restarts, self._results = 0, 0, TrialResults(config)
         self._sequence, left_behind = ray.get(self._board.post.remote(self._team, config["assignment"]))
         remove(left_behind)
 

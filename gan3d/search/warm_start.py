@@ -19,12 +19,23 @@ from gan3d.config.study import Study
 from gan3d.data.paths import located
 from gan3d.errors import ConfigError, DivergedError
 from gan3d.physics.distance import VERSION
-from gan3d.search.samplers import DIGEST_ATTRIBUTE, FROM_ATTRIBUTE, distributions
+from gan3d.search.optuna_trials import (
+    CONSTRAINT,
+    DIGEST_ATTRIBUTE,
+    FROM_ATTRIBUTE,
+    REASON_ATTRIBUTE,
+    STATES,
+    Ended,
+    as_attribute,
+    best_merit,
+    epoch_attribute,
+)
+from gan3d.search.samplers import distributions
 from gan3d.tracking import frames
+from gan3d.tracking.frames import judged
 from gan3d.tracking.published import is_published
 from gan3d.tracking.store import default_tracking_uri
-
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+from gan3d.training.merit import Merit
 
 
 class Known(NamedTuple):
@@ -34,10 +45,10 @@ class Known(NamedTuple):
     trial: int
     sample: dict[str, Any]
     digest: str
-    state: str
+    state: Ended
     reason: str
-    curve: dict[int, float]
-    """Epoch → objective."""
+    curve: dict[int, Merit]
+    """Epoch → merit by the objective of the study that begins."""
 
 
 def known_trials(study: Study, base: Path) -> list[Known]:
@@ -48,24 +59,29 @@ def known_trials(study: Study, base: Path) -> list[Known]:
         base: Folder of its file, from which paths are found.
 
     Raises:
-        ConfigError: there is no study in a folder, it had another objective, or none of its trials would train the same.
+        ConfigError: there is no study in a folder, it did not measure what this one asks, or none of its trials would train the same.
     """
     return [known for place in study.warm_start for known in _known_there(study, Path(located(place, base)))]
 
 
 def as_optuna_trials(study: Study, known: Sequence[Known]) -> Iterator[optuna.trial.FrozenTrial]:
     """What Optuna's storage shall hold of them."""
-    found, better = distributions(study.search_space), min if study.objective.direction == "minimize" else max
+    objective, found = study.objective, distributions(study.search_space)
     for one in known:
-        state = _STATES[one.state]
-        attributes = {DIGEST_ATTRIBUTE: one.digest, FROM_ATTRIBUTE: f"{one.study}, trial {one.trial}"}
+        state = STATES[one.state]
+        best = best_merit(one.curve, objective)
+        attributes: dict[str, Any] = {DIGEST_ATTRIBUTE: one.digest, FROM_ATTRIBUTE: f"{one.study}, trial {one.trial}"}
+        attributes |= {REASON_ATTRIBUTE: one.reason} if one.reason else {}
+        if not objective.is_plain:
+            attributes |= {epoch_attribute(epoch): as_attribute(merit) for epoch, merit in one.curve.items()}
         yield optuna.trial.create_trial(
             state=state,
-            value=better(one.curve.values()) if state == TrialState.COMPLETE else None,
+            values=None if best is None or state != TrialState.COMPLETE else list(best.values),
             params=one.sample,
             distributions={key: found[key] for key in one.sample},
-            intermediate_values=one.curve,
-            user_attrs=attributes | ({"reason": one.reason} if one.reason else {}),
+            intermediate_values={} if objective.trade_offs else {epoch: merit.first for epoch, merit in one.curve.items()},
+            user_attrs=attributes,
+            constraints={CONSTRAINT: best.excess} if objective.constraints and best is not None else None,
         )
 
 
@@ -76,12 +92,12 @@ def _known_there(study: Study, folder: Path) -> Iterator[Known]:
     if (version := info.provenance.get("physics", str(VERSION))) != str(VERSION):
         message = f"warm_start: study {name} in {folder} measured physics by definitions {version}, now they are {VERSION}. Remove it."
         raise ConfigError(message, key="warm_start")
-    asked = study.objective.metric
-    if info.objective_metric != asked:
-        message = f"warm_start: study {name} in {folder} had objective {info.objective_metric}, this one has {asked}. Remove it."
+    objective = study.objective
+    trials, epochs = frames.trials(uri, name), frames.epochs(uri, name, metrics=objective.metrics)
+    if missing := [metric for metric in objective.metrics if metric not in epochs or epochs[metric].isna().all()]:
+        message = f"warm_start: study {name} in {folder} did not measure {missing[0]}, which this one asks for. Remove it."
         raise ConfigError(message, key="warm_start")
-    trials, epochs = frames.trials(uri, name), frames.epochs(uri, name, metrics=[asked])
-    curves = {run: dict(zip(rows["epoch"].astype(int), rows[asked].astype(float), strict=True)) for run, rows in epochs.groupby("run_id")}
+    curves = {run: dict(judged(rows, objective)) for run, rows in epochs.groupby("run_id")}
     found = [known for _, row in trials.iterrows() if (known := _known(study, name, row, curves.get(row["run_id"], {}))) is not None]
     if not found:
         message = (
@@ -92,10 +108,10 @@ def _known_there(study: Study, folder: Path) -> Iterator[Known]:
     yield from found
 
 
-def _known(study: Study, name: str, row: pd.Series[Any], curve: dict[int, float]) -> Known | None:
+def _known(study: Study, name: str, row: pd.Series[Any], curve: dict[int, Merit]) -> Known | None:
     """One trial; None if it would not train the same here, or did not end by its own doing."""
     reason = str(row["reason"]) if isinstance(row["reason"], str) else ""
-    if row["state"] not in _STATES or (row["state"] == "failed" and not reason.startswith(DivergedError.__name__)):
+    if row["state"] not in STATES or (row["state"] == "failed" and not reason.startswith(DivergedError.__name__)):
         return None
     if row["state"] != "failed" and not curve:
         return None
@@ -104,7 +120,8 @@ def _known(study: Study, name: str, row: pd.Series[Any], curve: dict[int, float]
     settings, _ = study.settings_or_problems(sample)
     if not study.search_space.contains(sample) or settings is None or settings.digest() != row["digest"]:
         return None
-    return Known(name, int(row["trial"]), sample, str(row["digest"]), str(row["state"]), reason, curve)
+    state: Any = row["state"]
+    return Known(name, int(row["trial"]), sample, str(row["digest"]), state, reason, curve)
 
 
 def plain(value: Any) -> Any:

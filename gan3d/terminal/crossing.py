@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gan3d.config.study import Objective
+from gan3d.config.objective import Objective
 from gan3d.records import TrialRecord, training_seconds
 from gan3d.terminal.words import counted, duration_text
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gan3d.terminal.crossing import crossing_text, target_text
 from gan3d.terminal.standing import RunningTrial, Standing
-from gan3d.terminal.words import counted, duration_text, metric_text, number_text, sample_text, short_names
+from gan3d.terminal.words import counted, duration_text, excess_text, metric_text, number_text, sample_text, short_names
 
 #: Below, what can be done without is left out; below the second, more of it.
 NARROW, NARROWER = 80, 56
@@ -81,7 +81,7 @@ def _running(standing: Standing, width: int) -> Table:
 
 def _curve(trial: RunningTrial) -> str:
     """The objective of the newest epochs, the last one at the end."""
-    values = [number_text(value) for _, value in sorted(trial.objectives.items())]
+    values = [number_text(merit.first) for _, merit in sorted(trial.merits.items())]
     return " ".join(values if len(values) <= 5 else ["…", *values[-4:]])
 
 
@@ -91,7 +91,8 @@ def _best(standing: Standing) -> Text | None:
         return None
     metric = metric_text(standing.study.objective.metric)
     text = sample_text(best.sample, short_names(standing.study.search_space.ranges))
-    return Text.assemble(("best", "bold green"), f" {metric} {number_text(best.objective)} in trial {best.number}  ", (text, "dim"))
+    found = f" {metric} {number_text(best.merit.first)} in trial {best.number}{excess_text(best.merit.excess)}  "
+    return Text.assemble(("best", "bold green"), found, (text, "dim"))
 
 
 def _target(standing: Standing) -> Text | None:

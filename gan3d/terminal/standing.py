@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from gan3d.config.study import Study
 from gan3d.records import TrialRecord
 from gan3d.terminal.crossing import Crossing, Race
+from gan3d.training.merit import Judge, Merit, merit_of_record, order
 
 THROUGHPUT = "timing.showers_per_second"
 
@@ -26,7 +26,7 @@ class RunningTrial:
     step: int = 0
     steps: int = 0
     showers_per_second: float | None = None
-    objectives: dict[int, float] = field(default_factory=dict)
+    merits: dict[int, Merit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Best:
     """The best objective so far; of a running trial too."""
 
     number: int
-    objective: float
+    merit: Merit
     sample: dict[str, Any]
 
 
@@ -48,6 +48,7 @@ class Standing:
         self.ended: dict[int, TrialRecord] = {}
         self._earlier: set[int] = set()
         self._race = Race(study.objective)
+        self._judges: dict[int, Judge] = {}
 
     @property
     def crossings(self) -> list[Crossing]:
@@ -69,6 +70,7 @@ class Standing:
         """A trial starts, or is taken up again."""
         epochs = sample.get("training.epochs", self.study.training.epochs)
         self.running[number] = RunningTrial(number, dict(sample), epochs, now)
+        self._judges[number] = Judge(self.study.objective)
 
     def step(self, number: int, epoch: int, step: int, steps: int) -> None:
         """A trial's epoch has come so far; late news of an ended trial is no news."""
@@ -81,7 +83,7 @@ class Standing:
         trial = self.running.get(number)
         if trial is None:
             return None
-        trial.objectives[epoch] = metrics[self.study.objective.metric]
+        trial.merits[epoch] = self._judges[number].judge(metrics)
         trial.showers_per_second = metrics.get(THROUGHPUT)
         trial.epoch, trial.step = min(epoch + 1, trial.epochs), 0 if epoch < trial.epochs else trial.steps
         return self._race.end_epoch(number, epoch, metrics)
@@ -95,11 +97,11 @@ class Standing:
     @property
     def best(self) -> Best | None:
         """The best objective of ended and running trials; a failed trial has none."""
-        ended = [record for record in self.ended.values() if record.state != "failed"]
-        found = [Best(record.number, record.objective, record.sample) for record in ended if record.objective is not None]
-        found += [Best(one.number, value, one.sample) for one in self.running.values() for value in one.objectives.values()]
-        sign = 1.0 if self.study.objective.direction == "minimize" else -1.0
-        return min((one for one in found if math.isfinite(one.objective)), key=lambda one: sign * one.objective, default=None)
+        ended = [(record, merit) for record in self.ended.values() if (merit := merit_of_record(record)) is not None]
+        found = [Best(record.number, merit, record.sample) for record, merit in ended]
+        found += [Best(one.number, merit, one.sample) for one in self.running.values() for merit in one.merits.values()]
+        finite = (one for one in found if one.merit.is_finite)
+        return min(finite, key=lambda one: order(one.merit, self.study.objective), default=None)
 
     def seconds_left(self, now: float) -> float | None:
         """From the mean time of the trials that ended in this session; None before the first."""

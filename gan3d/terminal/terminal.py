@@ -18,7 +18,7 @@ from gan3d.records import TrialRecord
 from gan3d.terminal.crossing import crossing_text, target_text
 from gan3d.terminal.display import display
 from gan3d.terminal.standing import Standing
-from gan3d.terminal.words import duration_text, metric_text, number_text, sample_text, short_names
+from gan3d.terminal.words import duration_text, excess_text, metric_text, number_text, sample_text, short_names
 
 #: Times a second that the live display is drawn.
 DRAWN_PER_SECOND = 4
@@ -89,7 +89,8 @@ class Terminal:
         is_best = best is not None and best.number == record.number
         text = f"trial {record.number} {record.state} after {record.epochs} epochs in {duration_text(record.seconds)}"
         if record.objective is not None:
-            text += f", {metric_text(self._metric)} {number_text(record.objective)}{' (best so far)' if is_best else ''}"
+            text += f", {metric_text(self._metric)} {number_text(record.objective)}{excess_text(record.excess)}"
+            text += " (best so far)" if is_best else ""
         if record.state == "failed":
             text += f": {record.reason}"
         self._line(f"{text} [{ended}/{self._standing.study.num_trials}]", STYLES[record.state])

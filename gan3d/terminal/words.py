@@ -60,6 +60,11 @@ def metric_text(metric: str) -> str:
     return metric.rpartition(".")[2]
 
 
+def excess_text(excess: float) -> str:
+    """`, 12 % beyond a constraint`; nothing where all are kept."""
+    return f", {100 * excess:.3g} % beyond a constraint" if excess > 0 else ""
+
+
 def counted(number: int, noun: str) -> str:
     """`1 trial`, `1,000 trials`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

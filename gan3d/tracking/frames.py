@@ -12,7 +12,7 @@ A tracking URI may also be the path of a folder of published frames (``published
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,11 +21,13 @@ from urllib.parse import unquote, urlparse
 
 import pandas as pd
 
+from gan3d.config.objective import Direction, Objective
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS
 from gan3d.tracking import published
 from gan3d.tracking.client import open_client, search_experiments, search_runs, sqlite_file
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG
+from gan3d.training.merit import Judge, Merit, order
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,15 +46,28 @@ class StudyInfo:
 
     name: str
     question: str
-    objective_metric: str
-    objective_direction: str
-    objective_target: float | None
+    objective: Objective
     state: str
     yaml_text: str
     run_id: str
     artifact_dir: Path | None
     """Folder of the study's artefacts; None where a server keeps them."""
     provenance: dict[str, str]
+
+    @property
+    def objective_metric(self) -> str:
+        """The metric that is optimised first."""
+        return self.objective.metric
+
+    @property
+    def objective_direction(self) -> Direction:
+        """Which side of it is better."""
+        return self.objective.direction
+
+    @property
+    def objective_target(self) -> float | None:
+        """Its value that counts as reached."""
+        return self.objective.target
 
 
 def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> StudyInfo:
@@ -63,7 +78,10 @@ def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> Stud
     """
     if published.is_published(tracking_uri):
         files = Path(tracking_uri)
-        return StudyInfo(**published.read_facts(files, study_name), yaml_text=published.read_text(files), artifact_dir=None)
+        facts = published.read_facts(files, study_name)
+        old = ("objective", "objective_metric", "objective_direction", "objective_target")
+        told = {name: facts.pop(name) for name in old if name in facts}
+        return StudyInfo(**facts, objective=_objective(told), yaml_text=published.read_text(files), artifact_dir=None)
     client, run = _study_run(tracking_uri, study_name, run_id)
     tags = run.data.tags
     folder = _artifact_dir(tracking_uri, run)
@@ -71,9 +89,7 @@ def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> Stud
     return StudyInfo(
         name=study_name,
         question=tags.get("question", ""),
-        objective_metric=tags.get("objective_metric", ""),
-        objective_direction=tags.get("objective_direction", "minimize"),
-        objective_target=float(tags["objective_target"]) if tags.get("objective_target") else None,
+        objective=_objective(tags),
         state=tags.get("state", ""),
         yaml_text=_artifact_text(client, run, folder, "study.yaml"),
         run_id=run.info.run_id,
@@ -85,9 +101,10 @@ def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> Stud
 def trials(tracking_uri: str, study_name: str, run_id: str | None = None) -> pd.DataFrame:
     """One row per trial, by number: how it ended, and the best value its objective had in any epoch.
 
-    Further columns: ``run_id``, ``epochs`` logged, ``objective`` as the trial reported it, ``best_objective`` and ``best_epoch``
-    over its epochs, ``seconds`` it took, ``restarts`` after lost workers; ``core_hours`` of its own workers, ``reserved_core_hours`` of its
-    whole team, ``kwh`` and its ``energy_source`` (NaN and empty while it runs, or if an older version trained it).
+    Further columns: ``run_id``, ``epochs`` logged, ``objective`` as the trial reported it; of its best epoch (``gan3d.training.merit``)
+    ``best_epoch``, ``best_objective``, ``best.<metric>`` of each trade-off and the ``excess`` over constraints; ``seconds`` it took,
+    ``restarts`` after lost workers; ``core_hours`` of its own workers, ``reserved_core_hours`` of its whole team, ``kwh`` and its
+    ``energy_source`` (NaN and empty while it runs, or if an older version trained it).
 
     Raises:
         ConfigError: As :func:`study`.
@@ -96,9 +113,9 @@ def trials(tracking_uri: str, study_name: str, run_id: str | None = None) -> pd.
         return published.read_trials(Path(tracking_uri))
     client, parent = _study_run(tracking_uri, study_name, run_id)
     runs = _trial_runs(client, parent)
-    metric = parent.data.tags.get("objective_metric", MARKER_METRIC)
-    points = _points(client, runs, [MARKER_METRIC, metric])
-    best = _best_epochs(points[metric], maximize=parent.data.tags.get("objective_direction") == "maximize")
+    objective = _objective(parent.data.tags)
+    points = _points(client, runs, [MARKER_METRIC, *objective.metrics])
+    best = _best_epochs(points, objective)
     frame = pd.DataFrame([_trial_row(run) for run in runs], columns=None if runs else ["trial", "run_id"])
     frame["epochs"] = frame["run_id"].map(points.groupby(level="run_id").size()).fillna(0).astype(int)
     return frame.join(best, on="run_id").sort_values("trial", ignore_index=True)
@@ -133,6 +150,7 @@ def publish(tracking_uri: str, study_name: str, folder: Path, run_id: str | None
     """
     info = study(tracking_uri, study_name, run_id)
     facts = {name: value for name, value in asdict(info).items() if name not in {"yaml_text", "artifact_dir"}}
+    facts["objective"] = info.objective.model_dump_json(exclude_defaults=True)
     found = trials(tracking_uri, study_name, run_id), epochs(tracking_uri, study_name, run_id)
     return published.publish(folder, facts, info.yaml_text, *found)
 
@@ -226,11 +244,34 @@ def _histories(client: MlflowClient, run_ids: Sequence[str], name: str) -> list[
     return [(point["run_id"], point["step"], point["value"], point["timestamp"]) for point in found]
 
 
-def _best_epochs(values: pd.Series[float], *, maximize: bool) -> pd.DataFrame:
-    """``best_objective`` and ``best_epoch`` by run, of values by ``(run_id, epoch)``; the earliest of equals."""
-    ordered = values.dropna().sort_values(ascending=not maximize, kind="stable").reset_index(level="epoch")
-    best = ordered.groupby(level="run_id").head(1)
-    return best.set_axis(["best_epoch", "best_objective"], axis="columns")
+def judged(epochs: pd.DataFrame, objective: Objective) -> Iterator[tuple[int, Merit]]:
+    """The number and merit of each of a trial's epochs, in the order of their rows: columns ``epoch`` and the objective's metrics."""
+    judge = Judge(objective)
+    for row in epochs.to_dict("records"):
+        yield int(row["epoch"]), judge.judge({name: float(row[name]) for name in objective.metrics if name in row})
+
+
+def _best_epochs(points: pd.DataFrame, objective: Objective) -> pd.DataFrame:
+    """What `trials` says of best epochs, by run; the earliest of equals."""
+    rows = {}
+    for run_id, epochs in points.reset_index().groupby("run_id"):
+        finite = [(epoch, merit) for epoch, merit in judged(epochs, objective) if merit.is_finite]
+        if not finite:
+            continue
+        epoch, best = min(finite, key=lambda one: order(one[1], objective))
+        traded = {f"best.{goal.metric}": value for goal, value in zip(objective.trade_offs, best.traded, strict=True)}
+        rows[run_id] = {"best_epoch": epoch, "best_objective": best.first, **traded, "excess": best.excess}
+    columns = ["best_epoch", "best_objective", *(f"best.{goal.metric}" for goal in objective.trade_offs), "excess"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _objective(tags: Mapping[str, Any]) -> Objective:
+    """What was optimised; older versions wrote one metric, its direction and its target."""
+    if tags.get("objective"):
+        return Objective.model_validate_json(tags["objective"])
+    metric = tags.get("objective_metric") or MARKER_METRIC
+    target = tags.get("objective_target")
+    return Objective(metric=metric, target=float(target) if target else None)
 
 
 def _artifact_dir(tracking_uri: str, run: Run) -> Path | None:

@@ -1,7 +1,7 @@
 """How a trial ended, in the words of Tune, Optuna, MLflow and ours. The one place where the four meet.
 
     what happened                        TrialRecord   Optuna     Tune         MLflow
-    all epochs trained                   complete      COMPLETE   TERMINATED   FINISHED, state=complete
+    all epochs trained, or all it may use complete      COMPLETE   TERMINATED   FINISHED, state=complete
     stopped early by the scheduler       pruned        PRUNED     TERMINATED   FINISHED, state=pruned
     stopped as the budget was spent      stopped       RUNNING    TERMINATED   FINISHED, state=stopped, reason
     diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
@@ -14,8 +14,8 @@ MLflow's tag ``error`` has the error's last line besides.
 A trial that the budget stopped stays RUNNING for Optuna, which cannot take up an ended one: the next session goes on with it from its
 last epoch. Optuna's user attribute ``stopped`` has the reason meanwhile.
 A diverged trial is TERMINATED for Tune because its team of workers lives on; an ERROR would tear the team down.
-The objective of a trial is its best epoch's (the state kept in ``best.pt``): a minimum over epochs is optimistic, so a
-winner is judged again on showers it has not seen.
+The objective of a trial, its trade-offs and what it breaks of constraints are those of its best epoch (`gan3d.training.merit`), whose
+state is kept in ``best.pt``: a minimum over epochs is optimistic, so a winner is judged again on showers it has not seen.
 """
 
 from __future__ import annotations
@@ -25,22 +25,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan3d.records import TrialRecord, TrialState
+from gan3d.training.merit import merit_of
 
 #: Keys of a Tune result beside the metrics.
-EPOCH, FAILED, REASON, BEST, RESTARTS = "epoch", "failed", "reason", "best_objective", "restarts"
+EPOCH, FAILED, REASON, RESTARTS = "epoch", "failed", "reason", "restarts"
+#: What Tune is told to look at: the objective's value; the whole merit of the epoch, and of the best one so far.
+OBJECTIVE, MERIT, BEST = "objective", "merit", "best"
+#: What the trial has used, in the unit of `scheduler.rungs_in`; and whether that is all that a trial gets.
+AGE, IS_OLD = "age", "is_old"
 #: Present where the budget, not the scheduler, ended the trial: the limit that is spent.
 STOPPED = "stopped"
 #: How the reason of a trial begins whose end was known without training.
 UNTRAINED = "not trained"
 #: The reason of a trial that Tune marks ERROR.
 ACTOR_LOST = "the trial's actor was lost"
-
-
-def better_of(best: float | None, value: float, direction: str) -> float:
-    """The better of two objectives; ``best`` None: there was none."""
-    if best is None:
-        return value
-    return min(best, value) if direction == "minimize" else max(best, value)
 
 
 def worst(direction: str) -> float:
@@ -61,10 +59,12 @@ def outcome_of(number: int, sample: Mapping[str, Any], epochs: int, result: Mapp
     last = result or {}
     reached = int(last.get(EPOCH, 0)) if last.get(BEST) is not None else 0
     state, reason = _state(last, reached, epochs, error)
-    best = last.get(BEST)
-    objective = float(best) if best is not None and math.isfinite(best) else None
+    best = merit_of(last[BEST]) if last.get(BEST) is not None else None
     seconds, restarts = float(last.get("time_total_s", 0.0)), int(last.get(RESTARTS, 0))
-    return TrialRecord(number, dict(sample), state, reason, reached, objective, seconds, restarts)
+    if best is None or not best.is_finite:
+        return TrialRecord(number, dict(sample), state, reason, reached, None, seconds, restarts)
+    objective, *trade_offs = best.values
+    return TrialRecord(number, dict(sample), state, reason, reached, objective, seconds, restarts, tuple(trade_offs), best.excess)
 
 
 def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tuple[TrialState, str]:
@@ -74,9 +74,9 @@ def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tu
         return "failed", str(last.get(REASON, ""))
     if not reached:
         return "failed", "ended before its first epoch"
-    if last.get(BEST) is not None and not math.isfinite(last[BEST]):
+    if not merit_of(last[BEST]).is_finite:
         return "failed", "the objective is not finite"
-    if reached >= epochs:
+    if reached >= epochs or last.get(IS_OLD):
         return "complete", ""
     spent, where = last.get(STOPPED), f"after epoch {reached} of {epochs}"
     return ("stopped", f"{where}: {spent}") if spent else ("pruned", f"stopped by the scheduler {where}")

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gan3d.config.study import Objective
+from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, EpochRecord, TrialRecord
@@ -105,7 +105,7 @@ class StudyTracker:
     ) -> None:
         """What was asked and with what: tags for the short, artefacts for the long."""
         tags = {"question": question, "objective_metric": objective.metric, "objective_direction": objective.direction}
-        tags["objective_target"] = "" if objective.target is None else repr(objective.target)
+        tags["objective"] = objective.model_dump_json()
         tags |= {f"provenance.{key}": str(value) for key, value in provenance.items() if isinstance(value, str | int | float)}
         texts = {"study.yaml": yaml_text, "overrides.txt": "".join(f"{text}\n" for text in overrides)}
         texts |= {"plan.json": _pretty(plan), "provenance.json": _pretty(provenance)}
@@ -141,7 +141,7 @@ class StudyTracker:
         """Close the trial's run with its state, reason and objective."""
         assert record.state != "running", record
         tags = {"state": record.state, "reason": record.reason, "epochs": str(record.epochs), "seconds": f"{record.seconds:.3f}"}
-        tags |= {"restarts": str(record.restarts), **(more_tags or {})}
+        tags |= {"restarts": str(record.restarts), "excess": repr(record.excess), **(more_tags or {})}
         self._submit("end_trial", number=record.number, tags=tags, objective=record.objective)
 
     def log_artifact_file(self, path: Path, folder: str = "", number: int | None = None) -> None:

@@ -18,13 +18,15 @@ import torch.distributed as dist
 from ray.train.torch import get_device
 from ray.util.placement_group import get_current_placement_group
 
+from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.cost.epochs import Holding
 from gan3d.data.scan import ELSEWHERE
 from gan3d.errors import DataError, DivergedError
-from gan3d.records import METRICS, EpochRecord
+from gan3d.records import EpochRecord
 from gan3d.training.checkpoint import TrialFolder, load_state, save_state
 from gan3d.training.loop import Trial, epochs
+from gan3d.training.merit import Judge
 from gan3d.training.metering import TrialMeter
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers, open_showers
@@ -113,12 +115,15 @@ def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Rank
         return
     if ranks.rank == 0:
         folder.write_showers(showers.counts)
-    objective = Best(assignment["metric"], assignment["direction"], folder)
+    judge = Judge(Objective.model_validate(assignment["objective"]))
+    for row in folder.records() if ranks.rank == 0 else ():
+        judge.judge(row["metrics"])
     for record in map(meter.with_cost, _saved_epochs(settings, ranks, showers, state, desk, folder)):
         if ranks.rank == 0:
             metrics = record.as_metrics()
             # In this order: killed in between, the epoch is trained again, bit for bit, and kept again.
-            objective.keep(record.epoch, metrics)
+            if judge.judge(metrics) is judge.best:
+                folder.keep_best(record.epoch)
             folder.commit({"epoch": record.epoch, "metrics": metrics})
             desk.ask("report", record.epoch, metrics)
         if record.epoch == settings.training.epochs or not _goes_on(record.epoch, ranks, desk):
@@ -158,21 +163,3 @@ def _saved_epochs(
             desk.progress(state.epoch + 1, step, steps)
 
     yield from epochs(Trial(settings, ranks, showers, save, progress), state)
-
-
-class Best:
-    """Keeps the state of a trial's best epoch."""
-
-    def __init__(self, metric: str, direction: str, folder: TrialFolder) -> None:
-        assert metric in METRICS, metric
-        self._metric, self._folder = metric, folder
-        self._sign = 1.0 if direction == "minimize" else -1.0
-        earlier = [self._sign * row["metrics"][metric] for row in folder.records()]
-        self._value = min(earlier, default=float("inf"))
-
-    def keep(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Copy the state of ``epoch`` if it is the best so far."""
-        value = self._sign * metrics[self._metric]
-        if value <= self._value:
-            self._value = value
-            self._folder.keep_best(epoch)
