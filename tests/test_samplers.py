@@ -17,7 +17,7 @@ from gan3d.config.objective import Objective
 from gan3d.config.study import Sampler
 from gan3d.errors import ConfigError, DataError
 from gan3d.search.optuna_trials import best_of
-from gan3d.search.samplers import distributions, open_optuna_study
+from gan3d.search.samplers import distributions, make_sampler, open_optuna_study
 from gan3d.search.searcher import OptunaSearcher, found_from
 from gan3d.tracking.outcome import EPOCH, FAILED
 
@@ -269,14 +269,15 @@ def test_an_interrupted_trial_is_taken_up_first_under_its_number_and_sample(tmp_
     assert stored(loaded, tmp_path)[1].intermediate_values == {1: 0.4, 3: 0.3}
 
 
-def test_a_trial_whose_sample_was_never_finished_has_failed(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {"name": "random"})
-    opened = open_optuna_study(loaded.study, tmp_path / "journal.log")
-    samples_of(OptunaSearcher(loaded.study, opened, trials_folder=tmp_path, base=loaded.base), number=1)
-    opened.ask().suggest_categorical("training.global_batch", [8, 16])
-    search = searcher(loaded, tmp_path)
-    assert [record.state for record in search.records()] == ["complete", "failed"]
-    assert "while its sample was drawn" in search.untrained[0].reason
+def test_a_trial_whose_sample_was_never_finished_gets_the_rest_of_it(tmp_path: Path) -> None:
+    whole, halved = (load_for(tmp_path / run, "random") for run in ("whole", "halved"))
+    expected = samples_of(searcher(whole, tmp_path / "whole"))
+    samples_of(searcher(halved, tmp_path / "halved"), number=1)
+    opened = open_optuna_study(halved.study, tmp_path / "halved" / "journal.log")
+    opened.sampler = make_sampler(halved.study, 1)
+    opened.ask({key: distributions(halved.study.search_space)[key] for key in list(SPACE)[:2]})
+    assert samples_of(searcher(halved, tmp_path / "halved")) == expected[1:]
+    assert [trial.number for trial in stored(halved, tmp_path / "halved")] == list(range(9))
 
 
 def test_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

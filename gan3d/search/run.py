@@ -45,7 +45,7 @@ from gan3d.search.schedulers import EarlyStopping
 from gan3d.search.searcher import OptunaSearcher
 from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
-from gan3d.search.warm_start import as_optuna_trials, known_trials
+from gan3d.search.warm_start import from_earlier_studies, known_from
 from gan3d.tracking.callback import StudyCallback, Watcher
 from gan3d.tracking.client import open_client
 from gan3d.tracking.outcome import OBJECTIVE
@@ -145,9 +145,7 @@ def _search(
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
     study = loaded.study
-    journal = results / "optuna_journal.log"
-    known = [] if journal.exists() else known_trials(study, loaded.base)
-    opened = open_optuna_study(study, journal, as_optuna_trials(study, known))
+    opened = open_optuna_study(study, results / "optuna_journal.log", from_earlier_studies(study, loaded.base))
     searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base, may_go_on=lambda: not account.exhausted)
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)
@@ -155,8 +153,8 @@ def _search(
         watcher.say("The study's earlier run is not at this tracking URI: a new one starts, and only new trials show in it.")
     if earlier and account.ledger.is_empty:
         watcher.say("What the study's earlier sessions cost is not known: there is no cost.json. Its cost is counted from now on.")
-    if known:
-        watcher.say(f"Known from {' and '.join(sorted({one.study for one in known}))}, and not trained again: {len(known)} trials.")
+    if (known := known_from(opened)) and not earlier:
+        watcher.say(f"Known from {' and '.join(sorted(set(known)))}, and not trained again: {len(known)} trials.")
     callback = StudyCallback(tracker, watcher, account)
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):

@@ -11,14 +11,15 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
 
 from gan3d.config.space import Choice, SearchSpace
 from gan3d.config.stairs import Stairs
 from gan3d.config.study import Study
 from gan3d.config.when import is_met
 from gan3d.search.blocks import ordered_grid
+from gan3d.search.journal import open_journal
+from gan3d.search.optuna_trials import FROM_ATTRIBUTE
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -79,6 +80,22 @@ def asked_for(opened: optuna.Study, space: SearchSpace) -> optuna.Trial:
     return trial
 
 
+def drawn_to_its_end(opened: optuna.Study, half: FrozenTrial, space: SearchSpace) -> optuna.Trial:
+    """A trial whose driver was killed while its sample was drawn, with the rest of its sample.
+
+    What is there is drawn once more and dropped, so that the sampler's random numbers are where they were.
+    """
+    trial, found = optuna.Trial(opened, half._trial_id), distributions(space)
+    fixed = half.system_attrs.get("fixed_params", {})
+    for key in space.conditions if space.is_conditional else found:
+        if not is_met(space.conditions.get(key, {}), trial.params):
+            continue
+        if key in half.params and key not in fixed and key not in trial.relative_params and not found[key].single():
+            opened.sampler.sample_independent(opened, half, key, found[key])
+        suggest(trial, key, found[key])
+    return trial
+
+
 def suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> None:
     """Draw one more value of a trial's sample."""
     if isinstance(distribution, CategoricalDistribution):
@@ -89,22 +106,30 @@ def suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> No
         trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
-def open_optuna_study(study: Study, journal: Path, add_before: Iterable[optuna.trial.FrozenTrial] = ()) -> optuna.Study:
-    """The Optuna study in a journal file; if it is new, made and filled with trials of other studies, then first samples."""
+def open_optuna_study(study: Study, journal: Path, add_before: Iterable[FrozenTrial] = ()) -> optuna.Study:
+    """The Optuna study in a journal file; if it is new, made and filled with trials of other studies, then first samples.
+
+    A driver killed while it filled the study had asked for nothing yet: the rest is filled in.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(journal)))
     opened = optuna.create_study(
-        storage=storage,
+        storage=open_journal(journal),
         study_name=study.name,
         directions=[goal.direction for goal in study.objective.goals],
         load_if_exists=True,
     )
-    if not opened.trials:
-        for known in add_before:
-            opened.add_trial(known)
-        for sample in first_samples(study):
+    if not any(is_asked(trial) for trial in opened.trials):
+        there, known = len(opened.trials), list(add_before)
+        for one in known[there:]:
+            opened.add_trial(one)
+        for sample in first_samples(study)[max(there - len(known), 0) :]:
             opened.enqueue_trial(sample)
     return opened
+
+
+def is_asked(trial: FrozenTrial) -> bool:
+    """Whether it is the study's own, and was proposed."""
+    return trial.state != TrialState.WAITING and FROM_ATTRIBUTE not in trial.user_attrs
 
 
 def first_samples(study: Study) -> list[dict[str, Any]]:

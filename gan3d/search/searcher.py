@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from gan3d.config.study import Study
@@ -34,7 +34,7 @@ from gan3d.search.optuna_trials import (
     tell_end,
 )
 from gan3d.search.rungs import make_stopping
-from gan3d.search.samplers import asked_for, make_sampler
+from gan3d.search.samplers import asked_for, drawn_to_its_end, make_sampler
 from gan3d.tracking.outcome import ACTOR_LOST, AGE, BEST, EPOCH, FAILED, MERIT, OBJECTIVE, RESTARTS, UNTRAINED, outcome_of
 from gan3d.training.merit import merit_of
 
@@ -62,7 +62,6 @@ class OptunaSearcher(Searcher):
         self._may_go_on, self._num_proposed = may_go_on, 0
         self._next: tuple[optuna.Trial, TrialSettings] | None = None
         self.untrained: list[TrialRecord] = []
-        self._drop_half_drawn()
 
     @property
     def num_open(self) -> int:
@@ -152,13 +151,6 @@ class OptunaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see `save`."""
 
-    def _drop_half_drawn(self) -> None:
-        """Trials whose driver died between Optuna's making them and the end of their sample have failed."""
-        for trial in list(self._interrupted):
-            if not self._study.search_space.is_whole(trial.params):
-                self._interrupted.remove(trial)
-                self._tell_untrained(optuna.Trial(self._optuna, trial._trial_id), "interrupted while its sample was drawn")
-
     def _own(self) -> list[optuna.trial.FrozenTrial]:
         """This study's trials, without those that others trained."""
         return [trial for trial in self._trials() if FROM_ATTRIBUTE not in trial.user_attrs]
@@ -196,8 +188,7 @@ class OptunaSearcher(Searcher):
 
     def _next_trial(self) -> optuna.Trial | None:
         if self._interrupted:
-            # Optuna has no public way to go on with a trial.
-            trial = optuna.Trial(self._optuna, self._interrupted.pop(0)._trial_id)
+            trial = self._taken_up(self._interrupted.pop(0))
             if trial.user_attrs.get(STOPPED_ATTRIBUTE):
                 trial.set_user_attr(STOPPED_ATTRIBUTE, "")
             return trial
@@ -206,6 +197,14 @@ class OptunaSearcher(Searcher):
             return None
         self._optuna.sampler = make_sampler(self._study, asked)
         return asked_for(self._optuna, self._study.search_space)
+
+    def _taken_up(self, interrupted: FrozenTrial) -> optuna.Trial:
+        if self._study.search_space.is_whole(interrupted.params):
+            # Optuna has no public way to go on with a trial.
+            return optuna.Trial(self._optuna, interrupted._trial_id)
+        asked = sum(trial.number < interrupted.number for trial in self._own())
+        self._optuna.sampler = make_sampler(self._study, asked)
+        return drawn_to_its_end(self._optuna, interrupted, self._study.search_space)
 
     def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
         scheduler = self._study.scheduler

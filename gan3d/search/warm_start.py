@@ -51,6 +51,17 @@ class Known(NamedTuple):
     """Epoch → merit by the objective of the study that begins."""
 
 
+def from_earlier_studies(study: Study, base: Path) -> Iterator[optuna.trial.FrozenTrial]:
+    """What Optuna's storage shall hold of `known_trials`; read when it is asked for, which a study that is resumed does not do."""
+    yield from as_optuna_trials(study, known_trials(study, base))
+
+
+def known_from(opened: optuna.Study) -> list[str]:
+    """The study of each trial that is known from an earlier one."""
+    told = (trial.user_attrs.get(FROM_ATTRIBUTE) for trial in opened.get_trials(deepcopy=False))
+    return [text.split(",")[0] for text in told if text is not None]
+
+
 def known_trials(study: Study, base: Path) -> list[Known]:
     """Ended trials of the studies in ``warm_start`` that train the same here.
 

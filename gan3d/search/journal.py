@@ -1,0 +1,55 @@
+"""Optuna's journal on disk, one line per change, by a driver that may be killed in the middle of one.
+
+Optuna reads over a last line without its end, and then writes its next line behind it: such a journal can never be read again. And
+its own lock is a file that outlives whoever held it. So here a broken end is cut off first, and the kernel holds the lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+
+class JournalLock(JournalFileOpenLock):
+    """The journal's own file, locked for its process: one that is killed lets go of it. A file system without locks is used without."""
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self._journal = journal
+        self._descriptor = -1  # a number: Tune pickles whoever holds Optuna's storage
+
+    def acquire(self) -> bool:
+        """Wait for it."""
+        self._descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Let others write."""
+        os.close(self._descriptor)
+
+
+def open_journal(journal: Path) -> JournalStorage:
+    """Optuna's storage in this file, which is made if it is not there."""
+    lock = JournalLock(journal)
+    lock.acquire()
+    try:
+        cut_broken_end(journal)
+    finally:
+        lock.release()
+    return JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+
+
+def cut_broken_end(journal: Path) -> None:
+    """Drop what follows the last whole line: the change that it was to tell never happened."""
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole != len(content):
+        with journal.open("rb+") as file:
+            file.truncate(whole)
