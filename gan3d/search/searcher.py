@@ -46,7 +46,8 @@ class OptunaSearcher(Searcher):
     """Tune's side of the Optuna study: asks for samples, tells how trials go, and which shall go on.
 
     What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
-    (effective ones), ``epochs``, ``known_epochs`` (that earlier sessions told Optuna of), and the ``assignment`` for the workers.
+    (effective ones), ``epochs``, ``known_epochs`` and ``known_restarts`` (that earlier sessions told Optuna of), and the
+    ``assignment`` for the workers.
     """
 
     def __init__(
@@ -223,6 +224,7 @@ class OptunaSearcher(Searcher):
             "digest": settings.digest(),
             "epochs": settings.training.epochs,
             "known_epochs": max(curve_of(self._trials()[trial.number]), default=0),
+            "known_restarts": trial.user_attrs.get(RESTARTS_ATTRIBUTE, 0),
             "assignment": assignment,
         }
 

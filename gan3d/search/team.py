@@ -46,7 +46,7 @@ class TeamSpec:
 class TeamTrial(tune.Trainable):
     """One Tune trial after the other, trained by one team.
 
-    ``config`` holds ``number`` (Optuna's), ``assignment`` (what the workers need) and ``epochs``.
+    ``config`` holds ``number`` (Optuna's), ``assignment`` (what the workers need), ``epochs``, and ``known_restarts`` of earlier sessions.
     """
 
     _sequence: int

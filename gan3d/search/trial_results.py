@@ -21,6 +21,7 @@ class TrialResults:
         assignment = config["assignment"]
         objective = Objective.model_validate(assignment["objective"])
         self._judge, self._direction, self._epochs = Judge(objective), objective.direction, config["epochs"]
+        self._known_restarts = config["known_restarts"]
         self._unit, self._most, self._age = assignment["age"]["unit"], assignment["age"]["most"], 0.0
 
     def of_epoch(self, epoch: int, metrics: Mapping[str, float], restarts: int = 0) -> dict[str, Any]:
@@ -33,7 +34,7 @@ class TrialResults:
             EPOCH: epoch,
             FAILED: False,
             REASON: "",
-            RESTARTS: restarts,
+            RESTARTS: self._known_restarts + restarts,
             OBJECTIVE: merit.first,
             MERIT: merit,
             BEST: self._judge.best,
@@ -48,7 +49,7 @@ class TrialResults:
             EPOCH: max(1, epoch - 1),  # Tune wants an epoch, even of a trial that never ended one
             FAILED: True,
             REASON: reason,
-            RESTARTS: restarts,
+            RESTARTS: self._known_restarts + restarts,
             OBJECTIVE: worst(self._direction),
             BEST: self._judge.best,
             "done": True,
