@@ -49,6 +49,8 @@ def open_client(tracking_uri: str, *, create: bool = False) -> MlflowClient:
     failed = failures()
     try:
         with nullcontext() if database is None else _alone_in(database.parent):
+            if database is not None and not database.is_file():
+                _make(database)
             return _answering_client(tracking_uri)
     except failed as error:
         message = f"tracking URI {tracking_uri} does not answer: {error}. Start its server, or leave the URI out for a local database."
@@ -119,6 +121,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _make(database: Path) -> None:
+    """A new database, under its name only once it is whole: MLflow takes seconds, and cannot go on with what a killed driver began."""
+    unfinished = database.with_name(f".{database.name}.new")
+    for part in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+        part.unlink(missing_ok=True)
+    client = _answering_client(f"{SQLITE}{unfinished}")
+    client._tracking_client.store.engine.dispose()
+    unfinished.replace(database)
 
 
 def _answering_client(tracking_uri: str) -> MlflowClient:
