@@ -17,9 +17,11 @@ COMMAND = "command.json"
 
 def keep_command(asked: Request, results: Path) -> None:
     """Write down how the study is run."""
+    from gan3d.training.checkpoint import write_atomically, write_text
+
     content = asdict(asked) | {"study": str(asked.study.absolute()), "results": str(results)}
     results.mkdir(parents=True, exist_ok=True)
-    (results / COMMAND).write_text(json.dumps(content, indent=2), encoding="utf-8")
+    write_atomically(results / COMMAND, lambda file: write_text(file, json.dumps(content, indent=2)))
 
 
 def request_again(study: Path, *, add_trials: int = 0, address: str | None = None, verbose: bool = False) -> Request:

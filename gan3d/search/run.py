@@ -47,11 +47,12 @@ from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
 from gan3d.tracking.callback import StudyCallback, Watcher
+from gan3d.tracking.catching_up import catch_up
 from gan3d.tracking.client import open_client
 from gan3d.tracking.outcome import OBJECTIVE
 from gan3d.tracking.provenance import provenance
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
-from gan3d.training.checkpoint import TrialFolder
+from gan3d.training.checkpoint import TrialFolder, write_atomically, write_text
 
 #: How often a trial's actor may be lost before Tune gives the trial up.
 ACTOR_RESTARTS = 1
@@ -115,7 +116,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
             opening.result()
             tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
             with tracker.interrupted_by_exceptions(), account.ledger.kept(results):
-                records, state = _search(loaded, results, tracker, watcher, account, verbose=options.verbose)
+                records, state = _search(loaded, results, tracker, uri, watcher, account, verbose=options.verbose)
             best = best_of(records, loaded.study.objective)
             _keep_best(tracker, best, results)
             ended: State = "failed" if state == "complete" and best is None else state
@@ -134,14 +135,14 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
 def _open_tracker(loaded: LoadedStudy, plan: Plan, results: Path, uri: str, *, resume: bool) -> StudyTracker:
     study = loaded.study
     text = dump_study(study)
-    (results / "study.yaml").write_text(text, encoding="utf-8")
+    write_atomically(results / "study.yaml", lambda file: write_text(file, text))
     tracker = StudyTracker.open(uri, study_name=study.name, results=results, resume=resume)
     tracker.log_study(study.question, text, loaded.overrides, plan.as_dict(), provenance(), objective=study.objective)
     return tracker
 
 
 def _search(
-    loaded: LoadedStudy, results: Path, tracker: StudyTracker, watcher: Watcher, account: Account, *, verbose: bool
+    loaded: LoadedStudy, results: Path, tracker: StudyTracker, uri: str, watcher: Watcher, account: Account, *, verbose: bool
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
     study = loaded.study
@@ -155,6 +156,8 @@ def _search(
         watcher.say("What the study's earlier sessions cost is not known: there is no cost.json. Its cost is counted from now on.")
     if (known := known_from(opened)) and not earlier:
         watcher.say(f"Known from {' and '.join(sorted(set(known)))}, and not trained again: {len(known)} trials.")
+    if tracker.continued:
+        catch_up(tracker, uri, study, earlier, account, results / "trials")
     callback = StudyCallback(tracker, watcher, account)
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):

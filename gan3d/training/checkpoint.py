@@ -129,12 +129,12 @@ class TrialFolder:
         """Make the folder and keep the trial's effective settings beside its states."""
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(settings, indent=1)
-        write_atomically(self.path / "settings.json", lambda temporary: _write_text(temporary, text))
+        write_atomically(self.path / "settings.json", lambda temporary: write_text(temporary, text))
 
     def write_showers(self, counts: dict[str, int]) -> None:
         """Keep how many showers the trial had beside its settings."""
         text = json.dumps(counts)
-        write_atomically(self.path / "showers.json", lambda temporary: _write_text(temporary, text))
+        write_atomically(self.path / "showers.json", lambda temporary: write_text(temporary, text))
 
     def _cut_broken_line(self) -> None:
         if self.records_file.exists():
@@ -149,5 +149,6 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """In UTF-8; for `write_atomically`."""
     path.write_text(text, encoding="utf-8")
