@@ -25,7 +25,7 @@ class JournalLock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         """Wait for it."""
-        self._descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        self._descriptor = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode=0o666)
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return True
