@@ -15,16 +15,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from small_study import load_small_study
+from tune_results import epoch_result
 
 from gan3d.config.load import LoadedStudy
 from gan3d.search.journal import JournalLock, open_journal
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.searcher import OptunaSearcher
-from gan3d.tracking.outcome import BEST, EPOCH, FAILED, REASON
 
 pytestmark = pytest.mark.filterwarnings("default::optuna.exceptions.ExperimentalWarning")
 
-METRIC = "physics.shower_distance"
 SPACE = {
     "training.generator.filters.0": {"min": 16, "max": 64, "step": 16},
     "training.generator.learning_rate": {"min": 1e-4, "max": 1e-2, "log": True},
@@ -40,13 +39,17 @@ STUDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "random": (SPACE, {"sampler": {"name": "random", "seed": 3}, "trials": {"number": 3}}),
     "conditional": (CONDITIONAL, {"sampler": {"name": "random", "seed": 3}, "trials": {"number": 3}}),
     "grid": (FINITE, {"sampler": {"name": "grid"}}),
+    "stopped": (
+        SPACE,
+        {
+            "sampler": {"name": "random", "seed": 3},
+            "trials": {"number": 3},
+            "scheduler": {"name": "asha", "reduction_factor": 2},
+            "objective": {"trade_offs": [{"metric": "cost.joules"}], "constraints": [{"metric": "physics.response", "at_most": 1}]},
+        },
+    ),
     "tpe": (SPACE, {"sampler": {"name": "tpe", "seed": 3, "startup_trials": 2}, "trials": {"number": 3}}),
 }
-
-
-def result(number: int, epoch: int) -> dict[str, Any]:
-    value = 1 / (1 + number + epoch)
-    return {METRIC: value, EPOCH: epoch, FAILED: False, REASON: "", BEST: value, "time_total_s": 1.0}
 
 
 def finish(loaded: LoadedStudy, folder: Path) -> list[tuple[Any, ...]]:
@@ -54,8 +57,12 @@ def finish(loaded: LoadedStudy, folder: Path) -> list[tuple[Any, ...]]:
     opened = open_optuna_study(loaded.study, folder / "journal.log")
     searcher = OptunaSearcher(loaded.study, opened, trials_folder=folder / "trials", base=loaded.base)
     while isinstance(config := searcher.suggest("a"), dict):
-        searcher.on_trial_result("a", result(config["number"], 1))
-        searcher.on_trial_complete("a", result(config["number"], 3))
+        for epoch in (1, 2, 3):
+            values = [(1 + config["number"]) / epoch for _ in loaded.study.objective.goals]
+            result = epoch_result(epoch, *values, excess=-0.5)
+            if epoch == 3 or not searcher.goes_on("a", result):
+                searcher.on_trial_complete("a", result)
+                break
     return [(one.number, one.state, one.params, one.intermediate_values, one.values, one.user_attrs) for one in opened.trials]
 
 
@@ -66,7 +73,8 @@ def test_a_study_killed_at_any_line_of_its_journal_ends_the_same(tmp_path: Path,
     loaded = load_small_study(tmp_path, space, **changes)
     expected = finish(loaded, tmp_path)
     assert len(expected) == 3
-    assert all(state == TrialState.COMPLETE for _, state, *_ in expected)
+    ends = [TrialState.COMPLETE] + [TrialState.PRUNED if name == "stopped" else TrialState.COMPLETE] * 2
+    assert [state for _, state, *_ in expected] == ends
     lines = (tmp_path / "journal.log").read_bytes().splitlines(keepends=True)
     for number in range(len(lines)):
         folder = tmp_path / str(number)

@@ -73,7 +73,8 @@ def tell_end(opened: optuna.Study, trial: optuna.Trial, record: TrialRecord, obj
     assert record.state != "running", record
     if record.reason:
         trial.set_user_attr(REASON_ATTRIBUTE, record.reason)
-    if objective.constraints and record.objective is not None and record.state != "failed":
+    is_judged = objective.constraints and record.objective is not None and record.state != "failed"
+    if is_judged and CONSTRAINT not in trial.constraints:  # it is there where a driver was killed between this line and the end
         trial.set_constraint(CONSTRAINT, record.excess)
     values = [record.objective, *record.trade_offs] if record.objective is not None and record.state == "complete" else None
     opened.tell(trial, values, state=STATES[record.state])

@@ -26,9 +26,10 @@ logger = logging.getLogger(__name__)
 
 def catch_up(tracker: StudyTracker, tracking_uri: str, study: Study, ended: Iterable[TrialRecord], account: Account, trials: Path) -> None:
     """Say the end of every trial that has ``ended`` and whose run does not say so; ``trials`` is the folder of trials' folders."""
+    unreachable: tuple[type[Exception], ...] = (ConfigError, *failures())
     try:
         rows = frames.trials(tracking_uri, study.name, tracker.study_run_id)
-    except (ConfigError, *failures()) as problem:
+    except unreachable as problem:
         logger.warning("the tracking server does not tell which trials have ended (%s)", problem)
         return
     said = {} if rows.empty else dict(zip(rows["trial"], rows["state"], strict=True))
