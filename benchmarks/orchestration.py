@@ -1,4 +1,4 @@
-"""What the framework takes beside the training itself: the command line, the start of a study, the change of trials, a trial's epochs.
+"""What the framework takes beside the training itself: the command line, the start of a study, the change of trials.
 
 Studies are small ones on the Geant4 showers of `samples/`, each in a process of its own (`study_process`), in a temporary folder.
 A trial's first step is taken to begin when its first epoch was known, less the seconds of that epoch by its own clock.
@@ -26,10 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "orchestration"
 #: Times `gan3d --help` is called.
 HELP_ROUNDS = 5
-#: Epochs and steps of the trial that is trained bare and in a study: about a minute here, a quarter of it if ``quick``.
-EPOCHS, STEPS, QUICK_STEPS = 6, 30, 6
-#: Pairs of a bare loop and a study.
-ROUNDS, QUICK_ROUNDS = 2, 1
 #: Trials of the studies that only start and change; each two steps long.
 SHORT = {"epochs": 1, "max_steps_per_epoch": 2}
 #: The quickstart's networks, batch and losses.
@@ -41,12 +37,11 @@ SEEDS = {"choice": [1, 2, 3, 4, 5]}
 WORLD_SIZES: Search = {"training.seed": SEEDS, "workers.per_trial": {"choice": [1, 2]}}
 
 
-def rows(quick: bool) -> Iterator[Row]:
-    """All of them; the command line first, the longest last."""
+def rows(quick: bool) -> Iterator[Row]:  # noqa: ARG001 - as quick as it can be
+    """All of them; the command line first."""
     yield from help_rows()
     yield from start_rows()
     yield from world_size_rows()
-    yield from trial_rows(quick)
 
 
 def help_rows() -> Iterator[Row]:
@@ -84,40 +79,25 @@ def world_size_rows() -> Iterator[Row]:
     yield row("next trial", "2 to 1 workers", changes[1::2])
 
 
-def trial_rows(quick: bool) -> Iterator[Row]:
-    """The same epochs by the bare loop and in a study, in turn; and what of the study's time no epoch's clock has seen."""
-    seconds: dict[str, list[float]] = {"bare loop": [], "study": []}
-    gaps: list[float] = []
-    training = {"epochs": EPOCHS, "max_steps_per_epoch": QUICK_STEPS if quick else STEPS}
-    for _ in range(QUICK_ROUNDS if quick else ROUNDS):
-        with study({"training.seed": SEEDS}, training, per_trial=1, only_first=True) as small:
-            for name, timeline in (("bare loop", small.bare()), ("study", small.run())):
-                seconds[name].append(timeline.last_epoch(0) - timeline.first_step(0))
-        gaps += timeline.gaps(0)
-    for name, taken in seconds.items():
-        yield row("first step to last epoch of a trial", name, taken)
-    more = [100 * (study / bare - 1) for bare, study in zip(*seconds.values(), strict=True)]
-    yield Row.of((NAME, "first step to last epoch of a trial", "study over bare loop"), more, "% more")
-    yield row("an epoch of a study", "outside its clock: record, best state, permission", gaps)
-
-
 def row(case: str, variant: str, seconds: Sequence[float]) -> Row:
     """Seconds."""
     return Row.of((NAME, case, variant), seconds, "s")
 
 
 @contextmanager
-def study(search_space: Search, training: dict[str, Any], *, per_trial: int, only_first: bool = False) -> Iterator[SmallStudy]:
+def study(
+    search_space: Search, training: dict[str, Any], *, per_trial: int, only_first: bool = False, convolutions: str = "measured"
+) -> Iterator[SmallStudy]:
     """A grid over ``search_space``, or one trial of the settings as written, with the quickstart's networks.
 
-    Its files last as long as the block.
+    Its files last as long as the block. With plain ``convolutions`` numbers do not depend on which path was faster at a trial's start.
     """
     content = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
     content |= {"name": "small", "search_space": search_space, "sampler": {"name": "grid"}, "figures": []}
     del content["scheduler"], content["trials"]
     if only_first:
         content |= {"sampler": {"name": "random"}, "trials": {"number": 1}}
-    content["workers"]["per_trial"] = per_trial
+    content["workers"] |= {"per_trial": per_trial, "convolutions": convolutions}
     content["training"] |= training | {"seed": 1}
     for part in ("train", "validation"):
         content["data"][part] = [str(QUICKSTART.parent / path) for path in content["data"][part]]
@@ -178,7 +158,7 @@ class SmallStudy:
         return self._process("run")
 
     def bare(self) -> Timeline:
-        """The settings as written, without a framework."""
+        """Its first samples, without a framework."""
         return self._process("bare")
 
     def _process(self, what: str) -> Timeline:

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "inference": "Showers from a trained state on one thread.",
     "data_path": "From files to batches.",
     "orchestration": "What the framework takes beside the training itself.",
+    "overhead": "Trials of about a minute in a study, and the very same epochs by a bare loop, in turn. Wall time.",
     "memory": "Peak resident memory of a process that trains three steps.",
     "allocation": "Training steps with freed memory kept in the process, as trials do, or given back to the system; CPU time, one thread.",
     "threads": "Two cores: one worker with two threads, or two workers with one each; wall time.",
