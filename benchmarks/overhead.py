@@ -25,6 +25,9 @@ FEW = {"epochs": 2, "max_steps_per_epoch": 4}
 TRIALS, QUICK_TRIALS = 4, 2
 ROUNDS, QUICK_ROUNDS = 3, 1
 
+#: An epoch's metrics that must not depend on who trains.
+Numbers = dict[str, float]
+
 
 class Pair(NamedTuple):
     """The same trials, trained by both."""
@@ -105,8 +108,8 @@ def epochs_of_a_trial() -> int:
     """With which it takes about a minute on this machine."""
     pilot = {"epochs": 2, "max_steps_per_epoch": STEPS}
     with study({"training.seed": SEEDS}, pilot, per_trial=1, only_first=True, convolutions="plain") as small:
-        (_, first), (_, second) = small.bare().marks["epochs"]["0"]
-    return max(round(TRIAL_SECONDS / min(first, second)), 2)
+        shortest: float = min(seconds for _, seconds in small.bare().marks["epochs"]["0"])
+    return max(round(TRIAL_SECONDS / shortest), 2)
 
 
 def in_turn(small: SmallStudy, *, bare_first: bool) -> Pair:
@@ -120,12 +123,18 @@ def in_turn(small: SmallStudy, *, bare_first: bool) -> Pair:
 def refuse_different(pair: Pair) -> None:
     """Raise where an epoch's losses or physics distances are not the same numbers in both."""
     bare, whole = (each.marks["numbers"] for each in pair)
+    nothing: Numbers = {}
     for trial in sorted(bare | whole):
-        for epoch, (mine, its) in enumerate(zip_longest(bare.get(trial, []), whole.get(trial, []), fillvalue={}), start=1):
-            for name in sorted(mine | its):
-                if mine.get(name) != its.get(name):
-                    message = f"trial {trial}, epoch {epoch}: {name} is {mine.get(name)} in the bare loop, {its.get(name)} in the study"
-                    raise ValueError(message)
+        for epoch, both in enumerate(zip_longest(bare.get(trial, []), whole.get(trial, []), fillvalue=nothing), start=1):
+            refuse_different_epoch(f"trial {trial}, epoch {epoch}", *both)
+
+
+def refuse_different_epoch(where: str, bare: Numbers, whole: Numbers) -> None:
+    """As `refuse_different`, for one epoch."""
+    for name in sorted(bare | whole):
+        if bare.get(name) != whole.get(name):
+            message = f"{where}: {name} is {bare.get(name)} in the bare loop, {whole.get(name)} in the study"
+            raise ValueError(message)
 
 
 def followers(pair: Pair) -> list[tuple[Parts, Parts]]:
