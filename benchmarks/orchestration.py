@@ -114,7 +114,6 @@ class Timeline:
     called: float
     gone: float
     marks: dict[str, Any]
-    results: Path
 
     def first_step(self, trial: int) -> float:
         """The first epoch's end, less its length."""
@@ -131,18 +130,14 @@ class Timeline:
 
     def milestones(self) -> list[tuple[str, float]]:
         """What was ready when, from the call to the first trial's first step."""
-
-        def written(name: str) -> float:
-            return (self.results / name).stat().st_mtime
-
         return [
             ("call", self.called),
             ("imports and plan", self.marks["said"][0][0]),
-            ("Ray", written("study.yaml")),
+            ("Ray", self.marks["connected"]),
             ("MLflow, beside Ray", self.marks["searched"]),
             ("Tune and the trial's actor", self.marks["started"]["0"]),
-            ("team of workers", written("trials/0000/settings.json")),
-            ("showers and networks", written("trials/0000/showers.json")),
+            ("team of workers", self.marks["taken"]["0"]),
+            ("showers and networks", self.marks["built"]["0"]),
             ("where the generator starts", self.first_step(0)),
         ]
 
@@ -166,4 +161,4 @@ class SmallStudy:
         command = [sys.executable, "-m", "benchmarks.study_process", what, str(self.file), str(results)]
         called = time.time()
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        return Timeline(called, time.time(), json.loads(done.stdout.splitlines()[-1]), results)
+        return Timeline(called, time.time(), json.loads(done.stdout.splitlines()[-1]))

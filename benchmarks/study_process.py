@@ -31,6 +31,8 @@ class Marks:
     """Times of a study's events [s since 1970]; a watcher of `gan3d.search.run`."""
 
     said: list[tuple[float, str]] = field(default_factory=list)
+    connected: float = 0.0
+    """Ray was there, and the plan was made anew."""
     searched: float = 0.0
     """Cluster, tracking and the search's memory were ready."""
     started: dict[int, float] = field(default_factory=dict)
@@ -107,6 +109,7 @@ def run(study: Path, results: Path) -> Marks:
     marks.time_calls(StudyTracker, "end_trial", "MLflow, a trial's end")
     run_study(loaded, RunOptions(results, address=None, tracking_uri=None, resume=False, verbose=False), marks)
     marks.over = time.time()
+    marks.connected = (results / "study.yaml").stat().st_mtime
     for number in marks.started:
         folder = results / "trials" / f"{number:04d}"
         marks.taken[number] = (folder / "settings.json").stat().st_mtime

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.orchestration import SEEDS, SHORT, WORLD_SIZES, Timeline, study
@@ -14,7 +12,7 @@ from gan3d.search.samplers import first_samples
 @pytest.fixture
 def timeline() -> Timeline:
     """Epochs of 2 s and 3 s, known at 12 s and 15.5 s."""
-    return Timeline(called=1.0, gone=20.0, marks={"epochs": {"0": [[12.0, 2.0], [15.5, 3.0]]}}, results=Path())
+    return Timeline(called=1.0, gone=20.0, marks={"epochs": {"0": [[12.0, 2.0], [15.5, 3.0]]}})
 
 
 def test_a_trial_goes_from_its_first_epochs_begin_to_its_last_ones_end(timeline: Timeline) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ def marks(change: float, gap: float, checkpoint: float) -> dict[str, Any]:
 
 
 def timeline(change: float, gap: float, checkpoint: float) -> Timeline:
-    return Timeline(called=0.0, gone=200.0, marks=marks(change, gap, checkpoint), results=Path())
+    return Timeline(called=0.0, gone=200.0, marks=marks(change, gap, checkpoint))
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_the_overhead_is_the_study_s_over_the_bare_loop_s_and_the_first_trial_is
 def test_a_slow_moment_of_the_machine_is_no_overhead(pair: Pair) -> None:
     slow = marks(0.5, 0.25, 0.125)
     slow["epochs"]["1"] = [[130.0, 27.5], [157.75, 27.5]]
-    rows: dict[str, Row] = {row.variant: row for row in trial_rows([pair._replace(study=Timeline(0.0, 200.0, slow, Path()))])}
+    rows: dict[str, Row] = {row.variant: row for row in trial_rows([pair._replace(study=Timeline(0.0, 200.0, slow))])}
     assert rows["study over bare loop, wall"].value > 10
     assert rows["study over bare loop, what is not training"].value == pytest.approx(100 * (0.75 + 0.25) / 52)
 
