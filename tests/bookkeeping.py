@@ -12,6 +12,7 @@ import optuna
 from mlflow.entities import Run
 from ray.tune import ExperimentAnalysis
 
+from gan3d.search.optuna_trials import curve_of
 from gan3d.tracking.client import open_client
 
 #: Optuna's word for how a trial ended.
@@ -58,7 +59,7 @@ def told_of(trial: optuna.trial.FrozenTrial, run: Run | None, status: str) -> To
     """One trial, as its three keepers have it."""
     tags = run.data.tags if run is not None else {}
     mlflow = run.info.status if run is not None else ""
-    curve = {epoch: value for epoch, value in trial.intermediate_values.items() if math.isfinite(value)}
+    curve = {epoch: merit.first for epoch, merit in curve_of(trial).items() if math.isfinite(merit.first)}
     state, reason = tags.get("state", MLFLOW.get(mlflow, "")), tags.get("reason", "")
     return Told(status, trial.state.name, curve, trial.user_attrs.get("reason", ""), mlflow, state, reason)
 

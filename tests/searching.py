@@ -111,13 +111,13 @@ class PlayedTrial(TeamTrial):
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-def write_played_study(folder: Path, cases: Sequence[str]) -> Path:
+def write_played_study(folder: Path, cases: Sequence[str], objective: dict[str, Any] | None = None) -> Path:
     """A study file whose trials are ``cases``, the first of them as the file says; Optuna gets the others told beforehand."""
     # Wide enough for trials that are the same; nothing of it is asked but what is enqueued.
     space = {SEED: {"choice": list(range(1, 1 + len(SEEDS) + len(cases)))}}
     changes = {"sampler": {"name": "random"}, "trials": {"number": len(cases)}}
-    scheduler = {"name": "asha", "grace_epochs": 1, "reduction_factor": 2}
-    file = write_study(folder, space, scheduler=scheduler, objective={"metric": METRIC}, **changes)
+    scheduler = {"name": "asha", "grace": 1, "reduction_factor": 2}
+    file = write_study(folder, space, scheduler=scheduler, objective=objective or {"metric": METRIC}, **changes)
     study = load_study(file).study
     assert study.training.seed == SEEDS[cases[0]]
     results = folder / "results"

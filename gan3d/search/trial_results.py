@@ -20,12 +20,15 @@ class TrialResults:
         """``config``: the trial's, as `gan3d.search.searcher` makes it."""
         assignment = config["assignment"]
         objective = Objective.model_validate(assignment["objective"])
+        self._metrics = objective.metrics
         self._judge, self._direction, self._epochs = Judge(objective), objective.direction, config["epochs"]
         self._known_restarts = config["known_restarts"]
         self._unit, self._most, self._age = assignment["age"]["unit"], assignment["age"]["most"], 0.0
 
     def of_epoch(self, epoch: int, metrics: Mapping[str, float], restarts: int = 0) -> dict[str, Any]:
-        """Of a finished epoch."""
+        """Of a finished epoch; of a failure, where it did not measure what is optimised."""
+        if missing := [name for name in self._metrics if name not in metrics]:
+            return self.of_failure(f"epoch {epoch} did not measure {', '.join(missing)}", epoch, restarts)
         merit = self._judge.judge(metrics)
         self._age += 1.0 if self._unit == "epochs" else metrics[AGE_METRICS[self._unit]]
         is_old = self._most is not None and self._age >= self._most
