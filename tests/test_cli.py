@@ -75,7 +75,7 @@ def test_help_and_completion_load_nothing_heavy(tmp_path: Path, arguments: list[
 
 
 def test_help_has_examples() -> None:
-    for command in ("plan", "run", "schema", "simulate", "predict"):
+    for command in ("plan", "run", "resume", "status", "schema", "simulate", "predict"):
         shown = call(command, "--help")
         assert shown.exit_code == 0
         assert f"Example: gan3d {command}" in " ".join(shown.stdout.split())

@@ -30,6 +30,9 @@ Address = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="A running Ray cluster, such as auto or 10.0.0.1:6379. By default this machine."),
 ]
+StudyPlace = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="A study's name, its file, or the folder of its results.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 
 
@@ -94,9 +97,7 @@ def run(
     epilog="Example: gan3d resume quickstart\n\nMore trials than it was to have: gan3d resume results/quickstart --add-trials 8",
 )
 def resume(
-    study: Annotated[
-        Path, typer.Argument(metavar="STUDY", help="A study's name, its file, or the folder of its results.", show_default=False)
-    ],
+    study: StudyPlace,
     add_trials: Annotated[int, typer.Option(min=0, metavar="N", help="Trials more than it was to have.")] = 0,
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A running Ray cluster, where it is another one now.", show_default=False)
@@ -113,6 +114,24 @@ def resume(
     with reported(as_json=as_json, go_on=asked.command_to_go_on):
         state = run_and_show(asked, resume=True, as_json=as_json)
     _exit_as(state)
+
+
+@app.command(
+    epilog="Example: gan3d status quickstart\n\nAgain and again: watch -n 10 gan3d status quickstart\n\n"
+    "Exit codes: 0 whatever the study's state is, 2 there is no such study.",
+)
+def status(
+    study: StudyPlace,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a study has done and is doing, from any terminal, while it runs or afterwards. Only reads its results folder."""
+    from gan3d.cli.status_lines import show_status
+
+    with reported(as_json=as_json):
+        show_status(study, results, as_json=as_json)
 
 
 def _exit_as(state: str) -> None:

@@ -6,30 +6,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from gan3d.cli.findings import Findings
 from gan3d.config.cost import Rates
 from gan3d.config.study import Study
 
 if TYPE_CHECKING:
     from gan3d.cost.estimate import Estimate
     from gan3d.cost.prices import Bill
-    from gan3d.search.run import StudyResult
 
 #: What a limit is of, in words.
 LIMITS = {"core_hours": "core-hours", "kwh": "kWh", "wall_hours": "hours of wall time"}
 
 
-def cost_as_dict(result: StudyResult) -> dict[str, Any] | None:
+def cost_as_dict(result: Findings) -> dict[str, Any] | None:
     """The study's cost, ready for JSON."""
     return None if result.cost is None else asdict(result.cost)
 
 
-def trial_cost(result: StudyResult, number: int) -> dict[str, Any] | None:
+def trial_cost(result: Findings, number: int) -> dict[str, Any] | None:
     """A trial's cost, ready for JSON; None where it never held anything that was counted."""
     found = result.trial_costs.get(number)
     return None if found is None else asdict(found)
 
 
-def cost_lines(result: StudyResult, study: Study) -> Iterator[tuple[str, str, str]]:
+def cost_lines(result: Findings, study: Study) -> Iterator[tuple[str, str, str]]:
     """Label, text and style: what the study cost, and which limit ended it."""
     if result.cost is not None:
         yield "cost", cost_text(result.cost, study.cost), "bold"
@@ -66,6 +66,11 @@ def energy_text(bill: Bill, rates: Rates) -> str:
 def budget_text(limits: dict[str, float], currency: str) -> str:
     """`10 core-hours, 2 hours of wall time`."""
     return ", ".join(f"{limit:g} {LIMITS.get(name, currency)}" for name, limit in limits.items())
+
+
+def budget_used_text(used: dict[str, float], limits: dict[str, float], currency: str) -> str:
+    """`0.42 of 10 core-hours, 0.5 of 2 hours of wall time`."""
+    return ", ".join(f"{_short(used[name])} of {limit:g} {LIMITS.get(name, currency)}" for name, limit in limits.items())
 
 
 def estimate_text(found: Estimate, rates: Rates, differs_in: Sequence[str] = ()) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from gan3d.config.load import load_study
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
+from gan3d.search.driver import refuse_second_driver
 
 STUDY, JOURNAL, TRIALS = "study.yaml", "optuna_journal.log", "trials"
 #: What a study leaves behind first, in this order; trials alone are states that a new study's trial 0 would go on from.
@@ -23,6 +24,20 @@ def holds_study(results: Path) -> bool:
     return any((results / name).exists() for name in TRACES)
 
 
+def refuse_without_study(results: Path) -> None:
+    """Raise where no study ran.
+
+    Raises:
+        ConfigError: with what was looked for, and the studies that are beside it.
+    """
+    if holds_study(results):
+        return
+    beside = sorted(path.name for path in results.parent.glob("*/") if holds_study(path))
+    there = f" Studies in {results.parent}: {', '.join(beside)}." if beside else ""
+    message = f"no study was run in {results}.{there} Start it with gan3d run STUDY, or name the folder of its results."
+    raise ConfigError(message)
+
+
 def prepare_results(results: Path, study: Study, *, resume: bool | None) -> str:
     """Make sure that running here mixes no two studies; returns what was done about an older one, in words.
 
@@ -32,11 +47,12 @@ def prepare_results(results: Path, study: Study, *, resume: bool | None) -> str:
         resume: True to go on, False to move an older study aside, None to refuse where there is one.
 
     Raises:
-        ConfigError: the folder holds a study and nothing is said about it, or a different one that cannot be gone on with.
+        ConfigError: the folder holds a study and nothing is said about it, a different one that cannot be gone on with, or one that runs.
     """
     if results.exists() and not results.is_dir():
         message = f"--results {results} is a file. Name a folder."
         raise ConfigError(message)
+    refuse_second_driver(results)
     if not holds_study(results):
         return f"Nothing to go on with in {results}: starting" if resume else ""
     if resume is None:

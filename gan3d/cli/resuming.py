@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from gan3d.cli.results import STUDY, holds_study
+from gan3d.cli.results import STUDY, refuse_without_study
 from gan3d.cli.studies import Request
 from gan3d.config.load import load_study
 from gan3d.errors import ConfigError
@@ -37,19 +37,28 @@ def request_again(study: Path, *, add_trials: int = 0, address: str | None = Non
         ConfigError: no study was run there, or its command is not known.
     """
     folder = results_of(study)
-    if not holds_study(folder):
-        message = f"no study was run in {folder}. Start it with gan3d run STUDY, or name the folder of its results."
-        raise ConfigError(message)
-    try:
-        content = json.loads((folder / COMMAND).read_text(encoding="utf-8"))
-        kept = Request(Path(content["study"]), tuple(content["overrides"]), content["address"], folder, content["tracking_uri"], verbose)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{folder / COMMAND} does not tell how this study was run ({error}). Go on with it by gan3d run STUDY --resume."
-        raise ConfigError(message) from error
+    refuse_without_study(folder)
+    kept = replace(kept_request(folder), verbose=verbose)
     if add_trials:
         number = load_study(folder / STUDY).study.num_trials + add_trials
         kept = replace(kept, overrides=(*without(kept.overrides, "trials.number"), f"trials.number={number}"))
     return replace(kept, address=address or kept.address)
+
+
+def kept_request(folder: Path) -> Request:
+    """The command line of a study's last run, its results wherever they are now.
+
+    Raises:
+        ConfigError: it is not known.
+    """
+    try:
+        content = json.loads((folder / COMMAND).read_text(encoding="utf-8"))
+        return Request(
+            Path(content["study"]), tuple(content["overrides"]), content["address"], folder, content["tracking_uri"], content["verbose"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{folder / COMMAND} does not tell how this study was run ({error}). Go on with it by gan3d run STUDY --resume."
+        raise ConfigError(message) from error
 
 
 def results_of(study: Path) -> Path:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -15,21 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from gan3d.cli.cost_lines import cost_as_dict, cost_lines, trial_cost
+from gan3d.cli.findings import Findings
 from gan3d.config.study import Study
 from gan3d.records import METRICS, TrialRecord
 from gan3d.terminal.crossing import Crossing, Race, crossing_text
 from gan3d.terminal.terminal import STYLES
 from gan3d.terminal.words import counted, duration_text, excess_text, metric_text, number_text, sample_text, short_names, value_text
 
-if TYPE_CHECKING:
-    from gan3d.search.run import StudyResult
-
 MLFLOW_PORT = 5000
 #: States of a study that another session can go on with.
 GOES_ON = ("interrupted", "stopped")
 
 
-def summary(result: StudyResult, study: Study, go_on: str) -> dict[str, Any]:
+def summary(result: Findings, study: Study, go_on: str) -> dict[str, Any]:
     """The result as plain values, ready for JSON."""
     best = result.best
     found = None
@@ -55,7 +53,7 @@ def summary(result: StudyResult, study: Study, go_on: str) -> dict[str, Any]:
     }
 
 
-def print_summary(result: StudyResult, study: Study, go_on: str, console: Console) -> None:
+def print_summary(result: Findings, study: Study, go_on: str, console: Console) -> None:
     """Print it for a person."""
     if result.trials:
         console.print(trials_table(result.trials, study, console), highlight=False)
@@ -102,13 +100,12 @@ def _values(trial: TrialRecord, study: Study) -> tuple[float | None, ...]:
     return (trial.objective, *trial.trade_offs, *missing)
 
 
-def closing_lines(result: StudyResult, study: Study, go_on: str) -> Iterator[RenderableType]:
+def closing_lines(result: Findings, study: Study, go_on: str) -> Iterator[RenderableType]:
     """The best sample, the files, and what to type next."""
     yield Text("")
     yield from _best_lines(result, study)
     yield from _target_lines(result, study)
-    for label, text, style in cost_lines(result, study):
-        yield _fact(label, text, style)
+    yield from fact_lines(cost_lines(result, study))
     for figure in result.figures:
         yield _fact("figure", str(figure))
     yield _fact("results", str(result.results))
@@ -122,7 +119,7 @@ def closing_lines(result: StudyResult, study: Study, go_on: str) -> Iterator[Ren
         yield Text("No trial has an objective: see the reasons above.", style="red")
 
 
-def _best_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
+def _best_lines(result: Findings, study: Study) -> Iterator[RenderableType]:
     best = result.best
     if best is None:
         return
@@ -141,7 +138,7 @@ def _best_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
         yield _fact("front", f"{numbers}  (none is beaten in all of {traded})", "bold green" if result.front else "bold yellow")
 
 
-def _target_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]:
+def _target_lines(result: Findings, study: Study) -> Iterator[RenderableType]:
     """How many trials reached the target, and which was the quickest."""
     if study.objective.target is None or not result.trials:
         return
@@ -150,11 +147,17 @@ def _target_lines(result: StudyResult, study: Study) -> Iterator[RenderableType]
     yield _fact("target", f"{count}, soonest {crossing_text(found[0])}" if found else count, "bold green" if found else "bold yellow")
 
 
+def fact_lines(facts: Iterable[tuple[str, str, str]]) -> Iterator[Text]:
+    """Lines of labels in the left column, texts and the labels' styles."""
+    for label, text, style in facts:
+        yield _fact(label, text, style)
+
+
 def _fact(label: str, value: str, style: str = "bold") -> Text:
     return Text.assemble((f"{label:<11}", style), value)
 
 
-def optuna_command(result: StudyResult) -> str:
+def optuna_command(result: Findings) -> str:
     """How to list Optuna's own trials; its journal is the storage."""
     program = Path(sys.executable).parent / "optuna"
     journal = result.results / "optuna_journal.log"
@@ -162,7 +165,7 @@ def optuna_command(result: StudyResult) -> str:
     return shlex.join(words)
 
 
-def best_checkpoint(result: StudyResult) -> Path | None:
+def best_checkpoint(result: Findings) -> Path | None:
     """The state at the best objective, if it can be seen from here."""
     from gan3d.training.checkpoint import TrialFolder
 
@@ -172,10 +175,12 @@ def best_checkpoint(result: StudyResult) -> Path | None:
     return path if path.exists() else None
 
 
-def crossings_of(result: StudyResult, study: Study) -> list[Crossing]:
+def crossings_of(result: Findings, study: Study) -> list[Crossing]:
     """The trials that reached the target, quickest first: from their records where these can be seen from here."""
     from gan3d.training.checkpoint import TrialFolder
 
+    if study.objective.target is None:
+        return []
     race = Race(study.objective)
     for trial in result.trials:
         for row in TrialFolder(result.results / "trials" / f"{trial.number:04d}").records():
@@ -184,7 +189,7 @@ def crossings_of(result: StudyResult, study: Study) -> list[Crossing]:
     return sorted(race.crossings.values(), key=lambda one: float("inf") if one.seconds is None else one.seconds)
 
 
-def best_floor(result: StudyResult, study: Study) -> float | None:
+def best_floor(result: Findings, study: Study) -> float | None:
     """The floor of the objective in the best trial, where the metric has one and its records can be seen from here."""
     from gan3d.training.checkpoint import TrialFolder
 

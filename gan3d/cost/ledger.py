@@ -193,6 +193,12 @@ class Ledger:
             self._tick()
             return {number: entry.spent(self._rates) for number, entry in sorted(self._entries.items())}
 
+    def held_seconds(self) -> dict[int, float]:
+        """How long each trial held its team until now, over all sessions in which it was this team."""
+        with self._lock:
+            self._tick()
+            return {number: entry.held_seconds for number, entry in sorted(self._entries.items())}
+
     def total(self) -> Spent:
         """What all trials cost until now."""
         return sum(self.trials().values(), Spent())

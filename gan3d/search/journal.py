@@ -13,6 +13,9 @@ from pathlib import Path
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial
+
+from gan3d.errors import ConfigError
 
 
 class JournalLock(JournalFileOpenLock):
@@ -44,6 +47,26 @@ def open_journal(journal: Path) -> JournalStorage:
     finally:
         lock.release()
     return JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
+
+
+def read_trials(journal: Path, name: str) -> list[FrozenTrial]:
+    """A study's trials by their number; none where there is no journal yet, or not yet the study in it.
+
+    For whoever is not the driver: nothing is written and no lock taken. A last line that is being written, or was cut off, does not count.
+
+    Raises:
+        ConfigError: the journal cannot be read, or another line is broken.
+    """
+    if not journal.exists():  # Optuna would make it
+        return []
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        return list(storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False))
+    except KeyError:
+        return []
+    except (OSError, ValueError) as problem:
+        message = f"is not a journal that can be read ({problem}). Restore it, or start anew with gan3d run STUDY --fresh."
+        raise ConfigError(message, where=str(journal)) from problem
 
 
 def cut_broken_end(journal: Path) -> None:

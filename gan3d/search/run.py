@@ -6,6 +6,7 @@ results/<study>/
   optuna_journal.log  Optuna's storage: the memory a resume goes on from
   tracking.db         MLflow, unless another tracking URI is given
   tracking_run.txt    the id of the study's parent run there
+  driver.lock         locked by the process that runs the study, see search.driver
   cost.json           what the trials held and drew, see cost.ledger
   trials/0003/        states and records of a trial, see training.checkpoint
   ray/                Tune's and Train's own files
@@ -34,6 +35,7 @@ from gan3d.cost.prices import Bill
 from gan3d.records import TrialRecord
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
+from gan3d.search.driver import driving
 from gan3d.search.figures import drawn, start_drawing
 from gan3d.search.optuna_trials import best_of
 from gan3d.search.plan import Plan, make_plan, refuse_impossible
@@ -100,14 +102,14 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
 
     Raises:
         ResourceError: the cluster can never hold one whole trial.
-        ConfigError: the tracking server does not answer.
+        ConfigError: the tracking server does not answer, or another process runs the study.
     """
     begin = time.monotonic()
     results = options.results.absolute()
     results.mkdir(parents=True, exist_ok=True)
-    account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
     uri = options.tracking_uri or default_tracking_uri(results)
-    with ThreadPoolExecutor(1, "tracking") as beside:
+    with driving(results), ThreadPoolExecutor(1, "tracking") as beside:
+        account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
         # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
         opening = beside.submit(open_client, uri, create=True)
         with connected(options.address, verbose=options.verbose, say=watcher.say):

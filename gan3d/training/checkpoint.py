@@ -9,6 +9,7 @@
 
 Order of an epoch's end: state (temporary file, fsync, rename), best state, its line in records.jsonl, then the older state goes.
 Killed anywhere in between, the newest line names a state that is there. Loading never unpickles objects.
+Records are read without torch, which takes seconds to import.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from gan3d.errors import DataError
 
@@ -53,6 +52,8 @@ def _sync_folder(folder: Path) -> None:
 
 def save_state(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values atomically."""
+    import torch
+
     write_atomically(path, lambda temporary: torch.save({"format": FORMAT} | content, temporary))
 
 
@@ -62,6 +63,8 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is absent, broken, of another format, or holds anything but tensors and plain values.
     """
+    import torch
+
     try:
         content: Any = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as problem:  # torch raises half a dozen unrelated types for a broken file
