@@ -295,6 +295,7 @@ def test_a_study_that_is_not_there_is_exit_code_2_and_says_which_are(
     message = json.loads(refused.stdout)["error"]["message"]
     assert "no study was run in results/tolt. Studies in results: asked, told." in message
     assert message in refused.stderr
+    assert "no study was run in results/studies/told.yaml. Studies in results: asked, told." in call("studies/told.yaml").stderr
     monkeypatch.chdir(tmp_path / "results" / "letters")
     assert "Studies in" not in call("told").stderr
     assert not list((tmp_path / "results" / "letters").iterdir())

@@ -28,12 +28,13 @@ def refuse_without_study(results: Path) -> None:
     """Raise where no study ran.
 
     Raises:
-        ConfigError: with what was looked for, and the studies that are beside it.
+        ConfigError: with what was looked for, and the studies that there are.
     """
     if holds_study(results):
         return
-    beside = sorted(path.name for path in results.parent.glob("*/") if holds_study(path))
-    there = f" Studies in {results.parent}: {', '.join(beside)}." if beside else ""
+    around = results.parent if results.parent.is_dir() else Path("results")
+    found = sorted(path.name for path in around.glob("*/") if holds_study(path))
+    there = f" Studies in {around}: {', '.join(found)}." if found else ""
     message = f"no study was run in {results}.{there} Start it with gan3d run STUDY, or name the folder of its results."
     raise ConfigError(message)
 
