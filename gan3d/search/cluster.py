@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
 
 from gan3d.errors import ResourceError
+from gan3d.search.head import head_watched
 
 #: Environment of every process of the study.
 #: Train looks after its workers twice a second (by default every 2 s) and needs no watcher of preemptions, which costs a
@@ -57,6 +58,7 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
         message = f"{where}: {problem}. {way_out}"
         raise ResourceError(message) from problem
     try:
-        yield
+        with nullcontext() if address else head_watched(say):
+            yield
     finally:
         ray.shutdown()
