@@ -1,8 +1,8 @@
-"""How a search went: the objective of every trial by epoch, the best so far by trial and by time, and every sampled value against it.
+"""How a search went: every trial by epoch, the best so far by trial, time and core-seconds, sampled values, and the machine's utilisation.
 
     python analysis/search_progress.py STUDY [--results DIR] [--output DIR] [--log]
 
-Writes search_progress.png/.csv and, if anything was sampled, search_samples.png/.csv.
+Writes search_progress.png/.csv, search_utilisation.png/.svg/.csv/.json and, if anything was sampled, search_samples.png/.csv.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import sys
 import drawing
 import matplotlib.pyplot as plt
 import pandas as pd
+import search_utilisation
 from drawing import BLACK, BLUE, GREY, STATES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gan3d.errors import ConfigError
-from gan3d.scaling.progress import Direction, best_by_time, best_by_trial
+from gan3d.scaling.progress import CORE_SECONDS, Direction, best_by_core_seconds, best_by_time, best_by_trial
+from gan3d.scaling.utilisation import EPOCH_SECONDS
 from gan3d.tracking import frames
 
 DISTANCE = "physics.shower_distance"
@@ -31,28 +33,34 @@ def main() -> int:
 
 
 def draw(arguments: argparse.Namespace) -> str:
-    """Both figures of the study; returns its run id."""
+    """All figures of the study; returns its run id."""
     source = (arguments.tracking_uri, arguments.study, arguments.run_id)
     study, trials = frames.study(*source), frames.trials(*source)
     metric = study.objective_metric
-    epochs = frames.epochs(*source, metrics=[metric, FLOOR])
+    epochs = frames.epochs(*source, metrics=[metric, FLOOR, CORE_SECONDS, EPOCH_SECONDS])
     if epochs.empty:
         message = f"study {study.name!r} has {len(trials)} trials and no epoch yet: nothing to draw."
         raise ConfigError(message)
     direction: Direction = "maximize" if study.objective_direction == "maximize" else "minimize"
-    progress = best_by_time(epochs, metric, direction)
-    drawing.save(arguments, "search_progress", progress_figure(study, trials, epochs, direction), progress)
+    progress, costs = best_by_time(epochs, metric, direction), best_by_core_seconds(epochs, metric, direction)
+    table = progress if costs is None else progress.assign(core_seconds=costs["core_seconds"])
+    drawing.save(arguments, "search_progress", progress_figure(study, trials, epochs, direction), table)
     sampled = sampled_keys(trials)
     if sampled:
         drawing.save(arguments, "search_samples", samples_figure(study, trials, sampled), trials)
+    search_utilisation.draw(arguments, study, trials, epochs)
     return study.run_id
 
 
 def progress_figure(study: frames.StudyInfo, trials: pd.DataFrame, epochs: pd.DataFrame, direction: Direction) -> Figure:
-    """Objective by epoch; best so far by trial; best so far by wall time."""
-    figure, panels = plt.subplot_mosaic([["epochs", "trials"], ["epochs", "seconds"]], figsize=(11, 6.6), width_ratios=[1.25, 1])
+    """Objective by epoch; best so far by trial, by wall time and, if every epoch tells its cost, by core-seconds."""
     metric = study.objective_metric
-    counts = ", ".join(f"{number} {state}" for state, number in trials["state"].value_counts().items())
+    costs = best_by_core_seconds(epochs, metric, direction)
+    if costs is None:
+        figure, panels = plt.subplot_mosaic([["epochs", "trials"], ["epochs", "seconds"]], figsize=(11, 6.6), width_ratios=[1.25, 1])
+    else:
+        figure, panels = plt.subplot_mosaic([["epochs", "trials"], ["seconds", "core_seconds"]], figsize=(11, 7.4))
+        draw_best_by_core_seconds(panels["core_seconds"], costs)
     draw_epochs(panels["epochs"], epochs, metric, direction)
     draw_best_by_trial(panels["trials"], trials, direction)
     draw_best_by_time(panels["seconds"], best_by_time(epochs, metric, direction))
@@ -63,7 +71,11 @@ def progress_figure(study: frames.StudyInfo, trials: pd.DataFrame, epochs: pd.Da
         for axes in panels.values():
             drawing.plain_log(axes)
     drawing.legend_below(figure, panels["epochs"])
-    drawing.heading(figure, f"{study.name}: {study.question}", f"{len(trials)} trials ({counts}). Objective: {direction} {metric}.")
+    counts = ", ".join(f"{number} {state}" for state, number in trials["state"].value_counts().items())
+    without = " Epochs without a cost, of an older version: nothing by core-seconds." if costs is None else ""
+    drawing.heading(
+        figure, f"{study.name}: {study.question}", f"{len(trials)} trials ({counts}). Objective: {direction} {metric}.{without}"
+    )
     return figure
 
 
@@ -100,6 +112,15 @@ def draw_best_by_time(axes: Axes, progress: pd.DataFrame) -> None:
     axes.step(progress["seconds"] / size, progress["best"], where="post", color=BLACK, linewidth=1.6)
     axes.scatter(progress["seconds"] / size, progress["value"], s=9, color=GREY, alpha=0.6)
     axes.set(title="Best so far, by wall time", xlabel=f"wall time since the first trial started [{symbol}]", ylabel="objective")
+    axes.set_xlim(left=0)
+
+
+def draw_best_by_core_seconds(axes: Axes, costs: pd.DataFrame) -> None:
+    """Best so far against what all trials cost together."""
+    size, symbol = drawing.time_unit(costs["core_seconds"])
+    axes.step(costs["core_seconds"] / size, costs["best"], where="post", color=BLACK, linewidth=1.6)
+    axes.scatter(costs["core_seconds"] / size, costs["value"], s=9, color=GREY, alpha=0.6)
+    axes.set(title="Best so far, by what it cost", xlabel=f"core time of all trials' workers [core-{symbol}]", ylabel="objective")
     axes.set_xlim(left=0)
 
 

@@ -16,10 +16,13 @@ import torch
 from held_out_showers import write_held_out
 from small_study import GRID, write_showers
 
+from gan3d.config.load import dump_study
 from gan3d.config.objective import Objective
+from gan3d.config.space import SearchSpace
+from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
-from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
+from gan3d.records import PHASES, Cost, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
 from gan3d.tracking import frames
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 from gan3d.training.checkpoint import TrialFolder, save_state
@@ -28,6 +31,7 @@ from gan3d.training.state import TrainState
 
 ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
 SERIAL = 0.1
+RATE, NAME = "training.generator.learning_rate", "training.optimiser.name"
 
 
 def settings(world_size, **training):
@@ -39,19 +43,41 @@ def settings(world_size, **training):
 def record(epoch, **known):
     """An epoch's record of ones, but for what is known."""
     rows = ({entry.name: known.get(entry.name, 1.0) for entry in fields(kind)} for kind in (Losses, PhysicsDistance, Timing))
-    return EpochRecord(epoch, *(kind(**row) for kind, row in zip((Losses, PhysicsDistance, Timing), rows, strict=True)))
+    losses, physics, timing = (kind(**row) for kind, row in zip((Losses, PhysicsDistance, Timing), rows, strict=True))
+    cost = Cost(**{entry.name: known.get(entry.name, 1.0) for entry in fields(Cost)}) if "core_seconds" in known else None
+    return EpochRecord(epoch, losses, physics, timing, cost=cost)
+
+
+def search_study(name, **search_space):
+    """A study's text as a run of it keeps it."""
+    content = {"name": name, "question": "Which rate?", "search_space": {"ranges": search_space}, "training": {"global_batch": 64}}
+    return dump_study(Study.model_validate(content | {"data": {"train": ["none.h5"], "validation": ["validation.h5"]}}))
 
 
 def write_search(uri, results):
     tracker = StudyTracker.open(uri, study_name="search", results=results, resume=False)
-    tracker.log_study("Which rate?", "name: search\n", [], {}, {}, objective=Objective())
+    text = search_study("search", **{RATE: {"min": 1e-4, "max": 0.1, "log": True}, NAME: {"choice": ["adam", "rmsprop"]}})
+    tracker.log_study("Which rate?", text, [], {}, {"usable_cores": 4}, objective=Objective())
     outcomes = [("complete", [4.0, 2.0]), ("pruned", [9.0]), ("failed", []), ("complete", [3.0, 1.0])]
     for number, (state, values) in enumerate(outcomes):
-        sample = {"training.generator.learning_rate": 10.0 ** -(number + 1), "training.optimiser.name": ("adam", "rmsprop")[number % 2]}
+        sample = {RATE: 10.0 ** -(number + 1), NAME: ("adam", "rmsprop")[number % 2]}
         tracker.start_trial(number, sample, settings(1).model_dump(), "")
         for epoch, value in enumerate(values, start=1):
-            tracker.log_epoch(number, record(epoch, shower_distance=value, shower_distance_floor=0.1))
+            tracker.log_epoch(number, record(epoch, shower_distance=value, shower_distance_floor=0.1, core_seconds=3.0))
         tracker.end_trial(TrialRecord(number, sample, state, "", len(values), min(values, default=None), 5.0))
+    assert tracker.end()
+
+
+def write_rates(uri, results):
+    """Twelve trials whose objective is their rate's; of an older version, which logged no cost."""
+    tracker = StudyTracker.open(uri, study_name="rates", results=results, resume=False)
+    text = search_study("rates", **{RATE: {"min": 1e-5, "max": 0.1, "log": True}})
+    tracker.log_study("Which rate?", text, [], {}, {}, objective=Objective())
+    for number in range(12):
+        sample, value = {RATE: 10.0 ** -(1 + number / 3)}, 1.0 + abs(number - 6)
+        tracker.start_trial(number, sample, settings(1).model_dump(), "")
+        tracker.log_epoch(number, record(1, shower_distance=value))
+        tracker.end_trial(TrialRecord(number, sample, "complete", "", 1, value, 5.0))
     assert tracker.end()
 
 
@@ -79,6 +105,7 @@ def results(tracked_folder):
     folder = tracked_folder("studies")
     uri = default_tracking_uri(folder)
     write_search(uri, folder)
+    write_rates(uri, folder)
     write_scaling(uri, folder, "strong", lambda _: {"global_batch": 64})
     write_scaling(uri, folder, "weak", lambda _: {"batch_per_worker": 16})
     both = {"global_batch": 64, "batch_per_worker": 16}
@@ -110,12 +137,61 @@ def test_search_progress_tells_the_best_so_far(script, tmp_path, capsys):
     table = pd.read_csv(tmp_path / "search_progress.csv")
     assert table["best"].tolist() == [4.0, 2.0, 2.0, 2.0, 1.0]
     assert table["seconds"].is_monotonic_increasing
+    assert table["core_seconds"].tolist() == [3.0, 6.0, 9.0, 12.0, 15.0]
     samples = pd.read_csv(tmp_path / "search_samples.csv")
     assert samples["training.generator.learning_rate"].tolist() == pytest.approx([0.1, 0.01, 0.001, 0.0001])
     names = ["search_progress.png", "search_progress.csv", "search_samples.png", "search_samples.csv"]
+    names += [f"search_utilisation.{ending}" for ending in ("png", "csv", "svg", "json")]
     assert capsys.readouterr().out.split() == [str(tmp_path / name) for name in names]
-    assert is_drawn(tmp_path / "search_progress.png")
-    assert is_drawn(tmp_path / "search_samples.png")
+    assert all(is_drawn(tmp_path / name) for name in names if name.endswith(".png"))
+    used = json.loads((tmp_path / "search_utilisation.json").read_text(encoding="utf-8"))
+    assert (used["cpus"], used["source"], used["most_cpus"]) == (4.0, "of the driver's machine", 1.0)
+    assert f"{used['mean']:.0%} of 4 CPUs" in (tmp_path / "search_utilisation.svg").read_text(encoding="utf-8")
+
+
+def test_epochs_without_a_cost_leave_core_seconds_out(script, tmp_path):
+    assert script("search_progress", "rates") == 0
+    assert "core_seconds" not in pd.read_csv(tmp_path / "search_progress.csv").columns
+
+
+def test_parameter_importance_tells_the_rate_from_luck(script, results, tmp_path):
+    assert script("parameter_importance", "rates", "--log") == 0
+    facts = json.loads((tmp_path / "parameter_importance.json").read_text(encoding="utf-8"))
+    assert (facts["trials"], facts["doubt"]) == (12, "")
+    assert [(row["key"], row["above_luck"]) for row in facts["rows"]] == [(RATE, True), ("(random column)", False)]
+    drawn = (tmp_path / "parameter_importance.svg").read_text(encoding="utf-8")
+    for said in ("best: trial 6", "above luck", "0.001"):
+        assert said in drawn
+    assert is_drawn(tmp_path / "parameter_importance.png")
+    folder = frames.study(default_tracking_uri(results), "rates").artifact_dir / "figures"
+    assert sorted(path.name for path in folder.iterdir()) == [f"parameter_importance.{ending}" for ending in ("csv", "json", "png", "svg")]
+
+
+def test_too_few_trials_are_drawn_and_nothing_is_said_of_importance(script, tmp_path):
+    assert script("parameter_importance", "search") == 0
+    table = pd.read_csv(tmp_path / "parameter_importance.csv")
+    assert table["key"].tolist() == [RATE, NAME]
+    assert table["importance"].isna().all()
+    drawn = (tmp_path / "parameter_importance.svg").read_text(encoding="utf-8")
+    for said in ("too few trials: 3 of", "best: trial 3", "1 failed", "1 pruned", "none"):
+        assert said in drawn
+
+
+def test_lines_of_parallel_coordinates_pass_where_values_lie(monkeypatch):
+    """Logarithmic where the range is; a choice by name; absent below the axes; the best on top."""
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    coordinates = importlib.import_module("parallel_coordinates")
+    blocks, filters = "training.discriminator.blocks", "training.discriminator.filters.3"
+    ranges = {RATE: {"min": 1e-4, "max": 1e-2, "log": True}, blocks: {"choice": [3, 4]}}
+    space = SearchSpace(ranges={**ranges, filters: {"min": 16, "max": 64, "when": {blocks: [4]}}})
+    rows = [(1e-4, 3, None, 4.0), (1e-3, 4, 64, 1.0), (1e-2, 4, 16, np.nan)]
+    trials = pd.DataFrame(rows, columns=[RATE, blocks, filters, "best_objective"])
+    places = coordinates.places_of(trials, space, list(space.ranges), coordinates.objective_scale(trials["best_objective"], "minimize"))
+    absent, half = coordinates.ABSENT, coordinates.RIBBON / 4
+    assert places[RATE].tolist() == pytest.approx([0.0, 0.5, 1.0])
+    assert places[blocks].tolist() == pytest.approx([0.0, 1.0 - half, 1.0 + half])
+    assert places[filters].tolist() == pytest.approx([absent, 1.0, 0.0])
+    assert places["objective"].tolist() == pytest.approx([0.0, 1.0, absent])
 
 
 @pytest.mark.parametrize("study", ["strong", "weak"])
@@ -155,8 +231,10 @@ def test_scaling_curves_of_both_kinds_state_their_base_blocks_and_trials(script,
 @pytest.mark.parametrize(
     ("name", "study", "options", "message"),
     [
-        ("search_progress", "absent", [], "Studies there: both, search, strong, unborn, weak"),
+        ("search_progress", "absent", [], "Studies there: both, rates, search, strong, unborn, weak"),
         ("search_progress", "unborn", [], "no epoch yet"),
+        ("parameter_importance", "unborn", [], "no trial yet"),
+        ("parameter_importance", "strong", [], "study strong"),
         ("scaling_curves", "search", [], "two world sizes"),
         ("shower_profiles", "unborn", [], "no trial with an objective"),
         ("shower_profiles", "search", ["--trial", "2"], "--results"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gan3d.scaling.progress import best_by_time, best_by_trial, reached
+from gan3d.scaling.progress import best_by_core_seconds, best_by_time, best_by_trial, reached
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -60,6 +60,21 @@ def test_time_counts_from_the_first_start_in_the_order_epochs_were_logged():
     progress = best_by_time(epochs_frame([5.0, 1.0, 3.0], seconds=[2.0, 30.0, 10.0]), "objective.metric", "minimize")
     assert progress["seconds"].tolist() == [2.0, 10.0, 30.0]
     assert progress["best"].tolist() == [5.0, 3.0, 1.0]
+
+
+def test_core_seconds_add_up_over_trials_in_the_order_epochs_were_logged():
+    epochs = epochs_frame([5.0, 1.0, 3.0], seconds=[2.0, 30.0, 10.0]).assign(**{"cost.core_seconds": [4.0, 20.0, 6.0]})
+    progress = best_by_core_seconds(epochs, "objective.metric", "minimize")
+    assert progress["core_seconds"].tolist() == [4.0, 10.0, 30.0]
+    assert progress["trial"].tolist() == [0, 2, 1]
+    assert progress["best"].tolist() == [5.0, 3.0, 1.0]
+
+
+@pytest.mark.parametrize("costs", [None, [4.0, np.nan, 6.0]])
+def test_epochs_without_a_cost_have_no_core_seconds(costs):
+    epochs = epochs_frame([5.0, 1.0, 3.0], seconds=[2.0, 30.0, 10.0])
+    epochs = epochs if costs is None else epochs.assign(**{"cost.core_seconds": costs})
+    assert best_by_core_seconds(epochs, "objective.metric", "minimize") is None
 
 
 @pytest.mark.parametrize(("direction", "target", "seconds"), [("minimize", 3.0, 10.0), ("maximize", 5.0, 2.0)])

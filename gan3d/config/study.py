@@ -29,7 +29,7 @@ Name = Annotated[
 #: A sentence in one line: control characters and line separators do not survive YAML.
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 Text = Annotated[str, Field(min_length=1, pattern=rf"^{_LINE}*[^\s\x00-\x1f\x7f-\x9f]{_LINE}*$"), Says("a sentence in one line")]
-Figure = Literal["search_progress", "shower_profiles", "scaling_curves", "single_node", "large_batch"]
+Figure = Literal["search_progress", "parameter_importance", "shower_profiles", "scaling_curves", "single_node", "large_batch"]
 
 
 class Sampler(Settings):

@@ -1,4 +1,4 @@
-"""Progress of a search: the best objective found so far, against trials, wall time and worker time.
+"""Progress of a search: the best objective found so far, against trials, wall time, worker time and core-seconds.
 
 Covered: arithmetic on the frames of ``gan3d.tracking.frames``. Not covered: drawing (``analysis/search_progress.py``).
 """
@@ -10,6 +10,7 @@ from typing import Literal
 import pandas as pd
 
 Direction = Literal["minimize", "maximize"]
+CORE_SECONDS = "cost.core_seconds"
 
 
 def best_by_trial(trials: pd.DataFrame, direction: Direction) -> pd.DataFrame:
@@ -44,6 +45,23 @@ def best_by_time(epochs: pd.DataFrame, metric: str, direction: Direction) -> pd.
             "best": _best_so_far(rows[metric], direction),
         }
     )
+
+
+def best_by_core_seconds(epochs: pd.DataFrame, metric: str, direction: Direction) -> pd.DataFrame | None:
+    """Best objective after each epoch of any trial, by what all epochs logged until then cost together, whatever ran beside what.
+
+    Only finished epochs have a cost (``gan3d.cost.epochs``). Rows are those of :func:`best_by_time`, in the same order.
+
+    Returns:
+        ``core_seconds``, ``trial``, ``epoch``, ``value``, ``best`` so far; None if an epoch tells no cost, as those of older versions:
+        a sum without it would flatter what came after it.
+    """
+    if CORE_SECONDS not in epochs or epochs[CORE_SECONDS].isna().any():
+        return None
+    rows = epochs.sort_values("logged_at", kind="stable", ignore_index=True)
+    progress = best_by_time(epochs, metric, direction).drop(columns="seconds")
+    progress.insert(0, "core_seconds", rows[CORE_SECONDS].cumsum())
+    return progress
 
 
 def reached(progress: pd.DataFrame, target: float, direction: Direction) -> pd.Series | None:
