@@ -100,7 +100,7 @@ def draw_bars(axes: Axes, found: Importances) -> None:
     errors = np.array([table["importance"] - table["low"], table["high"] - table["importance"]])
     axes.errorbar(table["importance"], places, xerr=errors, fmt="none", ecolor=BLACK, elinewidth=1.2, capsize=3)
     for place in np.flatnonzero(table["importance"].isna()):
-        axes.text(0.02, place, f"in fewer than {FEWEST_TRIALS} trials", va="center", style="italic", fontsize=9)
+        axes.text(0.02, float(place), f"in fewer than {FEWEST_TRIALS} trials", va="center", style="italic", fontsize=9)
     entries = [Patch(color=BLUE, label="above luck"), Patch(color=GREY, label="not told from luck")]
     entries.append(Patch(color=LIGHT_GREY, label="luck: objectives shuffled"))
     axes.legend(handles=entries, loc="upper center", bbox_to_anchor=(0.4, -0.14))
@@ -126,7 +126,8 @@ def note(found: Importances, trials: pd.DataFrame, space: SearchSpace, arguments
     return (
         f"{who}{few} Importance: functional ANOVA, of the variance over the search space the share that a key explains alone; the rest is "
         f"that of several together.{absent} Whiskers: {share} bootstrap intervals over trials ({effort.resamples} resamples). Luck: what a "
-        f"key stays below in {share} of {effort.shuffles} searches with shuffled objectives; random column: what no effect gets here."
+        f"key stays below in {share} of {effort.shuffles} searches with shuffled objectives; random column: what no effect gets here. Of "
+        "weak keys tens of trials show too little."
     )
 
 

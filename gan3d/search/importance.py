@@ -9,7 +9,9 @@ A key with conditions is measured among the trials that have it.
 
 Interval: bootstrap over trials. A resampled search knows fewer different samples, so its forest is a worse one, and by how much that
 moves a share is not known; so the interval spans the resampled shares and their mirror image at the share itself (the *percentile* and
-the *basic* interval). It says how far other trials of the same search would move the share.
+the *basic* interval). It says how far other trials of as long a search would move the share. What a forest of
+so many trials cannot see no interval knows: of a key that has a fifth beside one that has the rest, 40 trials show half, 100 three
+quarters (means of 12 and 6 simulated random searches).
 
 Luck: what the same forest gives each key when the objectives are shuffled among the trials, in so many of all cases as the intervals
 are right. It is what a key gets if none matters, more than a key without effect gets beside one that matters. That is what the random
@@ -28,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
@@ -84,7 +86,7 @@ def judged(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[trials["state"].isin(JUDGED) & np.isfinite(trials["best_objective"].astype(float))]
 
 
-def sample_of(row: Mapping[str, Any], space: SearchSpace) -> Sample:
+def sample_of(row: Mapping[Any, Any], space: SearchSpace) -> Sample:
     """A trial's sample from its row of a frame, in the search space's own values; keys it does not have are absent."""
     found = {key: _own_value(one, plain(row[key])) for key, one in space.ranges.items() if key in row and not pd.isna(row[key])}
     return {key: value[0] for key, value in found.items() if value}
@@ -135,10 +137,9 @@ class _Forests:
     def of(cls, samples: Sequence[Sample], worth: Array, space: SearchSpace, trees: int) -> _Forests:
         """Of the keys that all of the samples have."""
         written = {key: one for key, one in distributions(space).items() if all(key in sample for sample in samples)}
-        logarithmic = {key for key, one in written.items() if getattr(one, "log", False)}
-        even = [{key: math.log(sample[key]) if key in logarithmic else sample[key] for key in written} for sample in samples]
-        # A logarithm of one end may differ from the range's in the last digit.
-        ranges = {key: _stretched(one) if key in logarithmic else one for key, one in written.items()}
+        numbers = {key: one for key, one in written.items() if isinstance(one, FloatDistribution | IntDistribution) and one.log}
+        even = [{key: math.log(sample[key]) if key in numbers else sample[key] for key in written} for sample in samples]
+        ranges = written | {key: _stretched(one) for key, one in numbers.items()}
         return cls({**ranges, RANDOM: FloatDistribution(0.0, 1.0)}, even, worth, trees)
 
     def shares(self, generator: np.random.Generator, places: npt.NDArray[np.int64], worth: Array) -> Array:
@@ -194,7 +195,7 @@ def _doubt(worth: Array) -> str:
     return "all objectives are equal" if np.ptp(worth) == 0 else ""
 
 
-def _stretched(one: BaseDistribution) -> FloatDistribution:
+def _stretched(one: FloatDistribution | IntDistribution) -> FloatDistribution:
     """The logarithm of a range, its ends a rounding error further apart."""
     low, high = math.log(one.low), math.log(one.high)
     return FloatDistribution(low - 1e-9 * abs(low), high + 1e-9 * abs(high))
@@ -203,8 +204,10 @@ def _stretched(one: BaseDistribution) -> FloatDistribution:
 def _own_value(one: Range, value: Any) -> tuple[Any] | None:
     """The range's own value that a frame's is, in a tuple, for None is a value, too; None if it is not in the range."""
     if isinstance(one, Between):
-        inside = one.nearest(value)
-        return (inside,) if not isinstance(value, str | bool) and math.isclose(inside, value, rel_tol=1e-9) else None
+        if isinstance(value, str | bool):
+            return None
+        inside: Any = one.nearest(value)
+        return (inside,) if math.isclose(inside, value, rel_tol=1e-9) else None
     listed = tuple(one.values)
     # MLflow keeps text: a choice's 16 and "16" are the same there, and so are None and "None".
     same = [own for own in listed if own == value and isinstance(own, bool) == isinstance(value, bool)]
