@@ -100,7 +100,9 @@ def ribbons(places: pd.Series) -> pd.Series:
 
 def draw_coordinates(axes: Axes, trials: pd.DataFrame, space: SearchSpace, keys: Sequence[str], direction: str, metric: str) -> None:
     """Lines, worst first, so that the best is on top; axes with their ticks; a colour bar."""
-    ordered = trials.sort_values("best_objective", ascending=direction != "minimize", na_position="first", kind="stable", ignore_index=True)
+    latest_first = trials.iloc[::-1]  # of equals the earliest is the best
+    ordered = latest_first.sort_values("best_objective", ascending=direction != "minimize", na_position="first", kind="stable")
+    ordered = ordered.reset_index(drop=True)
     scale = objective_scale(ordered["best_objective"], direction)
     places = places_of(ordered, space, keys, scale)
     counting = judged(ordered).index
@@ -108,8 +110,9 @@ def draw_coordinates(axes: Axes, trials: pd.DataFrame, space: SearchSpace, keys:
     scales = [*(scale_of(space.ranges[key]) for key in keys), scale]
     draw_axes(axes, scales, [*wrapped_names(keys), f"best\n{metric.rpartition('.')[2]}"], (places < ABSENT + RIBBON).any().tolist())
     winner = int(ordered["trial"][counting[-1]]) if len(counting) else None
-    axes.legend(handles=handles(ordered["state"], winner), loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=6, handlelength=2.6)
-    if len(counting) > 1:
+    columns = 2 if len(keys) < 3 else 6
+    axes.legend(handles=handles(ordered["state"], winner), loc="upper center", bbox_to_anchor=(0.5, -0.03), ncols=columns, handlelength=2.6)
+    if ordered["best_objective"].min() < ordered["best_objective"].max():
         draw_colour_bar(axes, colouring(ordered["best_objective"], direction), metric, direction)
 
 

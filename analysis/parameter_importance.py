@@ -38,7 +38,7 @@ FEW_TRIALS = 20
 #: Of a bar, and of the grey one behind it, in units of the distance between two keys.
 BAR, LUCK_BAR = 0.42, 0.74
 #: Of an axis of the coordinates, of the panel of bars, and of the figure at least [inches].
-AXIS_WIDTH, BARS_WIDTH, LEAST_WIDTH = 1.35, 4.9, 10.5
+AXIS_WIDTH, BARS_WIDTH, LEAST_WIDTH = 1.35, 4.9, 11.0
 LIGHT_GREY = "#DDDDDD"
 
 
@@ -88,13 +88,13 @@ def draw_bars(axes: Axes, found: Importances) -> None:
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.grid(visible=False)
-    axes.set_xlabel("variance of the objective that a key explains alone")
+    axes.set_xlabel("share of the objective's variance")
     if found.doubt:
         axes.set_title("Nothing can be said of importance")
         said = "\n".join(textwrap.wrap(found.doubt, 30))
         axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", va="center", fontsize=11, color=BLACK)
         return
-    axes.set_title(f"What the objective of {found.trials} trials depends on")
+    axes.set_title("What the objective depends on")
     axes.barh(places, table["luck"], height=LUCK_BAR, color=LIGHT_GREY, label="luck: shuffled objectives")
     axes.barh(places, table["importance"], height=BAR, color=[BLUE if above else GREY for above in table["above_luck"]])
     errors = np.array([table["importance"] - table["low"], table["high"] - table["importance"]])

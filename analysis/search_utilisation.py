@@ -36,7 +36,8 @@ def draw(arguments: argparse.Namespace, study: frames.StudyInfo, trials: pd.Data
     known = machine_of(study.provenance, planned_cpus(study), float(steps["cpus"].max()))
     total = utilisation(steps, known)
     figure = utilisation_figure(held, steps, known, total, start)
-    drawing.heading(figure, f"{study.name}: {total.mean:.0%} of {known.cpus:g} CPUs in use", note(known, total))
+    title = f"{study.name}: {total.mean:.0%} of {known.cpus:g} CPUs in use, {total.mean_while_busy:.0%} while any trial was trained"
+    drawing.heading(figure, title, note(known, total))
     drawing.publish(arguments, NAME, figure, steps, {"study": study.name, "run_id": study.run_id, **asdict(known), **asdict(total)})
 
 
@@ -91,8 +92,8 @@ def draw_trials(axes: Axes, held: pd.DataFrame, start: pd.Timestamp, size: float
 
 def note(known: Machine, total: Utilisation) -> str:
     """The same in words, and what is not counted."""
-    busy = f"{total.mean_while_busy:.0%} of them while any trial was trained, none for {duration_text(total.idle_seconds)}"
     return (
         f"{total.core_seconds / 3600:.3g} core-hours in {duration_text(total.wall_seconds)} on {known.cpus:g} CPUs ({known.source}); "
-        f"{busy}. Not counted: forming teams, epochs that an interruption cut off, workers that sleep while a smaller trial is trained."
+        f"none in use for {duration_text(total.idle_seconds)}. Not counted: forming teams, epochs that an interruption cut off, workers that "
+        "sleep while a smaller trial is trained."
     )
