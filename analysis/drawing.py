@@ -20,7 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from gan3d.errors import Gan3dError
+from gan3d.config.load import read_study
+from gan3d.config.study import Study
+from gan3d.errors import ConfigError, Gan3dError
 from gan3d.records import METRICS
 from gan3d.tracking import frames
 from gan3d.tracking.store import add_to_study, default_tracking_uri
@@ -95,6 +97,18 @@ def chosen_trial(arguments: argparse.Namespace, study: frames.StudyInfo) -> tupl
         trials = frames.trials(arguments.tracking_uri, arguments.study, arguments.run_id)
         number = best_trial(trials, study.name, study.objective_direction)
     return number, load_trained(trial_folder(arguments.results, number))
+
+
+def study_as_run(info: frames.StudyInfo) -> Study:
+    """The study that a launch was of.
+
+    Raises:
+        ConfigError: Its text is not there, or is none that this version reads.
+    """
+    if not info.yaml_text:
+        message = f"the text of study {info.name!r} is not with its records."
+        raise ConfigError(message)
+    return read_study(info.yaml_text, f"study {info.name}")
 
 
 def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """Which sampled keys mattered for the objective, with intervals and beside what luck gives; and every sample as a line to its objective.
 
-    python analysis/parameter_importance.py STUDY [--results DIR] [--output DIR] [--confidence C] [--seed N] [--log]
+    python analysis/parameter_importance.py STUDY [--results DIR] [--output DIR] [--confidence C] [--seed N] [--draws N] [--log]
 
 Writes parameter_importance.png/.svg/.csv/.json; of a hundred trials in a minute. Definitions: ``gan3d.search.importance``.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from dataclasses import asdict
 from typing import Any
 
 import drawing
@@ -24,7 +23,6 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from parallel_coordinates import draw_coordinates
 
-from gan3d.config.load import read_study
 from gan3d.config.space import SearchSpace
 from gan3d.errors import ConfigError
 from gan3d.scaling.draws import CONFIDENCE
@@ -32,7 +30,8 @@ from gan3d.search.importance import FEWEST_TRIALS, RANDOM, Effort, Importances, 
 from gan3d.terminal.words import short_names
 from gan3d.tracking import frames
 
-EFFORT = Effort()
+#: Of intervals, and of luck.
+DRAWS = 100
 #: With fewer trials readers are warned.
 FEW_TRIALS = 20
 #: Of a bar, and of the grey one behind it, in units of the distance between two keys.
@@ -47,6 +46,7 @@ def main() -> int:
     parser = drawing.parser(__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--confidence", type=float, default=CONFIDENCE, help="of intervals and of what luck gives")
     parser.add_argument("--seed", type=int, default=1, help="of resampled and shuffled trials")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="resampled, and shuffled, searches; time goes with them")
     return drawing.run(parser.parse_args(), draw)
 
 
@@ -57,11 +57,12 @@ def draw(arguments: argparse.Namespace) -> str:
     if trials.empty:
         message = f"study {info.name!r} has no trial yet: nothing to draw."
         raise ConfigError(message)
-    space = read_study(info.yaml_text, f"study {info.name}").search_space
+    space = drawing.study_as_run(info).search_space
     if not space.ranges:
         message = f"study {info.name!r} samples nothing. Give it a search space."
         raise ConfigError(message, key="search_space")
-    found = importances(trials, space, confidence=arguments.confidence, seed=arguments.seed, effort=EFFORT)
+    effort = Effort(arguments.draws, arguments.draws)
+    found = importances(trials, space, confidence=arguments.confidence, seed=arguments.seed, effort=effort)
     figure = importance_figure(info, trials, space, found)
     drawing.heading(figure, f"{info.name}: {info.question}", note(found, trials, space, arguments))
     drawing.publish(arguments, "parameter_importance", figure, found.table, facts(info, found, arguments))
@@ -122,11 +123,11 @@ def note(found: Importances, trials: pd.DataFrame, space: SearchSpace, arguments
         return f"{who} No importance: {found.doubt}."
     few = f" FEWER THAN {FEW_TRIALS} TRIALS: forests see little, which no interval knows." if found.trials < FEW_TRIALS else ""
     absent = " A key with conditions is measured among the trials that have it." if space.is_conditional else ""
-    share, effort = f"{arguments.confidence:.0%}", EFFORT
+    share = f"{arguments.confidence:.0%}"
     return (
         f"{who}{few} Importance: functional ANOVA, of the variance over the search space the share that a key explains alone; the rest is "
-        f"that of several together.{absent} Whiskers: {share} bootstrap intervals over trials ({effort.resamples} resamples). Luck: what a "
-        f"key stays below in {share} of {effort.shuffles} searches with shuffled objectives; random column: what no effect gets here. Of "
+        f"that of several together.{absent} Whiskers: {share} bootstrap intervals over trials ({arguments.draws} resamples). Luck: what a "
+        f"key stays below in {share} of {arguments.draws} searches with shuffled objectives; random column: what no effect gets here. Of "
         "weak keys tens of trials show too little."
     )
 
@@ -144,7 +145,7 @@ def facts(info: frames.StudyInfo, found: Importances, arguments: argparse.Namesp
         "doubt": found.doubt,
         "confidence": arguments.confidence,
         "seed": arguments.seed,
-        "effort": asdict(EFFORT),
+        "draws": arguments.draws,
     }
 
 

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from gan3d.config.load import read_study
 from gan3d.errors import ConfigError
 from gan3d.scaling.utilisation import Machine, Utilisation, cpus_in_use, machine_of, spans, utilisation
 from gan3d.terminal.words import duration_text
@@ -44,7 +43,7 @@ def draw(arguments: argparse.Namespace, study: frames.StudyInfo, trials: pd.Data
 def planned_cpus(study: frames.StudyInfo) -> int:
     """CPUs of as many of the largest trials as may run at once; 0 if the study's text is not read any more."""
     try:
-        asked = read_study(study.yaml_text, f"study {study.name}")
+        asked = drawing.study_as_run(study)
     except ConfigError:
         return 0
     return asked.trials.concurrent * asked.max_world_size * asked.workers.cpus_per_worker
@@ -94,6 +93,6 @@ def note(known: Machine, total: Utilisation) -> str:
     """The same in words, and what is not counted."""
     return (
         f"{total.core_seconds / 3600:.3g} core-hours in {duration_text(total.wall_seconds)} on {known.cpus:g} CPUs ({known.source}); "
-        f"none in use for {duration_text(total.idle_seconds)}. Not counted: forming teams, epochs that an interruption cut off, workers that "
-        "sleep while a smaller trial is trained."
+        f"none in use for {duration_text(total.idle_seconds)}. Not counted: forming teams, epochs that an interruption cut off, workers "
+        "that sleep while a smaller trial is trained."
     )

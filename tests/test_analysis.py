@@ -69,12 +69,12 @@ def write_search(uri, results):
 
 
 def write_rates(uri, results):
-    """Twelve trials whose objective is their rate's; of an older version, which logged no cost."""
+    """Twenty trials whose objective is their rate's; of an older version, which logged no cost."""
     tracker = StudyTracker.open(uri, study_name="rates", results=results, resume=False)
     text = search_study("rates", **{RATE: {"min": 1e-5, "max": 0.1, "log": True}})
     tracker.log_study("Which rate?", text, [], {}, {}, objective=Objective())
-    for number in range(12):
-        sample, value = {RATE: 10.0 ** -(1 + number / 3)}, 1.0 + abs(number - 6)
+    for number in range(20):
+        sample, value = {RATE: 10.0 ** -(1 + number / 5)}, 20.0 - number
         tracker.start_trial(number, sample, settings(1).model_dump(), "")
         tracker.log_epoch(number, record(1, shower_distance=value))
         tracker.end_trial(TrialRecord(number, sample, "complete", "", 1, value, 5.0))
@@ -155,12 +155,12 @@ def test_epochs_without_a_cost_leave_core_seconds_out(script, tmp_path):
 
 
 def test_parameter_importance_tells_the_rate_from_luck(script, results, tmp_path):
-    assert script("parameter_importance", "rates", "--log") == 0
+    assert script("parameter_importance", "rates", "--draws", "15", "--log") == 0
     facts = json.loads((tmp_path / "parameter_importance.json").read_text(encoding="utf-8"))
-    assert (facts["trials"], facts["doubt"]) == (12, "")
+    assert (facts["trials"], facts["doubt"]) == (20, "")
     assert [(row["key"], row["above_luck"]) for row in facts["rows"]] == [(RATE, True), ("(random column)", False)]
     drawn = (tmp_path / "parameter_importance.svg").read_text(encoding="utf-8")
-    for said in ("best: trial 6", "above luck", "0.001"):
+    for said in ("best: trial 19", "above luck", "0.001"):
         assert said in drawn
     assert is_drawn(tmp_path / "parameter_importance.png")
     folder = frames.study(default_tracking_uri(results), "rates").artifact_dir / "figures"
@@ -234,7 +234,7 @@ def test_scaling_curves_of_both_kinds_state_their_base_blocks_and_trials(script,
         ("search_progress", "absent", [], "Studies there: both, rates, search, strong, unborn, weak"),
         ("search_progress", "unborn", [], "no epoch yet"),
         ("parameter_importance", "unborn", [], "no trial yet"),
-        ("parameter_importance", "strong", [], "study strong"),
+        ("parameter_importance", "strong", [], "the text of study 'strong'"),
         ("scaling_curves", "search", [], "two world sizes"),
         ("shower_profiles", "unborn", [], "no trial with an objective"),
         ("shower_profiles", "search", ["--trial", "2"], "--results"),
