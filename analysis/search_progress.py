@@ -163,8 +163,9 @@ def draw_sampled(axes: Axes, trials: pd.DataFrame, key: str) -> None:
 
 
 def sampled_keys(trials: pd.DataFrame) -> list[str]:
-    """Sampled keys with more than one value."""
-    return [key for key in trials.columns if "." in key and len(trials[key].dropna().unique()) > 1]
+    """Sampled keys with more than one value; `best.<metric>` is what came of them."""
+    asked = [key for key in trials.columns if "." in key and not key.startswith("best.")]
+    return [key for key in asked if len(trials[key].dropna().unique()) > 1]
 
 
 def is_number(values: pd.Series) -> bool:

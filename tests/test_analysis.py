@@ -149,6 +149,12 @@ def test_search_progress_tells_the_best_so_far(script, tmp_path, capsys):
     assert f"{used['mean']:.0%} of 4 CPUs" in (tmp_path / "search_utilisation.svg").read_text(encoding="utf-8")
 
 
+def test_what_came_of_a_sample_is_not_taken_for_sampled(monkeypatch):
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    trials = pd.DataFrame({"trial": [0, 1], RATE: [0.1, 0.2], NAME: ["adam", "adam"], "best.timing.epoch_seconds": [1.0, 2.0]})
+    assert importlib.import_module("search_progress").sampled_keys(trials) == [RATE]
+
+
 def test_epochs_without_a_cost_leave_core_seconds_out(script, tmp_path):
     assert script("search_progress", "rates") == 0
     assert "core_seconds" not in pd.read_csv(tmp_path / "search_progress.csv").columns
