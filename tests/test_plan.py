@@ -144,11 +144,21 @@ def test_planning_needs_no_ray() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_study_that_fits_is_admitted_to_the_last_cpu() -> None:
+def test_a_study_is_admitted_where_one_trial_has_room_and_the_others_take_turns() -> None:
     planned = plan("quickstart", "trials.concurrent=3")
-    refuse_impossible(replace(planned, cluster=Cluster((Node(6, 0, 8.0),), "six")))
-    with pytest.raises(ResourceError, match=r"6 CPUs.*has 5.*--set trials.concurrent=2"):
-        refuse_impossible(replace(planned, cluster=Cluster((Node(5, 0, 8.0),), "five")))
+    for cpus, at_once in ((6, 3), (5, 2), (2, 1)):
+        cluster = Cluster((Node(cpus, 0, 8.0),), "here")
+        refuse_impossible(replace(planned, cluster=cluster))
+        assert planned.needs.at_once(cluster) == at_once
+    with pytest.raises(ResourceError, match=r"a trial needs 2 CPUs at the same time .* but one has 1, room for 1 such workers"):
+        refuse_impossible(replace(planned, cluster=Cluster((Node(1, 0, 8.0),), "one")))
+
+
+def test_on_one_node_trials_are_counted_node_by_node() -> None:
+    needs = Needs(concurrent=4, cpus_per_worker=1, gpus_per_worker=0, world_sizes=(3,), one_node=True)
+    assert needs.at_once(Cluster((Node(4, 0, 1.0), Node(5, 0, 1.0)), "two nodes")) == 2
+    assert needs.problem(Cluster((Node(4, 0, 1.0), Node(2, 0, 1.0)), "two nodes")) is None
+    assert "have room for 2, 2 workers" in str(needs.problem(Cluster((Node(2, 0, 1.0), Node(2, 0, 1.0)), "two nodes")))
 
 
 def test_a_worker_does_not_stretch_over_two_nodes() -> None:

@@ -127,12 +127,14 @@ def _verdict(plan: Plan) -> Text:
     problem = plan.needs.problem(plan.cluster)
     if problem is not None:
         return Text(f"No room: {problem}", style="yellow")
-    needed, there = plan.needs.workers * plan.memory.total / GIGABYTE, plan.cluster.memory_gb
-    cluster = plan.cluster
+    cluster, needs, at_once = plan.cluster, plan.needs, plan.needs.at_once(plan.cluster)
+    needed, there = at_once * needs.max_world_size * plan.memory.total / GIGABYTE, cluster.memory_gb
     gpus = f" and {counted(cluster.gpus, 'GPU')}" if cluster.gpus else ""
     where = f"{cluster.where} has {counted(cluster.cpus, 'CPU')}{gpus}"
     if needed > there:
         return Text(f"Room for the workers ({where}), but memory may be short: about {needed:.1f} GB of {there:.1f} GB.", style="yellow")
+    if at_once < needs.concurrent:
+        return Text(f"There is room for {counted(at_once, 'trial')} at a time; the others take turns: {where}.", style="yellow")
     return Text(f"There is room: {where} and {there:.1f} GB.", style="green")
 
 

@@ -112,6 +112,10 @@ class Study(Settings):
             return len(self.grid) if self.sampler.distinct else size
         return min(size, DEFAULT_TRIALS)
 
+    def team_workers(self, workers: int) -> int:
+        """Workers of the team that trains a trial of so many: one team of the largest size for all, or, if trials run at once, its own."""
+        return workers if self.trials.concurrent > 1 else self.max_world_size
+
     @cached_property
     def grid(self) -> tuple[dict[str, Any], ...]:
         """Every sample of a finite search space; with `sampler.distinct` the first of those that train alike."""

@@ -213,11 +213,11 @@ def _failed(space: SearchSpace, failures: list[tuple[dict[str, Any], list[Proble
 
 
 def crowding_problem(study: Study, settings: TrialSettings) -> Problem | None:
-    """Whether a trial's threads have CPUs: on one node it has those that are reserved for the workers of the study's largest trial."""
+    """Whether a trial's threads have CPUs: on one node it has those that are reserved for the workers of its team."""
     workers = settings.workers
     if not workers.one_node or workers.threads_per_worker is None:
         return None
-    reserved = study.max_world_size * workers.cpus_per_worker
+    reserved = study.team_workers(workers.per_trial) * workers.cpus_per_worker
     if workers.per_trial * workers.threads_per_worker <= reserved:
         return None
     rule = (

@@ -20,7 +20,7 @@ class Account:
 
     def start_trial(self, number: int, workers: int) -> None:
         """A trial of so many workers holds its team from now on."""
-        held, most = self._study.workers, self._study.max_world_size
+        held, most = self._study.workers, self._study.team_workers(workers)
         cpus, gpus = held.cpus_per_worker, held.gpus_per_worker
         self.ledger.start(number, Team(workers * cpus, most * cpus, workers * gpus, most * gpus))
 

@@ -8,6 +8,7 @@ the older one, so stopping is cooperative and nothing is killed. Answers wait in
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ class Slot:
 
     sequence: int = 0
     assignment: dict[str, Any] | None = None
+    posted: float = 0.0
+    """When, by the board's clock."""
     is_dissolved: bool = False
     is_closed: bool = True
     permitted: int = 0
@@ -64,6 +67,7 @@ class Board:
         old = self._slot(team)
         slot = Slot(sequence=old.sequence + 1, is_closed=False, permitted=1, groups=old.groups, placement_group=old.placement_group)
         slot.assignment = assignment | {"sequence": slot.sequence}
+        slot.posted = time.monotonic()
         slot.restarts, left_behind = self._take_from_others(team, assignment["number"])
         self._slots[team] = slot
         await self._notify()
@@ -199,6 +203,12 @@ class Board:
             for slot in self._slots.values()
             if slot.assignment is not None and not slot.is_closed and slot.progress.get("sequence") == slot.sequence
         ]
+
+    async def unmanned(self, seconds: float) -> list[int]:
+        """Numbers of trials that were posted so long ago to a team that has never had workers."""
+        before = time.monotonic() - seconds
+        slots = (slot for slot in self._slots.values() if slot.assignment is not None and not slot.is_closed)
+        return [slot.assignment["number"] for slot in slots if slot.assignment and slot.groups == 0 and slot.posted <= before]
 
     async def _close(self, slot: Slot, reason: str) -> None:
         slot.is_closed = True

@@ -1,6 +1,7 @@
-"""What must be free at the same time so that no trial ever waits for its own workers, and what to change where it is not.
+"""What must be free so that the study can run at all, how many trials run at the same time, and what to change where there is no room.
 
-Admission rule: concurrent trials x workers of the largest trial must have room together, each worker on one node.
+A study is refused where one trial of the largest size would not have room, each worker on one node. Concurrent trials take turns where
+they have no room together: `gan3d.search.admission`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gan3d.config.study import Study
+from gan3d.search.admission import have_room
 from gan3d.search.resources import Cluster
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The study's side of the admission rule."""
+    """The study's side."""
 
     concurrent: int
     cpus_per_worker: int
@@ -44,24 +46,31 @@ class Needs:
         return self.workers * self.gpus_per_worker
 
     def problem(self, cluster: Cluster) -> str | None:
-        """Why the cluster has no room, with both numbers and the way out; None if it has."""
+        """Why the cluster has no room for the largest trial, with both numbers and the way out; None if it has."""
         room = cluster.num_workers(self.cpus_per_worker, self.gpus_per_worker)
-        if self.workers <= room:
-            return self._problem_of_nodes(cluster) if self.one_node else None
-        terms = [f"trials.concurrent = {self.concurrent}", f"workers.per_trial = {self.max_world_size}"]
-        terms += [f"workers.cpus_per_worker = {self.cpus_per_worker}", *(["workers.gpus_per_worker = 1"] if self.gpus_per_worker else [])]
-        asked = f"the study needs {self.cpus} CPUs{self._and_gpus(self.gpus)} at the same time ({' x '.join(terms)})"
-        there = f"{cluster.where} has {cluster.cpus}{self._and_gpus(cluster.gpus)}, room for {room} such workers"
-        return f"{asked}, but {there}. {self._way_out(cluster, room)}"
+        if self.max_world_size > room:
+            workers = self.max_world_size
+            terms = [f"workers.per_trial = {workers}", f"workers.cpus_per_worker = {self.cpus_per_worker}"]
+            terms += ["workers.gpus_per_worker = 1"] if self.gpus_per_worker else []
+            needed = f"{workers * self.cpus_per_worker} CPUs{self._and_gpus(workers * self.gpus_per_worker)}"
+            asked = f"{'its largest' if len(self.world_sizes) > 1 else 'a'} trial needs {needed} at the same time ({' x '.join(terms)})"
+            there = f"{cluster.where} has {cluster.cpus}{self._and_gpus(cluster.gpus)}, room for {room} such workers"
+            return f"{asked}, but {there}. {self._way_out(cluster, room)}"
+        if self.one_node and max(rooms := self.rooms(cluster)) < self.max_world_size:
+            asked = f"workers.per_trial = {self.max_world_size} on one node (workers.one_node)"
+            there = f"the nodes of {cluster.where} have room for {', '.join(map(str, rooms))} workers of {self.cpus_per_worker} CPUs"
+            return f"{asked}, but {there}. Lower workers.per_trial, or set workers.one_node to false."
+        return None
 
-    def _problem_of_nodes(self, cluster: Cluster) -> str | None:
-        """Why no placement has each trial's workers on one node; None if one has."""
-        by_node = [node.num_workers(self.cpus_per_worker, self.gpus_per_worker) for node in cluster.nodes]
-        if sum(room // self.max_world_size for room in by_node) >= self.concurrent:
-            return None
-        asked = f"trials.concurrent = {self.concurrent}, each with workers.per_trial = {self.max_world_size} on one node (workers.one_node)"
-        there = f"the nodes of {cluster.where} have room for {', '.join(map(str, by_node))} workers of {self.cpus_per_worker} CPUs"
-        return f"{asked}, but {there}. Lower trials.concurrent or workers.per_trial, or set workers.one_node to false."
+    def rooms(self, cluster: Cluster) -> tuple[int, ...]:
+        """Workers that have room on each node."""
+        return tuple(node.num_workers(self.cpus_per_worker, self.gpus_per_worker) for node in cluster.nodes)
+
+    def at_once(self, cluster: Cluster) -> int:
+        """How many trials of the largest size run at the same time."""
+        rooms = self.rooms(cluster)
+        counts = range(1, self.concurrent + 1)
+        return max((count for count in counts if have_room(rooms, [self.max_world_size] * count, one_node=self.one_node)), default=0)
 
     def _and_gpus(self, count: int) -> str:
         return f" and {count} GPUs" if self.gpus_per_worker else ""
@@ -75,9 +84,9 @@ class Needs:
     def _changes(self, room: int) -> list[str]:
         """Overrides that make do with ``room`` workers; none if there are none."""
         if room >= self.max_world_size:
-            return [f"trials.concurrent={room // self.max_world_size}"]
+            return []
         fewer = self._world_size(room)
-        return [*(["trials.concurrent=1"] if self.concurrent > 1 else []), fewer] if fewer else []
+        return [fewer] if fewer else []
 
     def _world_size(self, room: int) -> str | None:
         """The override that makes the largest trial so small; what divides the old world size divides the global batch too."""
@@ -93,7 +102,7 @@ class Needs:
         if self.gpus_per_worker:
             return []
         if share:
-            return [f"workers.cpus_per_worker={share}", *(["trials.concurrent=1"] if self.concurrent > 1 else [])]
+            return [f"workers.cpus_per_worker={share}"]
         changes = self._changes(cluster.cpus)
         return ["workers.cpus_per_worker=1", *changes] if changes else []
 

@@ -120,7 +120,8 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         networks = {name: asdict(one) | {"parameters": one.parameters, "megabytes": one.megabytes} for name, one in self._networks}
-        derived = {"memory": asdict(self.memory) | {"total": self.memory.total}, "fits": self.fits}
+        derived: dict[str, Any] = {"memory": asdict(self.memory) | {"total": self.memory.total}, "fits": self.fits}
+        derived["at_once"] = self.needs.at_once(self.cluster)
         derived["needs"] = asdict(self.needs) | {"workers": self.needs.workers, "cpus": self.needs.cpus, "gpus": self.needs.gpus}
         cluster = {"where": self.cluster.where, "cpus": self.cluster.cpus, "gpus": self.cluster.gpus, "memory_gb": self.cluster.memory_gb}
         return asdict(self) | networks | derived | {"cluster": cluster}

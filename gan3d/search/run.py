@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,10 +33,12 @@ from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
 from gan3d.cost.prices import Bill
 from gan3d.records import TrialRecord
+from gan3d.search.admission import Admission
 from gan3d.search.board import Board
 from gan3d.search.cluster import connected
 from gan3d.search.driver import driving
 from gan3d.search.figures import drawn, start_drawing
+from gan3d.search.needs import world_sizes
 from gan3d.search.optuna_trials import best_of
 from gan3d.search.plan import Plan, make_plan, refuse_impossible
 from gan3d.search.progress import forwarded
@@ -115,10 +117,11 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
         with connected(options.address, verbose=options.verbose, say=watcher.say):
             plan = make_plan(loaded, ray_cluster())
             refuse_impossible(plan)
+            admission = admission_of(plan, watcher.say)
             opening.result()
             tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
             with tracker.interrupted_by_exceptions(), account.ledger.kept(results):
-                records, state = _search(loaded, results, tracker, uri, watcher, account, verbose=options.verbose)
+                records, state = _search(loaded, results, tracker, uri, Session(watcher, account, admission), verbose=options.verbose)
             best = best_of(records, loaded.study.objective)
             _keep_best(tracker, best, results)
             ended: State = "failed" if state == "complete" and best is None else state
@@ -144,12 +147,19 @@ def _open_tracker(loaded: LoadedStudy, plan: Plan, results: Path, uri: str, *, r
 
 
 def _search(
-    loaded: LoadedStudy, results: Path, tracker: StudyTracker, uri: str, watcher: Watcher, account: Account, *, verbose: bool
+    loaded: LoadedStudy, results: Path, tracker: StudyTracker, uri: str, session: Session, *, verbose: bool
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
-    study = loaded.study
+    study, (watcher, account, admission) = loaded.study, session
     opened = open_optuna_study(study, results / "optuna_journal.log", from_earlier_studies(study, loaded.base))
-    searcher = OptunaSearcher(study, opened, trials_folder=results / "trials", base=loaded.base, may_go_on=lambda: not account.exhausted)
+    searcher = OptunaSearcher(
+        study,
+        opened,
+        trials_folder=results / "trials",
+        base=loaded.base,
+        may_go_on=lambda: not account.exhausted,
+        admission=admission,
+    )
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)
     if earlier and not tracker.continued:
@@ -172,6 +182,23 @@ def _search(
     if not searcher.num_open:
         return records, "complete"
     return records, "stopped" if searcher.is_idle and account.exhausted else "interrupted"
+
+
+class Session(NamedTuple):
+    """What one session of a study works with."""
+
+    watcher: Watcher
+    account: Account
+    admission: Admission
+
+
+def admission_of(plan: Plan, say: Callable[[str], None]) -> Admission:
+    """Of the plan's cluster; said is how many trials run at the same time where they are fewer than asked for."""
+    needs, at_once = plan.needs, plan.needs.at_once(plan.cluster)
+    if at_once < needs.concurrent:
+        largest = "of the largest " if len(needs.world_sizes) > 1 else ""
+        say(f"Trials take turns: {plan.cluster.where} has room for {at_once} {largest}at the same time, not for {needs.concurrent}.")
+    return Admission(needs.rooms(plan.cluster), needs.cpus_per_worker, one_node=needs.one_node, say=say)
 
 
 class Hearing(NamedTuple):
@@ -200,7 +227,8 @@ def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any,
             scheduler=EarlyStopping(searcher.goes_on),
             num_samples=searcher.num_open,
             max_concurrent_trials=study.trials.concurrent,
-            reuse_actors=True,
+            # A team of another size frees CPUs only with its actor.
+            reuse_actors=study.trials.concurrent == 1 or len(world_sizes(study)) == 1,
         ),
         run_config=tune.RunConfig(
             name="tune",

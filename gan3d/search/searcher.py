@@ -22,6 +22,7 @@ from gan3d.cost.epochs import Holding
 from gan3d.data.paths import located
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
+from gan3d.search.admission import Admission
 from gan3d.search.optuna_trials import (
     DIGEST_ATTRIBUTE,
     FROM_ATTRIBUTE,
@@ -46,17 +47,33 @@ class OptunaSearcher(Searcher):
     """Tune's side of the Optuna study: asks for samples, tells how trials go, and which shall go on.
 
     What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
-    (effective ones), ``epochs``, ``known_epochs`` and ``known_restarts`` (that earlier sessions told Optuna of), and the
+    (effective ones), ``epochs``, ``team_workers``, ``known_epochs`` and ``known_restarts`` (that earlier sessions told Optuna of), and the
     ``assignment`` for the workers.
     """
 
     def __init__(
-        self, study: Study, opened: optuna.Study, *, trials_folder: Path, base: Path, may_go_on: Callable[[], bool] = lambda: True
+        self,
+        study: Study,
+        opened: optuna.Study,
+        *,
+        trials_folder: Path,
+        base: Path,
+        may_go_on: Callable[[], bool] = lambda: True,
+        admission: Admission | None = None,
     ) -> None:
-        """``may_go_on``: whether new trials may be proposed, asked each time but the first."""
+        """A session begins.
+
+        Args:
+            study: what is asked.
+            opened: Optuna's, see `gan3d.search.samplers.open_optuna_study`.
+            trials_folder: where trials' folders are.
+            base: folder of the study's file, from which shower files are found.
+            may_go_on: whether new trials may be proposed, asked each time but the first.
+            admission: whether there is room for the next one; without it always.
+        """
         super().__init__(metric=OBJECTIVE, mode=study.objective.direction[:3])
         self._study, self._optuna = study, opened
-        self._stopping = make_stopping(study)
+        self._stopping, self._admission = make_stopping(study), admission
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
@@ -94,12 +111,18 @@ class OptunaSearcher(Searcher):
         return self._next is not None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The next trial's configuration."""
+        """The next trial's configuration; None while there is no room for it."""
         if not self.has_next():
             finished: dict[str, Any] | None = FINISHED
             return finished
         assert self._next is not None
-        (trial, settings), self._next = self._next, None
+        trial, settings = self._next
+        workers = self._study.team_workers(settings.world_size)
+        if self._admission is not None:
+            if not self._admission.admits(trial.number, workers):
+                return None
+            self._admission.begin(trial.number, workers)
+        self._next = None
         self._num_proposed += 1
         config = self._config(trial, settings)
         self._live[trial_id] = (trial, config)
@@ -142,6 +165,8 @@ class OptunaSearcher(Searcher):
         if result is not None and EPOCH in result:
             self.on_trial_result(trial_id, result)
         trial, config = self._live.pop(trial_id)
+        if self._admission is not None:
+            self._admission.end(trial.number)
         reason = ACTOR_LOST if error else ""
         record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason)
         tell_end(self._optuna, trial, record, self._study.objective)
@@ -223,6 +248,7 @@ class OptunaSearcher(Searcher):
             "settings": settings.model_dump(mode="json"),
             "digest": settings.digest(),
             "epochs": settings.training.epochs,
+            "team_workers": self._study.team_workers(settings.world_size),
             "known_epochs": max(curve_of(self._trials()[trial.number]), default=0),
             "known_restarts": trial.user_attrs.get(RESTARTS_ATTRIBUTE, 0),
             "assignment": assignment,
@@ -235,7 +261,7 @@ class OptunaSearcher(Searcher):
             cpus_per_worker=workers.cpus_per_worker,
             gpus_per_worker=workers.gpus_per_worker,
             workers=settings.world_size,
-            team_workers=self._study.max_world_size,
+            team_workers=self._study.team_workers(settings.world_size),
             watts_per_core=rates.watts_per_core,
             watts_per_gpu=rates.watts_per_gpu,
         )

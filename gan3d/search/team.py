@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class TeamSpec:
     """What every team of a study has in common; travels to the trial actor."""
 
     world_size: int
+    """Of the largest; a smaller one where trials run at the same time and have teams of their own size."""
     cpus_per_worker: int
     gpus_per_worker: float
     storage: str
@@ -62,10 +63,10 @@ class TeamTrial(tune.Trainable):
 
         Always succeeds: of a refusal Tune tells neither the searcher nor the callbacks, and the study would wait for ever.
         """
-        if self._thread.is_alive():
+        if self._thread.is_alive() and new_config["team_workers"] == self._workers:
             self._post(new_config)
         else:
-            ray.get(self._board.dissolve.remote(self._team))
+            self.cleanup()
             self._form_team(new_config)
         return True
 
@@ -94,6 +95,7 @@ class TeamTrial(tune.Trainable):
         """A team of a new name, its first assignment on the board before it gets there."""
         self._team = f"team-{uuid.uuid4().hex[:8]}"
         self._broken: BaseException | None = None
+        self._workers: int = config["team_workers"]
         self._post(config)
         self._thread = threading.Thread(target=self._keep_team, name=self._team, daemon=True)
         self._thread.start()
@@ -114,7 +116,7 @@ class TeamTrial(tune.Trainable):
 
     def _keep_team(self) -> None:
         try:
-            train_team(self._board, self._team, self._spec)
+            train_team(self._board, self._team, replace(self._spec, world_size=self._workers))
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; `step` does
             self._broken = error
 
