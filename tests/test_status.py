@@ -345,7 +345,7 @@ def test_a_real_study_while_it_runs_and_after_it(tmp_path: Path) -> None:
         if refused is None and seen and seen[-1]["open"]:
             again = subprocess.run(gan3d("resume", str(results)), capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
             refused = (again.returncode, again.stderr)
-        time.sleep(0.3)
+        time.sleep(1.0)
     out.seek(0)
     printed = out.read()
     out.close()
