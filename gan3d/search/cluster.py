@@ -48,7 +48,7 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
             configure_logging=verbose,
             **where_to,
         )
-    except (ConnectionError, ValueError) as problem:
+    except Exception as problem:  # a Ray that does not start in time, on a busy machine, raises no more special one
         where = f"no Ray cluster at --address {address}" if address else "Ray does not start on this machine"
         way_out = (
             "Start one with `ray start --head`, or leave --address out; if it asks for a token, export RAY_AUTH_MODE=token."
