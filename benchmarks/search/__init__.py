@@ -1,0 +1,1 @@
+"""Searches compared on a surface of trained GANs: `python -m benchmarks.search`."""
