@@ -114,7 +114,7 @@ def test_a_mistake_is_a_message_on_stderr_and_no_traceback(tmp_path: Path) -> No
 
 
 def test_run_refuses_before_it_starts_what_has_no_room(tmp_path: Path) -> None:
-    refused = as_program("run", QUICKSTART, "--set", "trials.concurrent=4000", "--set", "trials.number=4000", folder=tmp_path)
+    refused = as_program("run", QUICKSTART, "--set", "workers.cpus_per_worker=4000", folder=tmp_path)
     assert refused.returncode == 2
     assert "8000 CPUs" in refused.stderr
     assert not list(tmp_path.iterdir())

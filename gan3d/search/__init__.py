@@ -1,1 +1,1 @@
-"""Many trials: plan, samplers, schedulers, teams of workers, the run of a study."""
+"""Many trials: plan, samplers, early stopping, admission, teams of workers, the run of a study."""
