@@ -251,6 +251,21 @@ def test_an_abandoned_trial_gives_its_placement_group_back_once() -> None:
     run(story())
 
 
+def test_what_nobody_works_on_any_more_is_given_back_and_the_others_go_on() -> None:
+    async def story() -> None:
+        board = Board()
+        await post(board)
+        other = await post(board, 1, "team-b")
+        await board.join(TEAM, "group")
+        await board.join("team-b", "other group")
+        assert await board.abandon_all_but({1, 2}) == ["group"]
+        assert await board.next(TEAM, 0) is None
+        assert await board.permission("team-b", other, 1)
+        assert await board.abandon_all_but({1, 2}) == []
+
+    run(story())
+
+
 def test_teams_do_not_disturb_each_other() -> None:
     async def story() -> None:
         board = Board()

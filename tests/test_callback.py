@@ -68,7 +68,7 @@ class Told:
     def start(self, number: int = 0) -> SimpleNamespace:
         config = {"number": number, "epochs": EPOCHS, "sample": {"training.seed": 7}, "settings": SETTINGS, "digest": "c0ffee"}
         config["assignment"] = {"folder": str(self._folder / "trials" / "0000")}
-        trial = SimpleNamespace(config=config, last_result=None, error_file=None)
+        trial = SimpleNamespace(trial_id=f"of {number}", config=config, last_result=None, error_file=None)
         self.callback.on_trial_start(0, [trial], trial)
         return trial
 
@@ -141,9 +141,19 @@ def test_optuna_has_the_same_reason_for_a_lost_actor(tmp_path: Path) -> None:
     opened = open_optuna_study(loaded.study, tmp_path / "journal.log")
     searcher = OptunaSearcher(loaded.study, opened, trials_folder=tmp_path / "trials", base=loaded.base)
     assert searcher.suggest("a") is not None
+    searcher.begin("a")
     searcher.on_trial_complete("a", None, error=True)
     (record,) = searcher.records()
     assert (record.state, record.reason) == ("failed", ACTOR_LOST)
+
+
+def test_a_trial_that_could_not_begin_has_no_end_to_tell(told: Told) -> None:
+    """Its actor was lost between two trials; the searcher proposes it again."""
+    trial = told.start()
+    told.report(trial, 1, 0.5)
+    told.callback.on_trial_error(0, [], SimpleNamespace(trial_id="another", config=trial.config))
+    assert told.mlflow_trial()["state"] == "running"
+    assert told.notes.ended == []
 
 
 @pytest.mark.parametrize("content", [None, "", "\n\n"])

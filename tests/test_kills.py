@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +21,12 @@ from killed_study import (
     reboot,
     wait_for,
 )
-from small_study import write_study
+from small_study import Notes, load_small_study, write_study
+from test_run import TRIAL_ACTOR, options, own_processes
 
 from gan3d.cli.failures import INTERRUPTED
+from gan3d.records import TrialRecord
+from gan3d.search.run import run_study
 
 pytestmark = [
     pytest.mark.slow,
@@ -121,6 +125,25 @@ def test_no_process_is_left_behind(story: Story, name: str) -> None:
 def test_who_presses_ctrl_c_is_told_how_to_go_on(story: Story) -> None:
     assert story.deaths["Ctrl-C"].returncode == INTERRUPTED
     assert "go on gan3d run" in story.deaths["Ctrl-C"].output
+
+
+class BetweenTwoTrials(Notes):
+    """Kills the trial actor when a trial has ended, before the next one has it."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        if not self.ended:
+            own_processes(TRIAL_ACTOR)[-1].kill()
+        super().trial_ended(record)
+
+
+def test_a_trial_actor_killed_between_two_trials_costs_neither_a_trial_nor_the_cpus_of_its_team(tmp_path: Path) -> None:
+    """Both of the machine's CPUs, where it has two."""
+    loaded = load_small_study(tmp_path, {"training.seed": {"choice": [1, 2]}})
+    notes = BetweenTwoTrials()
+    result = run_study(loaded, options(tmp_path / "results"), notes)
+    assert [(record.number, record.state, record.epochs) for record in result.trials] == [(0, "complete", 3), (1, "complete", 3)]
+    assert [record.number for record in notes.ended] == [0, 1]
+    assert_whole(Results(tmp_path / "results", "small"), 2, 3)
 
 
 def test_who_loses_ray_is_told_how_to_go_on(story: Story) -> None:

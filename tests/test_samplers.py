@@ -18,8 +18,8 @@ from gan3d.config.study import Sampler
 from gan3d.errors import ConfigError, DataError
 from gan3d.search.optuna_trials import best_of
 from gan3d.search.samplers import distributions, make_sampler, open_optuna_study
-from gan3d.search.searcher import OptunaSearcher, found_from
-from gan3d.tracking.outcome import EPOCH, FAILED
+from gan3d.search.searcher import FINISHED, MOST_STARTS, OptunaSearcher, found_from
+from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED
 
 pytestmark = pytest.mark.filterwarnings("default::optuna.exceptions.ExperimentalWarning")
 
@@ -186,6 +186,7 @@ def test_what_may_end_otherwise_is_trained_again(changes: dict[str, Any], result
     first = search.suggest("a")
     assert first is not None
     value = epoch_result(3, 0.5)
+    search.begin("a")
     search.on_trial_complete("a", None if result == "lost" else value, error=result == "lost")
     search._optuna.enqueue_trial(first["sample"])
     again = search.suggest("b")
@@ -231,6 +232,7 @@ def test_optuna_is_told_the_truth(
     loaded = load(tmp_path, {"name": "tpe"})
     search = searcher(loaded, tmp_path)
     search.suggest("a")
+    search.begin("a")
     search.on_trial_complete("a", result, error=error)
     trial = stored(loaded, tmp_path)[0]
     assert trial.state == state
@@ -267,6 +269,34 @@ def test_an_interrupted_trial_is_taken_up_first_under_its_number_and_sample(tmp_
     after.on_trial_result("found", epoch_result(1, 0.4))
     after.on_trial_complete("found", epoch_result(3, 0.3))
     assert stored(loaded, tmp_path)[1].intermediate_values == {1: 0.4, 3: 0.3}
+
+
+def test_a_trial_that_could_not_begin_is_proposed_again_but_not_for_ever(tmp_path: Path) -> None:
+    """Tune gives a trial up at once whose actor was killed between two trials."""
+    loaded = load_for(tmp_path, "random")
+    search = searcher(loaded, tmp_path)
+    asked = samples_of(search, number=8)
+    config = search.suggest("last")
+    assert config is not None
+    for turn in range(MOST_STARTS - 1):
+        assert search.suggest(f"one more {turn}") is None, "the last one may come back"
+        search.on_trial_complete("last", None, error=True)
+        assert search.num_open == 1
+        assert search.suggest("last") == config
+    search.begin("last")
+    assert search.suggest("one more") is FINISHED
+    search.on_trial_complete("last", epoch_result(3, 0.1))
+    assert [trial.state for trial in stored(loaded, tmp_path)] == [TrialState.COMPLETE] * 9
+    assert search.untrained == []
+
+    again = load_for(tmp_path / "again", "random")
+    search = searcher(again, tmp_path / "again")
+    for _ in range(MOST_STARTS):
+        config = search.suggest("first")
+        assert config is not None
+        search.on_trial_complete("first", None, error=True)
+    assert [(record.number, record.state, record.reason) for record in search.untrained] == [(0, "failed", ACTOR_LOST)]
+    assert samples_of(search) == [*asked[1:], stored(loaded, tmp_path)[8].params]
 
 
 def test_a_trial_whose_sample_was_never_finished_gets_the_rest_of_it(tmp_path: Path) -> None:

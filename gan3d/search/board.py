@@ -79,6 +79,11 @@ class Board:
         await self._notify()
         return left_behind
 
+    async def abandon_all_but(self, numbers: set[int]) -> list[Any]:
+        """No team works on any other trial than these; returns placement groups as `post` does."""
+        others = {slot.assignment["number"] for slot in self._slots.values() if slot.assignment is not None} - numbers
+        return [group for number in others for group in await self.abandon(number)]
+
     def _take_from_others(self, team: str, number: int) -> tuple[int, list[Any]]:
         """End other teams' work on a trial; returns its restarts, the move being one, and their placement groups."""
         restarts, left_behind = 0, []

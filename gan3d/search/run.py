@@ -46,7 +46,7 @@ from gan3d.search.ranking import front_of
 from gan3d.search.resources import ray_cluster
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.schedulers import EarlyStopping
-from gan3d.search.searcher import OptunaSearcher
+from gan3d.search.searcher import MOST_STARTS, OptunaSearcher
 from gan3d.search.spending import SpentBudget
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
@@ -174,7 +174,7 @@ def _search(
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
         if searcher.num_open and not account.exhausted and searcher.has_next():
-            hearing = Hearing([callback, AbandonedTeams(board)], SpentBudget(account))
+            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account))
             _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
     for record in searcher.untrained:
         _track_untrained(tracker, record)
@@ -225,7 +225,7 @@ def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any,
             mode=study.objective.direction[:3],
             search_alg=searcher,
             scheduler=EarlyStopping(searcher.goes_on),
-            num_samples=searcher.num_open,
+            num_samples=searcher.num_open * MOST_STARTS,
             max_concurrent_trials=study.trials.concurrent,
             # A team of another size frees CPUs only with its actor.
             reuse_actors=study.trials.concurrent == 1 or len(world_sizes(study)) == 1,

@@ -6,6 +6,7 @@ tells by hand. Trials left RUNNING by an interrupted driver are taken up again, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -42,6 +43,9 @@ from gan3d.training.merit import merit_of
 #: What a searcher answers when it has no more samples.
 FINISHED: Any = Searcher.FINISHED
 
+#: A trial whose actor is lost so often before it can begin has failed.
+MOST_STARTS = 3
+
 
 class OptunaSearcher(Searcher):
     """Tune's side of the Optuna study: asks for samples, tells how trials go, and which shall go on.
@@ -77,6 +81,8 @@ class OptunaSearcher(Searcher):
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
+        self._begun: set[str] = set()
+        self._lost_starts: Counter[int] = Counter()
         self._may_go_on, self._num_proposed = may_go_on, 0
         self._next: tuple[optuna.Trial, TrialSettings] | None = None
         self.untrained: list[TrialRecord] = []
@@ -113,7 +119,8 @@ class OptunaSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's configuration; None while there is no room for it."""
         if not self.has_next():
-            finished: dict[str, Any] | None = FINISHED
+            # What has not begun yet may come back, and Tune does not ask again once it is told that this is the end.
+            finished: dict[str, Any] | None = None if self._live.keys() - self._begun else FINISHED
             return finished
         assert self._next is not None
         trial, settings = self._next
@@ -146,6 +153,10 @@ class OptunaSearcher(Searcher):
             trial.set_user_attr(DIGEST_ATTRIBUTE, settings.digest())
             return trial, settings
 
+    def begin(self, trial_id: str) -> None:
+        """Tune has started a trial that was proposed."""
+        self._begun.add(trial_id)
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the learning curve; an epoch reported again by a resumed trial is known already."""
         trial, _ = self._live[trial_id]
@@ -167,9 +178,20 @@ class OptunaSearcher(Searcher):
         trial, config = self._live.pop(trial_id)
         if self._admission is not None:
             self._admission.end(trial.number)
+        if error and trial_id not in self._begun:
+            self._put_back(trial)
+            return
         reason = ACTOR_LOST if error else ""
         record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason)
         tell_end(self._optuna, trial, record, self._study.objective)
+
+    def _put_back(self, trial: optuna.Trial) -> None:
+        """An actor lost before the trial could begin is not the trial's doing, and Tune does not try again: propose it once more."""
+        self._lost_starts[trial.number] += 1
+        if self._lost_starts[trial.number] < MOST_STARTS:
+            self._interrupted.append(self._trials()[trial.number])
+        else:
+            self._tell_untrained(trial, ACTOR_LOST)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Optuna's journal is the memory."""

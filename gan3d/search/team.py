@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,18 +123,32 @@ class TeamTrial(tune.Trainable):
 
 
 class AbandonedTeams(tune.Callback):
-    """Takes from a trial that Tune gives up what its killed actor left behind; runs in the driver's process."""
+    """Takes from a trial that Tune gives up what its killed actor left behind; runs in the driver's process.
 
-    def __init__(self, board: Any) -> None:
-        self._board = board
+    An actor may be killed between two trials: then the next one cannot begin, and what is left behind is the team of the one before.
+    """
+
+    def __init__(self, board: Any, begin: Callable[[str], None]) -> None:
+        """``begin`` is told Tune's id of every trial that it has started."""
+        self._board, self._begin = board, begin
+        self._begun: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks with its own state and we never read them back."""
         return {}
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
+        """Its actor is there."""
+        self._begun.add(trial.trial_id)
+        self._begin(trial.trial_id)
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
         """Free the CPUs for the trials to come."""
-        remove(ray.get(self._board.abandon.remote(trial.config["number"])))
+        if trial.trial_id in self._begun:
+            remove(ray.get(self._board.abandon.remote(trial.config["number"])))
+            return
+        others = {one.config["number"] for one in trials if one is not trial and one.status in (one.PENDING, one.RUNNING)}
+        remove(ray.get(self._board.abandon_all_but.remote(others)))
 
 
 def remove(placement_groups: list[Any]) -> None:

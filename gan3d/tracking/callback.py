@@ -45,6 +45,7 @@ class StudyCallback(tune.Callback):
     def __init__(self, tracker: StudyTracker, watcher: Watcher, account: Account) -> None:
         self._tracker, self._watcher, self._account = tracker, watcher, account
         self.records: dict[int, TrialRecord] = {}
+        self._begun: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks with its own state and we never read them back."""
@@ -53,6 +54,7 @@ class StudyCallback(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002 - Tune's signature
         """Open the trial's nested run."""
         config = trial.config
+        self._begun.add(trial.trial_id)
         self._account.start_trial(config["number"], config["settings"]["workers"]["per_trial"])
         self._tracker.start_trial(config["number"], config["sample"], config["settings"], config["digest"])
         self._watcher.trial_started(config["number"], config["sample"])
@@ -69,8 +71,9 @@ class StudyCallback(tune.Callback):
         self._end(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
-        """Close the trial's run as failed."""
-        self._end(trial, ACTOR_LOST, last_line(trial))
+        """Close the trial's run as failed; one that Tune could not begin has none."""
+        if trial.trial_id in self._begun:
+            self._end(trial, ACTOR_LOST, last_line(trial))
 
     def _end(self, trial: Any, reason: str = "", error: str = "") -> None:
         config = trial.config
