@@ -29,6 +29,7 @@ from gan3d.records import TrialRecord
 from gan3d.search.run import run_study
 
 pytestmark = [
+    pytest.mark.timeout(1800),  # all of its sessions at once, on a machine that may be busy
     pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # Ray's and MLflow's own
 ]

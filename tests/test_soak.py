@@ -16,6 +16,7 @@ from gan3d.data.shower_file import open_shower_file, write_clic_file
 from gan3d.data.showers import Showers
 
 pytestmark = [
+    pytest.mark.timeout(1800),  # all of its sessions at once, on a machine that may be busy
     pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # Ray's and MLflow's own
 ]
