@@ -34,8 +34,8 @@ from gan3d.training.showers import open_showers
 from gan3d.training.state import TrainState
 
 NAME = "weak_scaling"
-#: Study whose networks are trained, showers per worker, blocks, steps of an epoch, and of a quick run's. Measurements are as short as they
-#: can be, for a virtual core's speed changes by the second: one or two seconds, but long beside an epoch's end, where nothing hides the last
+#: Study whose networks are trained, showers per worker, blocks, steps of an epoch, and of a quick run's. Measurements are as short as can
+#: be, for a virtual core's speed changes by the second: one or two seconds, but long beside an epoch's end, where nothing hides the last
 #: all-reduce (3 ms). Many short blocks then say more than a few long ones.
 CASES = (("seed_baseline", 8, 120, 2, 1), ("seed_baseline", 32, 40, 1, 1))
 WORKERS = 2
