@@ -61,4 +61,19 @@ BAD_OBJECTIVES: tuple[BadInput, ...] = (
         ("scheduler.name=median", "objective.trade_offs=[{metric: cost.joules}]"),
         "scheduler.name = median compares by one number, but there are objective.trade_offs. Use asha or hyperband.",
     ),
+    study("reference_of_a_taken_name", "objective:", "references: {best: {training.seed: 2}}\nobjective:", "references.best is taken"),
+    study(
+        "reference_of_no_knob",
+        "objective:",
+        "references:\n  the seed: {training.generator.filter.1: 6}\nobjective:",
+        "unknown key training.generator.filter.1; did you mean training.generator.filters.1?",
+    ),
+    study(
+        "reference_out_of_range",
+        "objective:",
+        "references:\n  the seed:\n    training.generator.noise_dim: 0\nobjective:",
+        "training.generator.noise_dim = 0",
+    ),
+    study("reference_that_changes_nothing", "objective:", "references: {the seed: {}}\nobjective:", "references.the seed changes nothing"),
+    overrides("confirmation_of_nobody", ("figures=[confirmation]",), "Let gan3d confirm write the study"),
 )

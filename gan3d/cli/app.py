@@ -134,6 +134,38 @@ def status(
         show_status(study, results, as_json=as_json)
 
 
+@app.command(
+    epilog="Example: gan3d confirm quickstart --seeds 5\n\nWhat it would do, and nothing more: gan3d confirm quickstart --plan\n\n"
+    "It is a study like any other: gan3d status quickstart_confirmation, gan3d resume quickstart_confirmation.",
+)
+def confirm(
+    study: StudyPlace,
+    seeds: Annotated[int, typer.Option(min=2, metavar="N", help="Seeds of each contender, none of which the study has used.")] = 3,
+    core_seconds: Annotated[
+        float | None,
+        typer.Option(min=1.0, metavar="S", help="What each trial may cost. By default what the best one did.", show_default=False),
+    ] = None,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Only show what would be trained, and what that needs.")] = False,
+    resume: Annotated[
+        bool | None, typer.Option("--resume/--fresh", help="Where it was begun already: go on with it, or move it aside and start anew.")
+    ] = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ray and Tune say.")] = False,
+) -> None:
+    """Train a study's best sample again, beside the default one and its references: fresh seeds, equal core-seconds."""
+    from gan3d.cli.confirming import Confirmation, request_to_confirm
+    from gan3d.cli.studies import run_and_show, show_plan
+
+    with reported(as_json=as_json):
+        asked = request_to_confirm(Confirmation(study, seeds, core_seconds), verbose=verbose)
+        if plan_only:
+            show_plan(asked.study, (), asked.address, as_json=as_json)
+            return
+    with reported(as_json=as_json, go_on=asked.command_to_go_on):
+        state = run_and_show(asked, resume=resume, as_json=as_json)
+    _exit_as(state)
+
+
 def _exit_as(state: str) -> None:
     """End with the exit code of a study's state."""
     if state not in ("complete", "stopped"):

@@ -17,6 +17,7 @@ from rich.text import Text
 from gan3d.cli.cost_lines import cost_as_dict, cost_lines, trial_cost
 from gan3d.cli.findings import Findings
 from gan3d.config.study import Study
+from gan3d.config.study_checks import is_of_speed
 from gan3d.records import METRICS, TrialRecord
 from gan3d.terminal.crossing import Crossing, Race, crossing_text
 from gan3d.terminal.terminal import STYLES
@@ -115,6 +116,8 @@ def closing_lines(result: Findings, study: Study, go_on: str) -> Iterator[Render
     yield _fact("Optuna", optuna_command(result))
     if result.state in GOES_ON:
         yield _fact("go on", go_on, "bold yellow")
+    elif is_search(study) and result.best is not None and result.best.sample != study.default_sample:
+        yield _fact("confirm", f"{confirm_command(result)}  (the best sample beside the default one, with fresh seeds)")
     elif result.state == "failed":
         yield Text("No trial has an objective: see the reasons above.", style="red")
 
@@ -163,6 +166,17 @@ def optuna_command(result: Findings) -> str:
     journal = result.results / "optuna_journal.log"
     words = [str(program), "--storage", str(journal), "--storage-class", "JournalFileBackend", "trials", "--study-name", result.study]
     return shlex.join(words)
+
+
+def is_search(study: Study) -> bool:
+    """Whether its best trial is a choice among many by physics; a grid reports all its trials, and times are the machine's."""
+    return study.sampler.name != "grid" and not is_of_speed(study.objective.metric)
+
+
+def confirm_command(result: Findings) -> str:
+    """How to train the best sample again."""
+    is_usual = result.results == (Path("results") / result.study).absolute()
+    return shlex.join(["gan3d", "confirm", result.study if is_usual else str(result.results)])
 
 
 def best_checkpoint(result: Findings) -> Path | None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -58,6 +59,18 @@ def read_study(text: str, where: str) -> Study:
         ConfigError: as for `load_study`.
     """
     return _validated(parse_document(text, where))
+
+
+def study_of(content: dict[str, Any]) -> Study:
+    """A study from plain values as a file would have them, its ranges inside.
+
+    Raises:
+        ConfigError: with dotted key, value, rule and way out of every problem found.
+    """
+    try:
+        return Study.model_validate(content | {"search_space": {"ranges": content["search_space"]}})
+    except ValidationError as error:
+        raise config_error(problems_of(error, Study, content), {}) from None
 
 
 def load_search_space(path: Path | str) -> SearchSpace:

@@ -18,7 +18,8 @@ class Scheduler(Settings):
     """`asha`: asynchronous successive halving; `hyperband`: brackets of it, drawn for each trial, that spare it the first rungs; `median`:
     ends a trial whose best is worse than the median of the others at its epoch."""
     rungs_in: Literal["epochs", "showers", "core_seconds"] = "epochs"
-    """By what a trial's age is counted: in `core_seconds`, what its workers have cost so far, cheap trials get more epochs."""
+    """By what a trial's age is counted: in `core_seconds`, what its workers have cost so far, cheap trials get more epochs. With `none` and
+    `most`, all trials end at the same age."""
     grace: Positive = 1
     """Age of the first rung; no trial is stopped earlier."""
     most: Positive | None = None
@@ -49,16 +50,17 @@ class Scheduler(Settings):
 def scheduler_problems(scheduler: Scheduler, epochs: int) -> Iterator[Problem]:
     """What contradicts itself, or the epochs of a trial."""
     others = (("scheduler.rungs_in", scheduler.rungs_in),)
-    if scheduler.name == "none":
-        if scheduler.rungs_in != "epochs":
+    if scheduler.name == "none" and scheduler.rungs_in != "epochs":
+        if scheduler.most is None:
             rule = "counts for rungs, of which there are none with"
             none = (("scheduler.name", "none"),)
-            yield Problem("scheduler.rungs_in", rule, "Set scheduler.name to asha.", scheduler.rungs_in, none)
+            way_out = "Set scheduler.name to asha, or scheduler.most to the age at which every trial shall end."
+            yield Problem("scheduler.rungs_in", rule, way_out, scheduler.rungs_in, none)
         return
     if scheduler.rungs_in == "epochs":
         if scheduler.most is not None:
             yield Problem("scheduler.most", "contradicts", "Set training.epochs instead.", scheduler.most, others)
-        if scheduler.grace > epochs:
+        if scheduler.grace > epochs and scheduler.name != "none":
             way_out = "Lower scheduler.grace or raise training.epochs."
             yield Problem("scheduler.grace", "exceeds", way_out, scheduler.grace, (("training.epochs", epochs),))
         return

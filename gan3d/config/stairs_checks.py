@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 /_-]{0,39}$")
 #: What a table's reader would take for no name: words, and anything that is a number.
 NOT_NAMES = {"true", "false", "na", "n/a", "null", "none"}
+#: Of samples that every confirmation trains: the settings as written, and the best that was found.
+CONTENDERS = ("default", "best")
 AT: Path = ("search_space", STAIRS)
 FORM = "Write {start: {}, more threads: {workers.threads_per_worker: 2}}: each stair changes the one before."
 
@@ -45,6 +47,15 @@ def _name_problem(name: str) -> Problem | None:
         return None
     rule = "is no name of a stair: up to 40 letters, digits, blanks and / _ -, no number, and no word such as true or none"
     return Problem(f"{STAIRS}.{name}", rule, "Choose another name.", at=(*AT, name))
+
+
+def contender_name_problem(name: str) -> Problem | None:
+    """What is wrong with the name of a study's reference, which becomes a stair's; `default` and `best` are taken."""
+    found = _name_problem(name)
+    if found is None and name not in CONTENDERS:
+        return None
+    rule = f"is taken: {' and '.join(CONTENDERS)} are contenders of every confirmation" if found is None else found.rule
+    return Problem(f"references.{name}", rule, "Choose another name.", at=("references", name))
 
 
 def _is_number(text: str) -> bool:
@@ -103,12 +114,12 @@ def _idle_key(key: str, before: Sequence[TrialSettings], trials: Sequence[TrialS
     reasons = [ineffective_knobs(trial) for trial in trials]
     if all(key in reason for reason in reasons):
         return f"changes nothing on this stair: {reasons[0][key]}"
-    if before and all(_value(one, key) == _value(other, key) for one, other in zip(before, trials, strict=True)):
+    if before and all(value_in(one, key) == value_in(other, key) for one, other in zip(before, trials, strict=True)):
         return "is that already on the stair before"
     return ""
 
 
-def _value(trial: TrialSettings, key: str) -> Any:
+def value_in(trial: TrialSettings, key: str) -> Any:
     """What a knob is in a trial, by its dotted key."""
     found: Any = trial
     for part in split(key):

@@ -13,6 +13,7 @@ from gan3d.config.keys import knobs, nearest
 from gan3d.config.objective import Objective
 from gan3d.config.places import problems_of
 from gan3d.config.problem import Contradictions, Path, Problem, show, split
+from gan3d.config.scalars import Scalar
 from gan3d.config.scheduler import Scheduler
 from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
@@ -29,7 +30,9 @@ Name = Annotated[
 #: A sentence in one line: control characters and line separators do not survive YAML.
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 Text = Annotated[str, Field(min_length=1, pattern=rf"^{_LINE}*[^\s\x00-\x1f\x7f-\x9f]{_LINE}*$"), Says("a sentence in one line")]
-Figure = Literal["search_progress", "parameter_importance", "shower_profiles", "scaling_curves", "single_node", "large_batch"]
+Figure = Literal[
+    "search_progress", "parameter_importance", "shower_profiles", "scaling_curves", "single_node", "large_batch", "confirmation"
+]
 
 
 class Sampler(Settings):
@@ -87,6 +90,9 @@ class Study(Settings):
     warm_start: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Folders of earlier studies, their results or published frames, relative to the study's file: of their trials those that would train
     the same here are known to the sampler from the start, and not trained again."""
+    references: Annotated[dict[str, dict[str, Scalar]], Field(default_factory=dict)]
+    """Name → dotted keys and values: samples that no sampler proposes, such as another author's network. `gan3d confirm` trains them beside
+    the best sample and the settings as written."""
     cost: Rates = Rates()
     """What a core, a GPU and a kWh draw, emit and cost."""
     budget: Budget = Budget()

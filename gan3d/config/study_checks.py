@@ -11,10 +11,10 @@ from gan3d.config.checks import nearest_multiples
 from gan3d.config.cost import budget_problems
 from gan3d.config.effect import SPEED_ONLY, ineffective_knobs
 from gan3d.config.keys import nearest
-from gan3d.config.problem import Problem, show
+from gan3d.config.problem import Path, Problem, show
 from gan3d.config.scheduler import scheduler_problems
 from gan3d.config.stairs import STAIRS
-from gan3d.config.stairs_checks import idle_stairs
+from gan3d.config.stairs_checks import contender_name_problem, idle_stairs
 
 if TYPE_CHECKING:
     from gan3d.config.space import SearchSpace
@@ -27,7 +27,19 @@ MAX_SAMPLES_CHECKED = 10_000
 
 def study_problems(study: Study) -> Iterator[Problem]:
     """Every contradiction of a study, its samples last."""
-    for check in (_trials, _sampler, _blocks, _distinct, _scheduler, _objective, _one_number, _figures, _speed_knobs, _samples):
+    for check in (
+        _trials,
+        _sampler,
+        _blocks,
+        _distinct,
+        _scheduler,
+        _objective,
+        _one_number,
+        _figures,
+        _speed_knobs,
+        _references,
+        _samples,
+    ):
         yield from check(study)
     yield from budget_problems(study.budget, study.cost, study.workers.gpus_per_worker)
 
@@ -139,6 +151,9 @@ def _figures(study: Study) -> Iterator[Problem]:
     if "scaling_curves" in study.figures and "workers.per_trial" not in study.search_space.ranges:
         way_out = "Sample workers.per_trial, or remove scaling_curves."
         yield Problem("figures", "needs more than one world size: the search space has no workers.per_trial", way_out, list(study.figures))
+    if "confirmation" in study.figures and (study.search_space.stairs is None or "training.seed" not in study.search_space.ranges):
+        rule = "compares the stairs of a search space, each with the same values of training.seed, and one of both is missing"
+        yield Problem("figures", rule, "Let gan3d confirm write the study, or remove confirmation.", list(study.figures))
     if "single_node" in study.figures and study.search_space.stairs is None:
         yield Problem(
             "figures", "needs a staircase: the search space has no stairs", "Add stairs, or remove single_node.", list(study.figures)
@@ -158,6 +173,19 @@ def _speed_knobs(study: Study) -> Iterator[Problem]:
             rule = "cannot be sampled: it changes how fast a trial is, not what it learns, and the objective is no timing:"
             way_out = "Set it in the study's file, or choose an objective such as timing.showers_per_second."
             yield Problem(key, rule, way_out, others=(("objective.metric", study.objective.metric),), at=study.search_space.path_of(key))
+
+
+def _references(study: Study) -> Iterator[Problem]:
+    """Whether each is a trial, and has a name that is no other contender's."""
+    for name, changes in study.references.items():
+        at: Path = ("references", name)
+        if problem := contender_name_problem(name):
+            yield problem
+        elif not changes:
+            yield Problem(f"references.{name}", "changes nothing: it is the settings as written", "Remove it.", at=at)
+        else:
+            _, problems = study.settings_or_problems(changes)
+            yield from (replace(problem, at=(*at, problem.key) if problem.key in changes else at) for problem in problems)
 
 
 def samples_to_check(space: SearchSpace) -> tuple[Iterator[dict[str, Any]], str]:
