@@ -13,11 +13,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 from small_study import write_study
 
 from gan3d.cli.token import TOKEN_FILE, show_token
+from gan3d.errors import ResourceError
+from gan3d.search.cluster import connected
 
 RAY = str(Path(sys.executable).parent / "ray")
 
@@ -77,3 +81,36 @@ def test_a_token_is_shown_where_there_is_one_and_nothing_else_was_said(tmp_path:
     monkeypatch.delenv("RAY_AUTH_MODE")
     show_token()
     assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+class Late:
+    """`ray.init`, of which the first calls do not come up in time."""
+
+    def __init__(self, times: int) -> None:
+        self._init, self._times, self.calls = ray.init, times, 0
+
+    def __call__(self, **options: Any) -> Any:
+        self.calls += 1
+        if self.calls <= self._times:
+            message = "The current node timed out during startup."
+            raise Exception(message)  # noqa: TRY002 - it is Ray's
+        return self._init(**options)
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_come_up_in_time_is_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    late, said = Late(1), list[str]()
+    monkeypatch.setattr(ray, "init", late)
+    with connected(None, verbose=False, say=said.append):
+        assert ray.is_initialized()
+    assert late.calls == 2
+    assert said == ["Starting Ray on this machine", "Ray did not start in time: once more"]
+
+
+@pytest.mark.parametrize(("address", "calls"), [(None, 2), ("127.0.0.1:1", 1)])
+def test_one_that_does_not_come_up_at_all_is_given_up(address: str | None, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(9)
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(ResourceError, match="timed out"), connected(address, verbose=False, say=lambda _text: None):
+        pass
+    assert late.calls == calls

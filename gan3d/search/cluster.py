@@ -24,6 +24,8 @@ WORKER_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
 }
+#: How often a local Ray is started before it is given up.
+STARTS = 2
 
 
 @contextmanager
@@ -41,7 +43,9 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
     # processes that Ray starts beforehand from being used.
     where_to: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}} if address else {"include_dashboard": False}
     try:
-        ray.init(
+        _start(
+            say,
+            1 if address else STARTS,
             address=address or "local",
             log_to_driver=verbose,
             logging_level=logging.INFO if verbose else logging.ERROR,
@@ -62,3 +66,17 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
             yield
     finally:
         ray.shutdown()
+
+
+def _start(say: Callable[[str], None], times: int, **options: Any) -> None:
+    """`ray.init`, up to so many times: Ray gives its own node half a minute, which a busy machine may exceed."""
+    for left in reversed(range(times)):
+        try:
+            ray.init(**options)
+        except Exception:  # no more special one is raised
+            if not left:
+                raise
+            ray.shutdown()
+            say("Ray did not start in time: once more")
+        else:
+            return
