@@ -40,8 +40,8 @@ samples/simulated/clic_10_500_validation.h5: | $(READY)
 test: $(READY) ## the tests, without those that take minutes each
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: $(READY) ## the tests that take minutes each: kills, end to end, documentation
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-slow: $(READY) ## the tests that take minutes each, files side by side: kills, end to end, documentation
+	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
 bench: $(READY) ## all benchmarks, into benchmarks/README.md; some of them: make bench ARGS="training_step layers --quick"
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -50,7 +50,10 @@ def draw(arguments: argparse.Namespace) -> str:
     refuse_other_studies(study, epochs)
     epochs = contest.within(epochs, arguments.core_seconds)
     of_trials = contest.outcomes(epochs, study.objective)
-    table = contest.standings(of_trials, DEFAULT)
+    place = {DEFAULT: 0, BEST: 2}
+    table = contest.standings(of_trials, DEFAULT).sort_values(
+        "contender", key=lambda names: names.map(lambda name: place.get(name, 1)), kind="stable", ignore_index=True
+    )
     is_lower = study.objective_direction == "minimize"
     table["verdict"] = [
         "" if row["contender"] == DEFAULT else contest.verdict(row, lower_is_better=is_lower) for _, row in table.iterrows()

@@ -15,7 +15,7 @@ from test_frames import SAMPLES, write_study
 
 from gan3d.errors import ConfigError
 from gan3d.tracking import frames
-from gan3d.tracking.published import EPOCHS, STUDY, TEXT, TRIALS
+from gan3d.tracking.published import EPOCHS, STUDY, TEXT, TRIALS, read_trials
 from gan3d.tracking.store import default_tracking_uri
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +49,23 @@ def test_samples_keep_their_types(folder):
     found = frames.trials(str(folder), "two_trials")
     for number, sample in enumerate(reversed(SAMPLES)):
         assert {key: found[key].tolist()[number] for key in sample} == sample
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["seed", "3", "", "5"], ["seed", 3, None, 5]),
+        (["relu", "", "rectified_normal"], ["relu", None, "rectified_normal"]),
+        (["True", "", "False"], [True, None, False]),
+        (["none", "linear"], ["none", "linear"]),
+    ],
+)
+def test_a_samples_key_may_have_words_numbers_and_gaps(values, expected, tmp_path):
+    file = tmp_path / TRIALS
+    file.write_text("trial,training.knob\n" + "".join(f"{place},{value}\n" for place, value in enumerate(values)), encoding="utf-8")
+    found = [None if pd.isna(value) else value for value in read_trials(tmp_path)["training.knob"]]
+    assert found == expected
+    assert [type(value) for value in found] == [type(value) for value in expected]
 
 
 def test_asked_for_metrics_are_all_there_is(folder):

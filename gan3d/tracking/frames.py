@@ -191,18 +191,7 @@ def _trial_row(run: Run) -> dict[str, Any]:
     row["restarts"] = int(tags.get("restarts", 0))
     row["started"] = pd.to_datetime(run.info.start_time, unit="ms", utc=True)
     row["ended"] = pd.to_datetime(run.info.end_time, unit="ms", utc=True) if run.info.end_time else pd.NaT
-    return row | {key: _value(text) for key, text in run.data.params.items()}
-
-
-def _value(text: str) -> Any:
-    """A sample's value back from the text MLflow keeps: a number, a truth value, or the text itself."""
-    if text in {"True", "False"}:
-        return text == "True"
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return int(text) if text.lstrip("+-").isdigit() else number
+    return row | {key: published.value_of(text) for key, text in run.data.params.items()}
 
 
 def _points(client: MlflowClient, runs: Sequence[Run], names: Iterable[str]) -> pd.DataFrame:

@@ -105,9 +105,24 @@ def _read(file: Path) -> pd.DataFrame:
     for name in frame.columns.intersection(list(_TIMES)):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
     for name in frame.columns.difference([*_TIMES, "reason", "energy_source"], sort=False):
-        if not pd.api.types.is_numeric_dtype(frame[name]) and (frame[name] == "").any():
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            continue
+        if "." in name:  # a sample's key may have words, numbers and gaps beside each other
+            frame[name] = frame[name].map(lambda text: None if text == "" else value_of(text)).infer_objects()
+        elif (frame[name] == "").any():
             frame[name] = pd.to_numeric(frame[name].replace("", None))
     return frame
+
+
+def value_of(text: str) -> Any:
+    """A sample's value back from its text: a number, a truth value, or the text itself."""
+    if text in {"True", "False"}:
+        return text == "True"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(text) if text.lstrip("+-").isdigit() else number
 
 
 def _without(there: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
