@@ -17,7 +17,8 @@ from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from gan3d.config.space import Between, Range, SearchSpace
+from gan3d.config.ranges import Between, Range
+from gan3d.config.space import SearchSpace
 from gan3d.search.importance import JUDGED, judged, sample_of
 from gan3d.terminal.words import short_names, value_text
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gan3d.config.keys import knobs
-from gan3d.config.space import Between, Choice, SearchSpace
+from gan3d.config.ranges import Between, Choice
+from gan3d.config.space import SearchSpace
 
 FINITE: dict[str, Any] = {
     "training.generator.filters.0": {"min": 16, "max": 64, "step": 16},

@@ -35,7 +35,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
-from gan3d.config.space import Between, Range, SearchSpace
+from gan3d.config.ranges import Between, Range
+from gan3d.config.space import SearchSpace
 from gan3d.search.samplers import distributions
 from gan3d.search.warm_start import plain
 

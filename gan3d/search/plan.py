@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gan3d.config.load import LoadedStudy
+from gan3d.config.ranges import Between, Range
 from gan3d.config.scalars import Scalar
-from gan3d.config.space import Between, Range
 from gan3d.config.stairs import STAIRS, Stairs
 from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings

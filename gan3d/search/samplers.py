@@ -13,7 +13,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
-from gan3d.config.space import Choice, SearchSpace
+from gan3d.config.ranges import Choice
+from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import Stairs
 from gan3d.config.study import Study
 from gan3d.config.when import is_met
