@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bad_combinations import BAD_COMBINATIONS
 from bad_costs import BAD_COSTS
 from bad_inputs import BAD_INPUTS, SPACE, STUDY, BadInput
 from bad_objectives import BAD_OBJECTIVES
@@ -43,7 +44,7 @@ def refusal(bad: BadInput) -> ConfigError:
     return caught.value
 
 
-@pytest.mark.parametrize("bad", [*BAD_INPUTS, *BAD_COSTS, *BAD_OBJECTIVES], ids=lambda bad: bad.name)
+@pytest.mark.parametrize("bad", [*BAD_INPUTS, *BAD_COSTS, *BAD_OBJECTIVES, *BAD_COMBINATIONS], ids=lambda bad: bad.name)
 def test_every_bad_input_is_refused_with_place_rule_and_way_out(bad: BadInput, folder: Path) -> None:
     error = refusal(bad)
     message = str(error)

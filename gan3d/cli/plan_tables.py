@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gan3d.config.problem import show
 from gan3d.config.scalars import Scalar
 from gan3d.config.stairs import STAIRS
 from gan3d.search.footprint import Networks
@@ -40,7 +42,26 @@ def _asked(plan: Plan) -> list[tuple[str, str]]:
     ]
     names = short_names(plan.ranges)
     ranges = [_stairs_text(one) if key == STAIRS else f"{names[key]}: {_range_text(one)}" for key, one in plan.ranges.items()]
-    return [*rows, ("search space", "\n".join(ranges))] if ranges else rows
+    if ranges:
+        rows.append(("search space", "\n".join(ranges)))
+    if plan.forbidden:
+        rows.append(("forbidden", "\n".join(_combination_text(one, names) for one in plan.forbidden)))
+    if not plan.begins_as_written and plan.sampler != "grid":
+        rows.append(("", "also the settings as written: the sampler begins without them"))
+    return rows
+
+
+def _combination_text(combination: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`global_batch 64 or 128 with generator.learning_rate up to 0.0003`."""
+    return " with ".join(f"{names[key]} {_entry_text(entry)}" for key, entry in combination.items())
+
+
+def _entry_text(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return " or ".join(map(show, entry))
+    if len(entry) == 2:
+        return f"{show(entry['min'])} to {show(entry['max'])}"
+    return f"up to {show(entry['max'])}" if "max" in entry else f"from {show(entry['min'])}"
 
 
 def _stairs_text(stairs: dict[str, dict[str, Scalar]]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan3d.config.document import Document, Place, parse_document
+from gan3d.config.forbidden import FORBIDDEN
 from gan3d.config.keys import field_at
 from gan3d.config.problem import Path, show, split
 from gan3d.config.stairs import STAIRS
@@ -47,14 +48,17 @@ def parse_override(text: str) -> Override:
 
 
 def _path(key: str) -> Path:
-    """Below `search_space.` the rest is one key, the knob's own dotted key; below `search_space.stairs.` a stair's name and such a key."""
+    """Below `search_space.` the rest is one key, the knob's own dotted key.
+
+    Below `search_space.stairs.` it is a stair's name and such a key, below `search_space.forbidden.` a combination's place and such a key.
+    """
     above, dot, rest = key.partition(".")
     if above != "search_space" or not dot:
         return split(key)
-    if not rest.startswith(f"{STAIRS}."):
+    if not rest.startswith((f"{STAIRS}.", f"{FORBIDDEN}.")):
         return (above, rest)
-    _, name, *knob = rest.split(".", maxsplit=2)
-    return (above, STAIRS, name, *knob)
+    special, name, *knob = rest.split(".", maxsplit=2)
+    return (above, special, *(split(name) if special == FORBIDDEN else (name,)), *knob)
 
 
 def apply_override(document: Document, override: Override) -> None:

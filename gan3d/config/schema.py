@@ -5,12 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from gan3d.config.effect import FIXED
+from gan3d.config.forbidden import FORBIDDEN
 from gan3d.config.keys import knobs
 from gan3d.config.stairs import STAIRS
 from gan3d.config.study import Study
 from gan3d.records import METRICS
 
 SCALAR = {"type": ["number", "string", "boolean", "null"]}
+ENTRY = {
+    "oneOf": [
+        {"type": "array", "items": SCALAR, "minItems": 1},
+        {
+            "type": "object",
+            "properties": {"min": {"type": "number"}, "max": {"type": "number"}},
+            "minProperties": 1,
+            "additionalProperties": False,
+        },
+    ]
+}
 RANGE = {
     "oneOf": [
         {
@@ -44,7 +56,17 @@ def search_space_json_schema() -> dict[str, Any]:
         "additionalProperties": stair,
         "minProperties": 2,
     }
-    properties = {STAIRS: stairs} | {key: {"$ref": "#/$defs/Range"} for key in names}
+    forbidden = {
+        "type": "array",
+        "description": "Combinations of values that are neither proposed nor trained.",
+        "items": {
+            "type": "object",
+            "properties": dict.fromkeys([STAIRS, *names], ENTRY),
+            "minProperties": 1,
+            "additionalProperties": False,
+        },
+    }
+    properties = {STAIRS: stairs, FORBIDDEN: forbidden} | {key: {"$ref": "#/$defs/Range"} for key in names}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
@@ -52,7 +74,7 @@ def study_json_schema() -> dict[str, Any]:
     """JSON Schema of a study file, the descriptions being the sentences under the fields."""
     schema = Study.model_json_schema()
     definitions = schema["$defs"]
-    for name in ("SearchSpace", "Choice", "Between", "Stairs"):
+    for name in ("SearchSpace", "Choice", "Between", "Stairs", "Combination", "Interval"):
         definitions.pop(name, None)
     definitions["Range"] = RANGE
     space = schema["properties"]["search_space"]

@@ -6,10 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
+from gan3d.config.forbidden import FORBIDDEN, Combination, Entry
+from gan3d.config.forbidden_checks import forbidden_problems, form_problems
+from gan3d.config.pieces import representatives
 from gan3d.config.problem import Contradictions, Path
 from gan3d.config.ranges import Range, as_the_knob_counts
 from gan3d.config.scalars import Scalar
@@ -19,7 +22,8 @@ from gan3d.config.stairs_checks import stairs_problems
 from gan3d.config.training import Settings
 from gan3d.config.when import is_met, parents_first, when_problems
 
-#: Samples of a finite space with conditions are counted one by one up to so many; of a larger one the product is an upper limit.
+#: Samples of a finite space with conditions or forbidden combinations are counted one by one up to so many; of a larger one the
+#: product is an upper limit.
 MAX_SAMPLES_COUNTED = 100_000
 
 
@@ -28,6 +32,8 @@ class SearchSpace(Settings):
 
     ranges: Annotated[dict[str, Range], Field(default_factory=dict)]
     """Dotted key → range; under `stairs`, a staircase."""
+    forbidden: tuple[Combination, ...] = ()
+    """Combinations of values that are neither proposed nor trained. In a file without the word `ranges`: beside them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -37,13 +43,15 @@ class SearchSpace(Settings):
             return data
         written = data["ranges"] if set(data) == {"ranges"} else data
         plain = {key: value.model_dump(exclude_unset=True) if isinstance(value, Settings) else value for key, value in written.items()}
+        forbidden = plain.pop(FORBIDDEN, ())
         bare = {key: one for key, one in plain.items() if key != STAIRS}
         problems = list(space_problems(bare)) or list(when_problems(bare))
         if STAIRS in plain:
             problems += stairs_problems(plain[STAIRS], bare.keys())
+        problems += form_problems(forbidden, plain, plain.get(STAIRS))
         if problems:
             raise Contradictions(problems)
-        return {"ranges": plain}
+        return {"ranges": plain, FORBIDDEN: tuple(forbidden)}
 
     @field_validator("ranges", mode="after")
     @classmethod
@@ -51,9 +59,16 @@ class SearchSpace(Settings):
         """A range of a fractional knob is fractional, also when its ends are written as whole numbers."""
         return {key: as_the_knob_counts(key, one) for key, one in ranges.items()}
 
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if problems := tuple(forbidden_problems(self)):
+            raise Contradictions(problems)
+        return self
+
     @model_serializer
     def _as_bare_ranges(self) -> dict[str, Any]:
-        return {key: one.model_dump(exclude_defaults=True) for key, one in self.ranges.items()}
+        bare: dict[str, Any] = {key: one.model_dump(exclude_defaults=True) for key, one in self.ranges.items()}
+        return bare | ({FORBIDDEN: [one.model_dump() for one in self.forbidden]} if self.forbidden else {})
 
     @property
     def stairs(self) -> Stairs | None:
@@ -80,6 +95,36 @@ class SearchSpace(Settings):
                 found[key] = values[key]
         return {key: found[key] for key in self.ranges if key in found}
 
+    def forbidden_by(self, sample: Mapping[str, Any]) -> int | None:
+        """The place of the first forbidden combination that holds for a sample, if one does."""
+        return next((place for place, one in enumerate(self.forbidden) if one.holds(sample)), None)
+
+    def allows(self, given: Mapping[str, Any]) -> bool:
+        """Whether some sample with the given values is not forbidden; values of ranges that are not sampled then do not count."""
+        return not self.forbidden or self._has_allowed({}, list(self.conditions), given)
+
+    def _has_allowed(self, begun: dict[str, Any], keys: list[str], given: Mapping[str, Any]) -> bool:
+        """The same of the samples that begin in one way; ``keys`` are still to come."""
+        if self.forbidden_by(begun) is not None:
+            return False
+        if not keys:
+            return True
+        key, *rest = keys
+        if not is_met(self.conditions[key], begun):
+            return self._has_allowed(begun, rest, given)
+        values = (given[key],) if key in given else self._representatives[key]
+        return any(self._has_allowed(begun | {key: value}, rest, given) for value in values)
+
+    @cached_property
+    def _representatives(self) -> dict[str, tuple[Scalar, ...]]:
+        """Of every range a value of each kind that forbidden combinations and conditions tell apart."""
+        rules: dict[str, list[Entry]] = {key: [] for key in self.ranges}
+        for key, entry in itertools.chain.from_iterable(one.entries.items() for one in self.forbidden):
+            rules[key].append(entry)
+        for parent, values in itertools.chain.from_iterable(needed.items() for needed in self.conditions.values()):
+            rules[parent].append(values)
+        return {key: representatives(one, rules[key]) for key, one in self.ranges.items()}
+
     @property
     def keys(self) -> tuple[str, ...]:
         """Every knob that differs from sample to sample, by its dotted key."""
@@ -104,7 +149,7 @@ class SearchSpace(Settings):
             return ("search_space", key)
         return self.stairs.path_of(key, None if sample is None else sample[STAIRS])
 
-    @property
+    @cached_property
     def grid_size(self) -> int | None:
         """Number of grid points; None where a continuous range has none."""
         sizes = [one.num_values for one in self.ranges.values()]
@@ -112,16 +157,17 @@ class SearchSpace(Settings):
         if len(known) < len(sizes):
             return None
         whole = math.prod(known)
-        return whole if not self.is_conditional or whole > MAX_SAMPLES_COUNTED else sum(1 for _ in self.grid())
+        is_product = not self.is_conditional and not self.forbidden
+        return whole if is_product or whole > MAX_SAMPLES_COUNTED else sum(1 for _ in self.grid())
 
     def grid(self) -> Iterator[dict[str, Any]]:
-        """Every sample of a finite space; the last key changes fastest."""
+        """Every sample of a finite space that is not forbidden; the last key changes fastest."""
         values = [one.values for one in self.ranges.values()]
         assert all(one is not None for one in values), "only a finite space has a grid"
-        return self._product([one for one in values if one is not None])
+        return (sample for sample in self._product([one for one in values if one is not None]) if self.forbidden_by(sample) is None)
 
     def corners(self) -> Iterator[dict[str, Any]]:
-        """Samples at the ends of every range; every value of a choice is an end."""
+        """Samples at the ends of every range, forbidden ones too; every value of a choice is an end."""
         return self._product([one.ends for one in self.ranges.values()])
 
     @property
@@ -144,8 +190,9 @@ class SearchSpace(Settings):
         return iter({tuple(sample.items()): sample for sample in map(self.active, points)}.values())
 
     def contains(self, sample: Mapping[str, Any]) -> bool:
-        """Whether the sample has exactly the keys that are sampled there, each within its range."""
-        return self.is_whole(sample) and all(self.ranges[key].contains(sample[key]) for key in sample)
+        """Whether the sample has exactly the keys that are sampled there, each within its range, and is not forbidden."""
+        is_inside = self.is_whole(sample) and all(self.ranges[key].contains(sample[key]) for key in sample)
+        return is_inside and self.forbidden_by(sample) is None
 
     def is_whole(self, sample: Mapping[str, Any]) -> bool:
         """Whether the sample has exactly the keys that are sampled there."""

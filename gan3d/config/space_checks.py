@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gan3d.config.effect import FIXED
+from gan3d.config.forbidden import FORBIDDEN
 from gan3d.config.keys import Field, field_at, knobs, nearest, unknown
 from gan3d.config.problem import Path, Problem, show
+from gan3d.config.stairs import STAIRS
 from gan3d.config.training import TrialSettings
 
 #: Up to so many values of a range are each checked against the schema; of a longer one, both ends.
@@ -58,7 +60,7 @@ def _unknown_knob(key: str, at: Path) -> Problem:
         "warm_start",
     ):
         return Problem(key, "belongs to the study, not to a trial", "It cannot be sampled: set it in the study's file.", at=at)
-    near = nearest(key, knobs())
+    near = nearest(key, [*knobs(), STAIRS, FORBIDDEN])
     prefix = _deepest(parts[:-1])
     below = sorted({name.removeprefix(prefix).split(".")[0] for name in knobs() if name.startswith(prefix)})
     meant = f"; did you mean {near}?" if near else ""

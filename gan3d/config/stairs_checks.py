@@ -92,11 +92,11 @@ def _value_problems(stair: str, key: str, value: Any, at: Path, below: Mapping[s
 def idle_stairs(study: Study, samples: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
     """Stairs on which every trial is as on the stair before, and keys of a stair that change nothing in any trial there.
 
-    ``samples`` are those of the lowest stair; what else is sampled stays as it is in them.
+    ``samples`` are what else is sampled, which stays as it is in them; which of them are forbidden does not count.
     """
     stairs = study.search_space.stairs
     assert stairs is not None
-    rows = [[study.settings_or_problems({**sample, STAIRS: name})[0] for name in stairs.values] for sample in samples]
+    rows = [[study.settings_or_problems({**sample, STAIRS: name}, even_forbidden=True)[0] for name in stairs.values] for sample in samples]
     columns = zip(*([one for one in row if one is not None] for row in rows if None not in row), strict=True)
     before: list[TrialSettings] = []
     for (name, change), trials in zip(stairs.changes.items(), columns, strict=True):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from gan3d.config.cost import Budget, Rates
+from gan3d.config.forbidden_checks import forbidden_problem
 from gan3d.config.keys import knobs, nearest
 from gan3d.config.objective import Objective
 from gan3d.config.places import problems_of
@@ -161,8 +162,12 @@ class Study(Settings):
             raise ConfigError(sentences, where=f"study {self.name}, sample {{{text}}}", key=problems[0].key)
         return settings
 
-    def settings_or_problems(self, sample: Mapping[str, Any]) -> tuple[TrialSettings | None, list[Problem]]:
-        """One of the two: valid settings, or why there are none."""
+    def settings_or_problems(
+        self, sample: Mapping[str, Any], *, even_forbidden: bool = False
+    ) -> tuple[TrialSettings | None, list[Problem]]:
+        """One of the two: valid settings, or why there are none; of a forbidden sample only if ``even_forbidden``."""
+        if not even_forbidden and (place := self.search_space.forbidden_by(sample)) is not None:
+            return None, [forbidden_problem(place, self.search_space.forbidden[place])]
         stairs = self.search_space.stairs
         if stairs is not None and STAIRS in sample and not stairs.contains(sample[STAIRS]):
             return None, [Problem(STAIRS, "is none of the stairs", f"Use one of {', '.join(stairs.values)}.", sample[STAIRS])]

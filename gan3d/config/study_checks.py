@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gan3d.config.checks import nearest_multiples
 from gan3d.config.cost import budget_problems
 from gan3d.config.effect import SPEED_ONLY, ineffective_knobs
+from gan3d.config.forbidden import FORBIDDEN
 from gan3d.config.keys import nearest
 from gan3d.config.problem import Path, Problem, show
 from gan3d.config.scheduler import scheduler_problems
@@ -88,6 +89,12 @@ def _blocks(study: Study) -> Iterator[Problem]:
         listed = f"Sampled keys: {', '.join(ranges)}." if ranges else "Nothing is sampled: remove sampler.blocks."
         yield Problem("sampler.blocks", f"is not a key of the search space{f'; did you mean {near}?' if near else ''}", listed, key)
         return
+    for place, combination in enumerate(study.search_space.forbidden):
+        if key in combination.entries:
+            at: Path = ("search_space", FORBIDDEN, place, key)
+            way_out = "Blocks hold the same combinations: remove that key from it, or sampler.blocks."
+            yield Problem(f"{FORBIDDEN}.{place}", "names the key of the blocks,", way_out, others=(("sampler.blocks", key),), at=at)
+            return
     size, num_blocks = study.search_space.grid_size, ranges[key].num_values
     if size is not None and num_blocks is not None and study.num_trials % (size // num_blocks):
         block = size // num_blocks
@@ -189,7 +196,10 @@ def _references(study: Study) -> Iterator[Problem]:
 
 
 def samples_to_check(space: SearchSpace) -> tuple[Iterator[dict[str, Any]], str]:
-    """All samples of a small finite space, else its corners (of very many, those of every two ranges); and their name."""
+    """All samples of a small finite space, else its corners (of very many, those of every two ranges); and their name.
+
+    Corners may be forbidden: what lies between them need not be.
+    """
     size = space.grid_size
     if size is not None and size <= MAX_SAMPLES_CHECKED:
         return space.grid(), "samples"
@@ -205,17 +215,18 @@ def _samples(study: Study) -> Iterator[Problem]:
     failures: list[tuple[dict[str, Any], list[Problem]]] = []
     count = 0
     for sample in samples:
-        count += 1
-        settings, problems = study.settings_or_problems(sample)
+        settings, problems = study.settings_or_problems(sample, even_forbidden=True)
+        is_forbidden = study.search_space.forbidden_by(sample) is not None
+        count += not is_forbidden
         if settings is None:
-            failures.append((sample, problems))
+            failures += [] if is_forbidden else [(sample, problems)]
         elif useless is None or useless:
             useless = _useless(study, settings, useless)
     if failures:
         yield from _failed(study.search_space, failures, count, name)
     elif study.search_space.stairs is not None:
-        lowest = study.search_space.stairs.values[0]
-        yield from idle_stairs(study, [sample for sample in samples_to_check(study.search_space)[0] if sample[STAIRS] == lowest])
+        others = ({key: value for key, value in sample.items() if key != STAIRS} for sample in samples_to_check(study.search_space)[0])
+        yield from idle_stairs(study, {repr(sample): sample for sample in others}.values())
     for key, reason in (useless or {}).items():
         rule = f"cannot be sampled, for it would change nothing: {reason}"
         yield Problem(key, rule, "Remove it from the search space.", at=("search_space", key))

@@ -7,15 +7,19 @@ estimate. No Ray is needed.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gan3d.config.forbidden import FORBIDDEN
 from gan3d.config.load import LoadedStudy
 from gan3d.config.ranges import Between, Range
 from gan3d.config.scalars import Scalar
+from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS, Stairs
 from gan3d.config.study import Study
+from gan3d.config.study_checks import MAX_SAMPLES_CHECKED
 from gan3d.config.training import TrialSettings
 from gan3d.errors import DataError, ResourceError
 from gan3d.models.fourier.kernel import Kernel
@@ -94,6 +98,10 @@ class Plan:
     scheduler: str
     grid_size: int | None
     ranges: dict[str, Any]
+    forbidden: tuple[dict[str, Any], ...]
+    """Combinations of values that no sample has; sizes below are upper limits where the largest networks are among them."""
+    begins_as_written: bool
+    """Whether the settings as written, moved into the search space, are a trial that a sampler begins with."""
     samples: tuple[dict[str, Any], ...]
     """The whole grid, if it is sampled and not too long."""
     global_batch: Span
@@ -141,6 +149,8 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
     sizes = list(size_corners(study))
     stock = take_stock(study.data, loaded.base)
     largest, smallest = largest_and_smallest(shape_corners(study))
+    ranges = study.search_space.model_dump(mode="json")
+    forbidden = tuple(ranges.pop(FORBIDDEN, ()))
     return Plan(
         study=study.name,
         question=study.question,
@@ -154,7 +164,9 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
         sampler=study.sampler.name,
         scheduler=study.scheduler.name,
         grid_size=study.search_space.grid_size,
-        ranges=study.search_space.model_dump(mode="json"),
+        ranges=ranges,
+        forbidden=forbidden,
+        begins_as_written=study.default_sample is not None,
         samples=listed_samples(study),
         global_batch=Span.of(settings.global_batch for settings in sizes),
         batch_per_worker=Span.of(settings.batch_per_worker for settings in sizes),
@@ -192,20 +204,29 @@ def listed_samples(study: Study) -> tuple[dict[str, Any], ...]:
 
 def size_corners(study: Study) -> Iterator[TrialSettings]:
     """Trials at every combination of ends of the ranges in `SIZE_KEYS`; what else is sampled stays at its first end."""
-    ranges = study.search_space.ranges
-    first = {key: one.ends[0] for key, one in ranges.items()}
-    sampled = [key for key in SIZE_KEYS if key in ranges]
-    for values in itertools.product(*(ranges[key].ends for key in sampled)):
-        settings, _ = study.settings_or_problems(first | dict(zip(sampled, values, strict=True)))
+    first = {key: one.ends[0] for key, one in study.search_space.ranges.items()}
+    for point in _size_points(study.search_space):
+        settings, _ = study.settings_or_problems(first | point, even_forbidden=True)
         if settings is not None:
             yield settings
+
+
+def _size_points(space: SearchSpace) -> Iterator[dict[str, Scalar]]:
+    """Ends of the ranges in `SIZE_KEYS`; where combinations are forbidden, all values that are not, unless they are too many."""
+    ranges = {key: space.ranges[key] for key in SIZE_KEYS if key in space.ranges}
+    is_short = math.prod(one.num_values or math.inf for one in ranges.values()) <= MAX_SAMPLES_CHECKED
+    every = space.forbidden and is_short
+    for values in itertools.product(*((one.values if every else None) or one.ends for one in ranges.values())):
+        point = dict(zip(ranges, values, strict=True))
+        if not every or space.allows(point):
+            yield point
 
 
 def shape_corners(study: Study) -> Iterator[TrialSettings]:
     """Trials among which are those with most and with fewest parameters.
 
     More filters, a wider kernel or a longer noise vector never make a network smaller, so numbers go up and down together; words are
-    all tried.
+    all tried. Forbidden ones count too, so that with them the largest is an upper limit.
     """
     ranges = study.search_space.ranges
     first = {key: one.ends[0] for key, one in ranges.items()}
@@ -216,7 +237,7 @@ def shape_corners(study: Study) -> Iterator[TrialSettings]:
         for key, one in shaping.items():
             values[key] += [pick(known)] if (known := numbers_of(one)) else []
         for point in itertools.product(*values.values()):
-            settings, _ = study.settings_or_problems(first | dict(zip(values, point, strict=True)))
+            settings, _ = study.settings_or_problems(first | dict(zip(values, point, strict=True)), even_forbidden=True)
             if settings is not None:
                 yield settings
 
