@@ -18,6 +18,7 @@ from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import Stairs
 from gan3d.config.study import Study
 from gan3d.config.when import is_met
+from gan3d.search.allowed import AllowedSampler
 from gan3d.search.blocks import ordered_grid
 from gan3d.search.journal import open_journal
 from gan3d.search.optuna_trials import FROM_ATTRIBUTE
@@ -42,8 +43,14 @@ def make_sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
     Optuna saves no sampler's random numbers, so one for all trials would begin anew when a study is resumed. A grid is not sampled: all
     its samples are enqueued (`first_samples`).
     """
+    seed = int(np.random.SeedSequence([study.sampler.seed, number]).generate_state(1)[0])
+    found = sampler_by_name(study, seed)
+    return AllowedSampler(found, study.search_space, seed) if study.search_space.forbidden else found
+
+
+def sampler_by_name(study: Study, seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler, which knows nothing of forbidden combinations."""
     settings, samplers = study.sampler, optuna.samplers
-    seed = int(np.random.SeedSequence([settings.seed, number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         match settings.name:
