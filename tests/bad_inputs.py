@@ -331,6 +331,12 @@ CONTRADICTIONS = (
         "the search space has no workers.per_trial",
     ),
     study(
+        "front_of_one_objective",
+        "data:",
+        "figures: [pareto_front]\ndata:",
+        "study.yaml:25: figures = [pareto_front] needs several objectives: there are no objective.trade_offs",
+    ),
+    study(
         "no_search_space",
         "space.yaml",
         "spaces.yaml",

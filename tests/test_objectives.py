@@ -35,6 +35,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedStudy, StudyR
         objective=OBJECTIVE,
         trials={"number": 7},
         workers={"per_trial": 1},
+        figures=["pareto_front"],
     )
     return loaded, run_study(loaded, RunOptions(folder / "results", None, None, resume=False, verbose=False), Notes())
 
@@ -88,6 +89,14 @@ def test_the_front_is_optuna_s(study: tuple[LoadedStudy, StudyResult]) -> None:
     assert set(result.front) == {trial.number for trial in opened.best_trials}
     assert result.best is not None
     assert result.best.number in result.front
+
+
+def test_its_front_is_drawn(study: tuple[LoadedStudy, StudyResult]) -> None:
+    _, result = study
+    assert [path.name for path in result.figures] == ["pareto_front.png"]
+    folder = frames.study(result.tracking_uri, "small").artifact_dir
+    assert folder is not None
+    assert (folder / "figures" / "pareto_front.json").exists()
 
 
 def test_a_study_can_be_published_and_read_with_its_objective(study: tuple[LoadedStudy, StudyResult], tmp_path: Path) -> None:

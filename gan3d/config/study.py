@@ -32,7 +32,14 @@ Name = Annotated[
 _LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"
 Text = Annotated[str, Field(min_length=1, pattern=rf"^{_LINE}*[^\s\x00-\x1f\x7f-\x9f]{_LINE}*$"), Says("a sentence in one line")]
 Figure = Literal[
-    "search_progress", "parameter_importance", "shower_profiles", "scaling_curves", "single_node", "large_batch", "confirmation"
+    "search_progress",
+    "parameter_importance",
+    "pareto_front",
+    "shower_profiles",
+    "scaling_curves",
+    "single_node",
+    "large_batch",
+    "confirmation",
 ]
 
 

@@ -161,6 +161,9 @@ def _figures(study: Study) -> Iterator[Problem]:
     if "confirmation" in study.figures and (study.search_space.stairs is None or "training.seed" not in study.search_space.ranges):
         rule = "compares the stairs of a search space, each with the same values of training.seed, and one of both is missing"
         yield Problem("figures", rule, "Let gan3d confirm write the study, or remove confirmation.", list(study.figures))
+    if "pareto_front" in study.figures and not study.objective.trade_offs:
+        way_out = "Add objective.trade_offs, or remove pareto_front."
+        yield Problem("figures", "needs several objectives: there are no objective.trade_offs", way_out, list(study.figures))
     if "single_node" in study.figures and study.search_space.stairs is None:
         yield Problem(
             "figures", "needs a staircase: the search space has no stairs", "Add stairs, or remove single_node.", list(study.figures)
