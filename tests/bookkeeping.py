@@ -64,10 +64,10 @@ def told_of(trial: optuna.trial.FrozenTrial, run: Run | None, status: str) -> To
     return Told(status, trial.state.name, curve, trial.user_attrs.get("reason", ""), mlflow, state, reason)
 
 
-def stored_trials(journal: Path, name: str) -> list[optuna.trial.FrozenTrial]:
-    """Optuna's trials, by number."""
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
-    return optuna.load_study(study_name=name, storage=storage).trials
+def stored_trials(place: Path | str, name: str) -> list[optuna.trial.FrozenTrial]:
+    """Optuna's trials, by number, from a journal or from the database of a URL."""
+    journal = optuna.storages.journal.JournalFileBackend(str(place)) if isinstance(place, Path) else None
+    return optuna.load_study(study_name=name, storage=str(place) if journal is None else optuna.storages.JournalStorage(journal)).trials
 
 
 def trial_runs(uri: str, experiment: str) -> Iterator[Run]:

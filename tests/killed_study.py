@@ -23,7 +23,8 @@ import psutil
 import pytest
 import torch
 
-from gan3d.search.journal import open_journal
+from gan3d.search.place import place_of
+from gan3d.search.storage import open_storage
 from gan3d.training.checkpoint import TrialFolder, load_state
 
 #: In the environment of every process of a session; orphans keep it.
@@ -170,7 +171,7 @@ class Results:
 
     def optuna(self) -> list[optuna.trial.FrozenTrial]:
         """Those that were ever proposed."""
-        found = optuna.load_study(study_name=self.study, storage=open_journal(self.folder / "optuna_journal.log")).trials
+        found = optuna.load_study(study_name=self.study, storage=open_storage(place_of(self.folder))).trials
         return [trial for trial in found if trial.state.name != "WAITING"]
 
     def restarts(self) -> int:
@@ -235,7 +236,7 @@ def wait_for(is_true: Callable[[], bool], session: Session, what: str) -> None:
 
 
 def assert_whole(results: Results, num_trials: int, num_epochs: int) -> None:
-    """Every trial and every epoch once, in Optuna's journal, in the trials' folders and in MLflow, which agree on every number."""
+    """Every trial and every epoch once, in Optuna's storage, in the trials' folders and in MLflow, which agree on every number."""
     every, epochs = list(range(num_trials)), list(range(1, num_epochs + 1))
     stored, rows, points = results.optuna(), results.rows(), results.mlflow_points()
     assert [trial.number for trial in stored] == every

@@ -9,11 +9,12 @@ from typing import Any
 import optuna
 from ledger_inputs import Clock, epoch_of
 
-from gan3d.cli.results import JOURNAL, STUDY, TRIALS
+from gan3d.cli.results import STUDY, TRIALS
 from gan3d.config.load import dump_study
 from gan3d.config.study import Study
 from gan3d.cost.ledger import Ledger, Team
 from gan3d.search.optuna_trials import keep_epoch, record_of, tell_end
+from gan3d.search.place import place_of
 from gan3d.search.samplers import asked_for, open_optuna_study
 from gan3d.training.checkpoint import TrialFolder
 from gan3d.training.merit import Judge
@@ -43,8 +44,8 @@ class ResultsFolder:
         self._ledger = Ledger(self.study.cost, now=self._clock)
 
     def open_journal(self) -> optuna.Study:
-        """As the driver does, its first samples enqueued."""
-        return open_optuna_study(self.study, self.path / JOURNAL)
+        """As the driver does, its first samples enqueued; in a database, where the folder names one."""
+        return open_optuna_study(self.study, place_of(self.path))
 
     def begin(self, *objectives: float) -> optuna.Trial:
         """The next trial, with an epoch per objective, each of which held two cores for a minute."""

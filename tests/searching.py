@@ -22,8 +22,10 @@ from small_study import Notes, write_study
 from gan3d.config.load import load_study
 from gan3d.records import METRICS
 from gan3d.search import run, team
+from gan3d.search.place import place_of
 from gan3d.search.run import RunOptions, StudyResult, run_study
 from gan3d.search.samplers import open_optuna_study
+from gan3d.search.storage import settled
 from gan3d.search.team import TeamTrial
 
 #: The sampled key that says which script a trial plays.
@@ -111,8 +113,11 @@ class PlayedTrial(TeamTrial):
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
-def write_played_study(folder: Path, cases: Sequence[str], objective: dict[str, Any] | None = None) -> Path:
-    """A study file whose trials are ``cases``, the first of them as the file says; Optuna gets the others told beforehand."""
+def write_played_study(folder: Path, cases: Sequence[str], objective: dict[str, Any] | None = None, url: str | None = None) -> Path:
+    """A study file whose trials are ``cases``, the first of them as the file says; Optuna gets the others told beforehand.
+
+    Its storage is the journal, or the database of a URL, which the results folder then names.
+    """
     # Wide enough for trials that are the same; nothing of it is asked but what is enqueued.
     space = {SEED: {"choice": list(range(1, 1 + len(SEEDS) + len(cases)))}}
     changes = {"sampler": {"name": "random"}, "trials": {"number": len(cases)}}
@@ -122,7 +127,7 @@ def write_played_study(folder: Path, cases: Sequence[str], objective: dict[str, 
     assert study.training.seed == SEEDS[cases[0]]
     results = folder / "results"
     results.mkdir()
-    opened = open_optuna_study(study, results / "optuna_journal.log")
+    opened = open_optuna_study(study, settled(study, results, url))
     for case in cases[1:]:
         opened.enqueue_trial({SEED: SEEDS[case]})
     return file
@@ -141,7 +146,7 @@ def told_by(file: Path) -> list[Told]:
     results, name = file.parent / "results", load_study(file).study.name
     runs = {int(run.data.tags["trial_number"]): run for run in trial_runs(f"sqlite:///{results / 'tracking.db'}", f"gan3d/{name}")}
     statuses = {trial.config["number"]: trial.status for trial in tune_trials(results / "ray" / "tune")}
-    asked = [trial for trial in stored_trials(results / "optuna_journal.log", name) if trial.state.name != "WAITING"]
+    asked = [trial for trial in stored_trials(place_of(results), name) if trial.state.name != "WAITING"]
     return [told_of(trial, runs.get(trial.number), statuses.get(trial.number, "")) for trial in asked]
 
 

@@ -174,9 +174,10 @@ TRIALS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    file = write_played_study(tmp_path_factory.mktemp("story"), TRIALS)
+@pytest.fixture(scope="module", params=["journal", "database"])
+def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("story")
+    file = write_played_study(folder, TRIALS, url=f"sqlite:///{folder}/optuna.db" if request.param == "database" else None)
     found = Story(file, [], [])
     killed = subprocess.run([sys.executable, str(Path(__file__).with_name("searching.py")), str(file)], check=False, timeout=300)
     assert killed.returncode == -signal.SIGKILL

@@ -302,7 +302,7 @@ def test_the_summary_names_trials_best_and_what_to_type_next(result: StudyResult
     assert str(result.results / "trials" / "0000" / "best.pt") in text
     assert str(result.figures[0]) in text
     assert f"mlflow ui --backend-store-uri {result.tracking_uri} --host 127.0.0.1 --port 5000" in text
-    assert "optuna --storage" in text
+    assert str(result.results / "optuna_journal.log") in text
     for state in ("complete", "pruned", "failed"):
         assert state in text
     assert "…" not in text

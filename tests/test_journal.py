@@ -52,9 +52,9 @@ STUDIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def finish(loaded: LoadedStudy, folder: Path) -> list[tuple[Any, ...]]:
-    """Train what is to be trained, in no time; returns Optuna's trials."""
-    opened = open_optuna_study(loaded.study, folder / "journal.log")
+def finish(loaded: LoadedStudy, folder: Path, url: str | None = None) -> list[tuple[Any, ...]]:
+    """Train what is to be trained, in no time; returns Optuna's trials, from a journal in the folder or the database of a URL."""
+    opened = open_optuna_study(loaded.study, url or folder / "journal.log")
     searcher = OptunaSearcher(loaded.study, opened, trials_folder=folder / "trials", base=loaded.base)
     while isinstance(config := searcher.suggest("a"), dict):
         for epoch in (1, 2, 3):

@@ -69,13 +69,20 @@ def plan(study: StudyFile, overrides: Overrides = None, address: Address = None,
     epilog="Example: gan3d run studies/quickstart.yaml --set trials.number=4\n\n"
     "Go on after an interruption: gan3d run studies/quickstart.yaml --resume"
 )
-def run(
+def run(  # noqa: PLR0913, PLR0917 - each is an option
     study: StudyFile,
     overrides: Overrides = None,
     address: Address = None,
     results: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the results. By default results/NAME_OF_STUDY.")] = None,
     tracking_uri: Annotated[
         str | None, typer.Option(metavar="URI", help="MLflow's server or database. By default tracking.db in the results.")
+    ] = None,
+    optuna_storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Database of Optuna's, as sqlite:///FILE.db or 'postgresql://ME:$PASSWORD@HOST/DB'. By default a journal in the results.",
+        ),
     ] = None,
     resume: Annotated[
         bool | None,
@@ -87,7 +94,7 @@ def run(
     """Run a study: propose samples, train each as a trial, keep records, draw figures."""
     from gan3d.cli.studies import Request, run_and_show
 
-    asked = Request(study, tuple(overrides or ()), address, results, tracking_uri, verbose)
+    asked = Request(study, tuple(overrides or ()), address, results, tracking_uri, verbose, optuna_storage)
     with reported(as_json=as_json, go_on=asked.command_to_go_on):
         state = run_and_show(asked, resume=resume, as_json=as_json)
     _exit_as(state)

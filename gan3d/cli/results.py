@@ -9,8 +9,9 @@ from gan3d.config.load import load_study
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 from gan3d.search.driver import refuse_second_driver
+from gan3d.search.place import JOURNAL, KEPT
 
-STUDY, JOURNAL, TRIALS = "study.yaml", "optuna_journal.log", "trials"
+STUDY, TRIALS = "study.yaml", "trials"
 #: What a study leaves behind first, in this order; trials alone are states that a new study's trial 0 would go on from.
 TRACES = (STUDY, JOURNAL, TRIALS)
 #: Sections in which a study must be the same to be gone on with; more trials or other figures are welcome.
@@ -83,6 +84,7 @@ def refuse_other_study(results: Path, study: Study) -> None:
     """
     written = results / STUDY
     lost = [name for name in TRACES[: 2 if (results / TRIALS).exists() else 1] if not (results / name).exists()]
+    lost = [name for name in lost if name != JOURNAL or not (results / KEPT).exists()]
     if lost:
         message = (
             f"{results} holds trials of a study but no {' and no '.join(lost)}: there is nothing to go on with. Move it aside with --fresh."

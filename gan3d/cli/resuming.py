@@ -54,7 +54,13 @@ def kept_request(folder: Path) -> Request:
     try:
         content = json.loads((folder / COMMAND).read_text(encoding="utf-8"))
         return Request(
-            Path(content["study"]), tuple(content["overrides"]), content["address"], folder, content["tracking_uri"], content["verbose"]
+            Path(content["study"]),
+            tuple(content["overrides"]),
+            content["address"],
+            folder,
+            content["tracking_uri"],
+            content["verbose"],
+            content.get("optuna_storage"),  # an older version had none
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{folder / COMMAND} does not tell how this study was run ({error}). Go on with it by gan3d run STUDY --resume."

@@ -1,6 +1,6 @@
-"""What a study has done and is doing, from its results folder alone, whoever runs it: nothing is written there, no lock is kept.
+"""What a study has done and is doing, from its results folder, whoever runs it: nothing is written there, no lock is kept.
 
-Loads neither Ray nor torch nor MLflow. The journal tells which trials there are, their records how far the open ones have come, the
+Loads neither Ray nor torch nor MLflow. Optuna's storage tells which trials there are, their records how far the open ones have come, the
 ledger what was spent (a few seconds late), the driver's lock whether the study runs.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gan3d.cli.results import JOURNAL, STUDY, TRIALS, refuse_without_study
+from gan3d.cli.results import STUDY, TRIALS, refuse_without_study
 from gan3d.cli.resuming import kept_request
 from gan3d.config.load import load_study
 from gan3d.config.study import Study
@@ -23,6 +23,7 @@ from gan3d.cost.prices import Bill
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
 from gan3d.search.driver import Driver, driver_elsewhere, driver_of
+from gan3d.search.place import place_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -115,16 +116,16 @@ def status_of(folder: Path) -> tuple[Study, Status]:
     Raises:
         ConfigError: there is none, or it cannot be read.
     """
-    from gan3d.search.journal import read_trials
     from gan3d.search.optuna_trials import FROM_ATTRIBUTE, best_of, record_of
     from gan3d.search.ranking import front_of
+    from gan3d.search.storage import read_trials
 
     driver = driver_of(folder) or driver_elsewhere(folder)
     if driver is None:
         refuse_without_study(folder)
     folder = folder.absolute()
     study = study_in(folder, is_starting=driver is not None)
-    stored = read_trials(folder / JOURNAL, study.name)
+    stored = read_trials(place_of(folder), study.name)
     own = [trial for trial in stored if FROM_ATTRIBUTE not in trial.user_attrs]
     begun = [(trial, record_of(trial, study.objective)) for trial in own if trial.state.name != "WAITING"]
     spending = spent_in(folder, study)

@@ -6,16 +6,17 @@ import json
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from gan3d.cli.results import differs_in_cost, prepare_results
+from gan3d.cli.results import differs_in_cost, holds_study, prepare_results
 from gan3d.cli.token import show_token
 from gan3d.config.load import LoadedStudy, load_study
 from gan3d.errors import DataError
+from gan3d.search.place import OPTION, as_written
 from gan3d.terminal.console import console_for, is_live
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Request:
     results: Path | None
     tracking_uri: str | None
     verbose: bool
+    optuna_storage: str | None = None
 
     @property
     def command_to_go_on(self) -> str:
@@ -39,7 +41,8 @@ class Request:
         words = ["gan3d", "run", str(self.study)]
         for override in self.overrides:
             words += ["--set", override]
-        for option, value in (("--address", self.address), ("--results", self.results), ("--tracking-uri", self.tracking_uri)):
+        options = {"--address": self.address, "--results": self.results, "--tracking-uri": self.tracking_uri}
+        for option, value in (options | {OPTION: self.optuna_storage}).items():
             words += [option, str(value)] if value is not None else []
         return shlex.join([*words, *(["--verbose"] if self.verbose else []), "--resume"])
 
@@ -100,6 +103,7 @@ def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
     else:
         show_token()
     folder = asked.results or Path("results") / loaded.study.name
+    asked = with_storage(asked, loaded.study.name, folder, resume=resume)
     notice = prepare_results(folder, loaded.study, resume=resume)
 
     from gan3d.cli.resuming import keep_command
@@ -109,7 +113,7 @@ def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
 
     keep_command(asked, folder)
     console = console_for(stderr=as_json)
-    options = RunOptions(folder, asked.address, asked.tracking_uri, bool(resume), asked.verbose)
+    options = RunOptions(folder, asked.address, asked.tracking_uri, bool(resume), asked.verbose, asked.optuna_storage)
     with ExitStack() as stack:
         terminal = stack.enter_context(Terminal(loaded.study, console, is_live=is_live(console)))
         if notice:
@@ -119,6 +123,22 @@ def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
         typer.echo(json.dumps(summary(result, loaded.study, asked.command_to_go_on), indent=2, ensure_ascii=False))
     print_summary(result, loaded.study, asked.command_to_go_on, console)
     return result.state
+
+
+def with_storage(asked: Request, name: str, folder: Path, *, resume: bool | None) -> Request:
+    """The command line with Optuna's database as it may be written down.
+
+    Raises:
+        ConfigError: it cannot be used, or a study that is to start anew would find another one of its name there.
+    """
+    if asked.optuna_storage is None:
+        return asked
+    url = as_written(asked.optuna_storage)
+    if resume is False and holds_study(folder):  # said before the older study is moved aside
+        from gan3d.search.storage import refuse_taken
+
+        refuse_taken(name, url)
+    return replace(asked, optuna_storage=url)
 
 
 def refuse_before_starting(loaded: LoadedStudy) -> None:

@@ -19,6 +19,7 @@ from gan3d.cli.findings import Findings
 from gan3d.config.study import Study
 from gan3d.config.study_checks import is_of_speed
 from gan3d.records import METRICS, TrialRecord
+from gan3d.search.place import place_of, shell_text
 from gan3d.terminal.crossing import Crossing, Race, crossing_text
 from gan3d.terminal.terminal import STYLES
 from gan3d.terminal.words import counted, duration_text, excess_text, metric_text, number_text, sample_text, short_names, value_text
@@ -45,6 +46,7 @@ def summary(result: Findings, study: Study, go_on: str) -> dict[str, Any]:
         "front": list(result.front),
         "results": str(result.results),
         "tracking_uri": result.tracking_uri,
+        "optuna_storage": str(place_of(result.results)),
         "figures": [str(figure) for figure in result.figures],
         "seconds": result.seconds,
         "cost": cost_as_dict(result),
@@ -161,11 +163,10 @@ def _fact(label: str, value: str, style: str = "bold") -> Text:
 
 
 def optuna_command(result: Findings) -> str:
-    """How to list Optuna's own trials; its journal is the storage."""
-    program = Path(sys.executable).parent / "optuna"
-    journal = result.results / "optuna_journal.log"
-    words = [str(program), "--storage", str(journal), "--storage-class", "JournalFileBackend", "trials", "--study-name", result.study]
-    return shlex.join(words)
+    """How to list Optuna's own trials."""
+    place, programs = place_of(result.results), Path(sys.executable).parent
+    kind = ["--storage-class", "JournalFileBackend"] if isinstance(place, Path) else []
+    return shell_text([str(programs / "optuna"), "--storage", str(place), *kind, "trials", "--study-name", result.study])
 
 
 def is_search(study: Study) -> bool:

@@ -3,7 +3,7 @@
 results/<study>/
   study.yaml          the study as run, overrides included
   command.json        how it was run, for `gan3d resume`
-  optuna_journal.log  Optuna's storage: the memory a resume goes on from
+  optuna_journal.log  Optuna's storage: the memory a resume goes on from; or optuna_storage.json, where that is, see search.place
   tracking.db         MLflow, unless another tracking URI is given
   tracking_run.txt    the id of the study's parent run there
   driver.lock         locked by the process that runs the study, see search.driver
@@ -48,6 +48,7 @@ from gan3d.search.samplers import open_optuna_study
 from gan3d.search.schedulers import EarlyStopping
 from gan3d.search.searcher import MOST_STARTS, OptunaSearcher
 from gan3d.search.spending import SpentBudget
+from gan3d.search.storage import settled
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
 from gan3d.tracking.callback import StudyCallback, Watcher
@@ -75,6 +76,8 @@ class RunOptions:
     tracking_uri: str | None
     resume: bool
     verbose: bool
+    optuna_storage: str | None = None
+    """URL of a database; None: where it was, or else the journal in the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,14 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
 
     Raises:
         ResourceError: the cluster can never hold one whole trial.
-        ConfigError: the tracking server does not answer, or another process runs the study.
+        ConfigError: the tracking server or Optuna's database cannot be used, or another process runs the study.
     """
     begin = time.monotonic()
     results = options.results.absolute()
     results.mkdir(parents=True, exist_ok=True)
     uri = options.tracking_uri or default_tracking_uri(results)
     with driving(results), ThreadPoolExecutor(1, "tracking") as beside:
+        place = settled(loaded.study, results, options.optuna_storage)
         account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
         # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
         opening = beside.submit(open_client, uri, create=True)
@@ -121,7 +125,8 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
             opening.result()
             tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
             with tracker.interrupted_by_exceptions(), account.ledger.kept(results):
-                records, state = _search(loaded, results, tracker, uri, Session(watcher, account, admission), verbose=options.verbose)
+                session = Session(watcher, account, admission, place)
+                records, state = _search(loaded, results, tracker, uri, session, verbose=options.verbose)
             best = best_of(records, loaded.study.objective)
             _keep_best(tracker, best, results)
             ended: State = "failed" if state == "complete" and best is None else state
@@ -150,8 +155,8 @@ def _search(
     loaded: LoadedStudy, results: Path, tracker: StudyTracker, uri: str, session: Session, *, verbose: bool
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
-    study, (watcher, account, admission) = loaded.study, session
-    opened = open_optuna_study(study, results / "optuna_journal.log", from_earlier_studies(study, loaded.base))
+    study, (watcher, account, admission, place) = loaded.study, session
+    opened = open_optuna_study(study, place, from_earlier_studies(study, loaded.base))
     searcher = OptunaSearcher(
         study,
         opened,
@@ -190,6 +195,8 @@ class Session(NamedTuple):
     watcher: Watcher
     account: Account
     admission: Admission
+    place: Path | str
+    """Of Optuna's storage."""
 
 
 def admission_of(plan: Plan, say: Callable[[str], None]) -> Admission:
@@ -258,7 +265,7 @@ def _keep_best(tracker: StudyTracker, best: TrialRecord | None, results: Path) -
 
 @contextmanager
 def quiet(*, verbose: bool) -> Iterator[None]:
-    """Tune writes no logs of its own (MLflow has them), does not save what Optuna's journal holds, and keeps off the terminal."""
+    """Tune writes no logs of its own (MLflow has them), does not save what Optuna's storage holds, and keeps off the terminal."""
     wanted = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "TUNE_GLOBAL_CHECKPOINT_S": "3600"}
     if not verbose:
         wanted["RAY_AIR_NEW_OUTPUT"] = "0"

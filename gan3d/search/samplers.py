@@ -20,8 +20,8 @@ from gan3d.config.study import Study
 from gan3d.config.when import is_met
 from gan3d.search.allowed import AllowedSampler
 from gan3d.search.blocks import ordered_grid
-from gan3d.search.journal import open_journal
 from gan3d.search.optuna_trials import FROM_ATTRIBUTE
+from gan3d.search.storage import open_storage
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -114,14 +114,14 @@ def suggest(trial: optuna.Trial, key: str, distribution: BaseDistribution) -> No
         trial.suggest_float(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
-def open_optuna_study(study: Study, journal: Path, add_before: Iterable[FrozenTrial] = ()) -> optuna.Study:
-    """The Optuna study in a journal file; if it is new, made and filled with trials of other studies, then first samples.
+def open_optuna_study(study: Study, place: Path | str, add_before: Iterable[FrozenTrial] = ()) -> optuna.Study:
+    """The Optuna study in a journal file, or a database's URL; if new, made and filled with trials of other studies, then first samples.
 
     A driver killed while it filled the study had asked for nothing yet: the rest is filled in.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     opened = optuna.create_study(
-        storage=open_journal(journal),
+        storage=open_storage(place),
         study_name=study.name,
         directions=[goal.direction for goal in study.objective.goals],
         load_if_exists=True,

@@ -194,7 +194,7 @@ class OptunaSearcher(Searcher):
             self._tell_untrained(trial, ACTOR_LOST)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: Optuna's journal is the memory."""
+        """Nothing: Optuna's storage is the memory."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see `save`."""
