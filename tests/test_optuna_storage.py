@@ -295,7 +295,7 @@ def test_a_broken_note_of_where_it_is_is_told(tmp_path: Path, content: str) -> N
     assert f"{KEPT}: does not tell where Optuna's storage is" in refused.stderr
 
 
-def test_what_to_type_names_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_to_type_names_the_dashboard_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
@@ -305,6 +305,9 @@ def test_what_to_type_names_the_storage(tmp_path: Path, monkeypatch: pytest.Monk
     listing = f"{programs}/optuna --storage"
     assert optuna_command(found[0]) == f"{listing} {journal} --storage-class JournalFileBackend trials --study-name told"
     assert optuna_command(found[1]) == f"{listing} {url_in(tmp_path)} trials --study-name told"
+    (programs / "optuna-dashboard").touch()
+    assert optuna_command(found[0]) == f"{programs}/optuna-dashboard {journal} --host 127.0.0.1 --port 8080"
+    assert optuna_command(found[1]) == f"{programs}/optuna-dashboard {url_in(tmp_path)} --host 127.0.0.1 --port 8080"
     assert shell_text(["optuna-dashboard", SERVER, "a b"]) == f"optuna-dashboard \"{SERVER}\" 'a b'"
 
 

@@ -24,7 +24,7 @@ from gan3d.terminal.crossing import Crossing, Race, crossing_text
 from gan3d.terminal.terminal import STYLES
 from gan3d.terminal.words import counted, duration_text, excess_text, metric_text, number_text, sample_text, short_names, value_text
 
-MLFLOW_PORT = 5000
+MLFLOW_PORT, DASHBOARD_PORT = 5000, 8080
 #: States of a study that another session can go on with.
 GOES_ON = ("interrupted", "stopped")
 
@@ -163,8 +163,10 @@ def _fact(label: str, value: str, style: str = "bold") -> Text:
 
 
 def optuna_command(result: Findings) -> str:
-    """How to list Optuna's own trials."""
+    """How to look at Optuna's own trials, while the study runs too: in its dashboard, if that is installed, or as a list."""
     place, programs = place_of(result.results), Path(sys.executable).parent
+    if (dashboard := programs / "optuna-dashboard").exists():
+        return shell_text([str(dashboard), str(place), "--host", "127.0.0.1", "--port", str(DASHBOARD_PORT)])
     kind = ["--storage-class", "JournalFileBackend"] if isinstance(place, Path) else []
     return shell_text([str(programs / "optuna"), "--storage", str(place), *kind, "trials", "--study-name", result.study])
 
