@@ -23,6 +23,9 @@ from gan3d.search.blocks import ordered_grid
 from gan3d.search.optuna_trials import FROM_ATTRIBUTE
 from gan3d.search.storage import open_storage
 
+#: Attributes in which a Gaussian process keeps what it proposed for a running trial; it would take a trial's own for another one's.
+PENDING = "gp:relative_params"
+
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every range."""
@@ -93,6 +96,9 @@ def drawn_to_its_end(opened: optuna.Study, half: FrozenTrial, space: SearchSpace
 
     What is there is drawn once more and dropped, so that the sampler's random numbers are where they were.
     """
+    for name in half.system_attrs:
+        if name.startswith(PENDING):
+            opened._storage.set_trial_system_attr(half._trial_id, name, "")
     trial, found = optuna.Trial(opened, half._trial_id), distributions(space)
     fixed = half.system_attrs.get("fixed_params", {})
     for key in space.conditions if space.is_conditional else found:
