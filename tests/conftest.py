@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from gan3d.tracking.client import open_client
 from gan3d.tracking.store import default_tracking_uri
 
 DATABASE = "tracking.db"
+
+#: pytest-xdist tells its workers how wide the terminal is; tests of lines print for nobody's.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session")
