@@ -19,11 +19,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gan3d.config.space import SearchSpace
 
-#: How often a sampler is asked for a relative sample before one is drawn at random; each answer of a Gaussian process is a fit that takes
-#: long and mostly ends at the same place.
-MOST_ASKED, MOST_FITS = 50, 2
-#: How many are then drawn, of which the one nearest to what the sampler wanted is proposed. A Gaussian process knows nothing of what is
-#: forbidden, so where it expects most there it would else be a random search.
+#: How often a sampler is asked for a relative sample before one is drawn at random. Each answer of a Gaussian process is a fit that takes
+#: long and, of 20 on a sphere whose best place is forbidden, 19 end there again.
+MOST_ASKED, MOST_FITS = 50, 1
+#: How many are then drawn, of which the one nearest to what the sampler wanted is proposed. On that sphere a Gaussian process comes to
+#: 0.045 in 30 trials (the least that is allowed: 0.04), and with one alone to 0.089, as a random search does.
 NUM_COMPARED = 32
 #: How often one value is drawn.
 MOST_DRAWN = 1_000

@@ -26,6 +26,9 @@ from gan3d.search.storage import open_storage
 #: Attributes in which a Gaussian process keeps what it proposed for a running trial; it would take a trial's own for another one's.
 PENDING = "gp:relative_params"
 
+#: Attributes in which a Gaussian process keeps what it proposed for a running trial; it would take a trial's own for another one's.
+PENDING = "gp:relative_params"
+
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every range."""
