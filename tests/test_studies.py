@@ -61,6 +61,16 @@ def test_the_published_schema_refuses_what_the_loader_refuses() -> None:
             jsonschema.validate({**written, "training": {**written["training"], key: value}}, schema)
 
 
+@pytest.mark.parametrize(
+    ("when", "is_valid"), [({"training.discriminator.blocks": [4]}, True), ({"training.discriminator.blocks": 4}, False)]
+)
+def test_the_published_schema_knows_conditions(when: object, is_valid: bool) -> None:
+    written = parse_document((ROOT / "studies" / "quickstart.yaml").read_text(encoding="utf-8"), "quickstart.yaml").data
+    space = {"training.discriminator.blocks": {"min": 3, "max": 4}, "training.discriminator.filters.3": {"choice": [16, 32], "when": when}}
+    validator = jsonschema.Draft202012Validator(study_json_schema())
+    assert validator.is_valid({**written, "search_space": space}) == is_valid
+
+
 def test_every_knob_is_explained_in_the_published_schema() -> None:
     schema = study_json_schema()
     for name, definition in schema["$defs"].items():

@@ -23,11 +23,17 @@ ENTRY = {
         },
     ]
 }
+#: Sampled key → values of it with which a range is sampled, too.
+WHEN = {
+    "type": "object",
+    "description": "Sampled key and its values at which this range is sampled, too; elsewhere the knob is as written in the study's file.",
+    "additionalProperties": {"type": "array", "items": SCALAR, "minItems": 1},
+}
 RANGE = {
     "oneOf": [
         {
             "type": "object",
-            "properties": {"choice": {"type": "array", "items": SCALAR, "minItems": 2, "uniqueItems": True}},
+            "properties": {"choice": {"type": "array", "items": SCALAR, "minItems": 2, "uniqueItems": True}, "when": WHEN},
             "required": ["choice"],
             "additionalProperties": False,
         },
@@ -38,6 +44,7 @@ RANGE = {
                 "max": {"type": "number"},
                 "step": {"type": "number", "exclusiveMinimum": 0},
                 "log": {"type": "boolean"},
+                "when": WHEN,
             },
             "required": ["min", "max"],
             "additionalProperties": False,
