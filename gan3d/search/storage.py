@@ -224,7 +224,7 @@ def _said(problem: Exception) -> str:
     """What the driver said, in a line, without SQLAlchemy's SQL and links."""
     drivers = [getattr(one, "orig", None) for one in (problem, problem.__cause__)]
     said = next((one for one in drivers if one is not None), problem)
-    return " ".join(str(said).split()).rstrip(".") or type(said).__name__
+    return " ".join(str(said).split()).rstrip(".?") or type(said).__name__
 
 
 def _full(url: str) -> str:
