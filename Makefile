@@ -37,10 +37,10 @@ samples/simulated/clic_10_500_validation.h5: | $(READY)
 	@mkdir -p $(@D)
 	$(BIN)/gan3d simulate $@ --showers 1000 --energy 10 500 --seed 2
 
-test: $(READY) ## the tests, without those that take minutes each
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(READY) ## the tests, without those that take minutes each, two files at a time
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 
-test-slow: $(READY) ## the tests that take minutes each, files side by side: kills, end to end, documentation
+test-slow: $(READY) ## the tests that take minutes each, two files at a time: kills, end to end, documentation
 	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
 bench: $(READY) ## all benchmarks, into benchmarks/README.md; some of them: make bench ARGS="training_step layers --quick"
