@@ -15,7 +15,8 @@ import torch
 from torch.nn import functional
 
 from benchmarks.harness import Row, interleaved, rates
-from gan3d.config.training import Discriminator, Generator, Grid
+from gan3d.config.networks import Discriminator, Generator
+from gan3d.config.training import Grid
 from gan3d.models.fourier.convolution import fourier_convolution
 from gan3d.models.fourier.kernel import Kernel
 from gan3d.models.geometry import UPSAMPLINGS, GeneratorGeometry, Size

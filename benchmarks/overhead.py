@@ -22,8 +22,8 @@ TRIAL_SECONDS, STEPS = 60.0, 15
 #: Epochs and steps of a trial if ``quick``, and of the one that tells how long an epoch takes here.
 FEW = {"epochs": 2, "max_steps_per_epoch": 4}
 #: Trials of a study; pairs of a study and a bare loop.
-TRIALS, QUICK_TRIALS = 4, 2
-ROUNDS, QUICK_ROUNDS = 3, 1
+TRIALS, QUICK_TRIALS = 2, 2
+ROUNDS, QUICK_ROUNDS = 6, 1
 
 #: An epoch's metrics that must not depend on who trains.
 Numbers = dict[str, float]

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from benchmarks.search.replay import Step, search
 from benchmarks.search.surface import Surface
 
-#: A search that has not found it after so many core-seconds, in units of a full training at the mean cost, has not found it.
-MOST_TRAININGS = 1000
 #: Best share of distances that is asked for, and of the surface's hypervolume.
 BEST_SHARE, VOLUME_SHARE = 0.02, 0.95
 BOOTSTRAPS = 4000
@@ -86,20 +84,18 @@ class Volume:
 
 
 def budget(surface: Surface) -> float:
-    """Core-seconds after which a search gives up."""
+    """Core-seconds of training every sample to its end: what a search counts with that has not found it."""
     mean = float(np.mean([training.core_seconds for training in surface.trainings.values()]))
-    return MOST_TRAININGS * surface.epochs * mean
+    return surface.num_samples * surface.epochs * mean
 
 
-def found(method: str, question: Distance | Volume, surface: Surface, seeds: Sequence[int]) -> Found:
-    """All searches of one method."""
-    most = budget(surface)
-    steps = (search(method, seed, surface, most, several=question.several) for seed in seeds)
-    return Found(method, tuple(map(question.seconds, steps)))
+def seconds_of(search_of: tuple[str, int], question: Distance | Volume, surface: Surface) -> float:
+    """Core-seconds of one search, given as (method, seed), until it has found what is asked; infinite where it gave up."""
+    return question.seconds(search(*search_of, surface, budget(surface), several=question.several))
 
 
 def mean(one: Found, most: float) -> Interval:
-    """Mean core-seconds with a bootstrap interval; a search without success counts with all it spent, so the mean is a lower limit."""
+    """Mean core-seconds with a bootstrap interval; a search without success counts with the `budget`."""
     draws = _resampled(_spent(one, most), np.random.default_rng(1)).mean(axis=1)
     return Interval(float(np.mean(_spent(one, most))), *map(float, np.quantile(draws, [0.025, 0.975])))
 

@@ -24,7 +24,7 @@ Point = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One trained GAN. ``distances`` of its epochs; of one that diverged as many as it ended."""
+    """One trained GAN. ``distances`` (or another metric) of its epochs; of one that diverged as many as it ended."""
 
     distances: tuple[float, ...]
     core_seconds: float
@@ -42,17 +42,17 @@ class Surface:
 
     def __init__(self, trainings: Mapping[tuple[Point, int], Training], epochs: int) -> None:
         self.trainings, self.epochs = dict(trainings), epochs
-        self._points = sorted({point for point, _ in self.trainings})
-        self._seeds = {point: sorted(seed for other, seed in self.trainings if other == point) for point in self._points}
-        self._sizes = sorted({point[2:] for point in self._points})
+        self._seeds: dict[Point, list[int]] = {}
+        for point, seed in sorted(self.trainings):
+            self._seeds.setdefault(point, []).append(seed)
 
     @classmethod
-    def read(cls, folder: Path) -> Surface:
-        """From published frames."""
-        trials, epochs = frames.trials(str(folder), STUDY), frames.epochs(str(folder), STUDY, metrics=[DISTANCE, CORE_SECONDS])
+    def read(cls, folder: Path, metric: str = DISTANCE) -> Surface:
+        """From published frames; ``metric`` is what is made small."""
+        trials, epochs = frames.trials(str(folder), STUDY), frames.epochs(str(folder), STUDY, metrics=[metric, CORE_SECONDS])
         ended = trials[trials["state"].isin(["complete", "failed"])]
         costs = epoch_costs(epochs)
-        curves = {run: rows.sort_values("epoch")[DISTANCE].tolist() for run, rows in epochs.groupby("run_id")}
+        curves = {run: rows.sort_values("epoch")[metric].tolist() for run, rows in epochs.groupby("run_id")}
         found = {}
         for row in ended.to_dict("records"):
             sizes = tuple(float(row[key]) for key in SIZES)
@@ -60,16 +60,18 @@ class Surface:
             found[point, int(row[SEED])] = Training(tuple(curves.get(row["run_id"], ())), costs[sizes], row["state"] == "failed")
         return cls(found, int(epochs["epoch"].max()))
 
-    def nearest(self, sample: Mapping[str, Any]) -> Point:
-        """The trained point with a sample's sizes whose learning rates are nearest to its own, by their logarithms."""
-        sizes = tuple(float(sample[key]) for key in SIZES)
-        asked = np.log([sample[key] for key in LEARNING_RATES])
-        candidates = [point for point in self._points if point[2:] == sizes]
-        return min(candidates, key=lambda point: float(np.sum((np.log(point[:2]) - asked) ** 2)))
+    @property
+    def num_samples(self) -> int:
+        """Samples that were trained, with several seeds or one."""
+        return len(self._seeds)
 
     def training(self, sample: Mapping[str, Any], draw: float) -> Training:
-        """One of the trainings at the point nearest to a sample; ``draw`` of [0, 1) says which seed."""
-        point = self.nearest(sample)
+        """One of a sample's trainings; ``draw`` of [0, 1) says which seed.
+
+        Raises:
+            KeyError: the sample was not trained.
+        """
+        point = tuple(float(sample[key]) for key in (*LEARNING_RATES, *SIZES))
         seeds = self._seeds[point]
         return self.trainings[point, seeds[int(draw * len(seeds))]]
 

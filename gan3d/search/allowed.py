@@ -1,4 +1,4 @@
-"""A sampler that keeps another one out of what a search space forbids.
+"""A sampler that keeps another one out of what a search space forbids, or has had already.
 
 Optuna's samplers know ranges of single keys and nothing of combinations. What one of them proposes is asked for again until it can be part
 of an allowed sample, so no combination is ever completed. The draws follow from the seed and from what Optuna's storage holds, as those
@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from gan3d.config.space import SearchSpace
+from gan3d.search.untried import Allowing
 
 #: How often a sampler is asked for a relative sample before one is drawn at random. Each answer of a Gaussian process is a fit that takes
 #: long and, of 20 on a sphere whose best place is forbidden, 19 end there again.
@@ -37,7 +37,7 @@ class AllowedSampler(BaseSampler):
     A value for which there is no allowed sample, however the rest is chosen, is not kept either: nothing is drawn into a corner.
     """
 
-    def __init__(self, inner: BaseSampler, space: SearchSpace, seed: int) -> None:
+    def __init__(self, inner: BaseSampler, space: Allowing, seed: int) -> None:
         """Around a sampler of a space; ``seed`` is for what is drawn in its place."""
         self._inner, self._space = inner, space
         self._random = RandomSampler(seed=(seed + 1) % 2**32)

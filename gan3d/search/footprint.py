@@ -16,7 +16,7 @@ from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.training.shared_memory import HALVES, MOST_RANKS
 from gan3d.training.showers import CHUNK
-from gan3d.training.state import transform_of
+from gan3d.training.state import make_discriminator, make_generator
 
 #: Resident memory of a Ray worker that has imported `training.worker` and made an optimiser, without a network: 476 MB with Ray
 #: 2.60 and torch 2.13 on Linux.
@@ -68,10 +68,8 @@ class Networks:
 
 def networks_of(settings: TrialSettings) -> Networks:
     """The networks of a trial, counted."""
-    training = settings.training
     with torch.device("meta"):
-        generator = GeneratorNetwork(training.generator, settings.data.grid, training.polar_angle)
-        discriminator = DiscriminatorNetwork(training.discriminator, settings.data.grid, transform_of(settings), training.polar_angle)
+        generator, discriminator = make_generator(settings), make_discriminator(settings)
         two, three = (saved_bytes(generator, discriminator, num_showers) for num_showers in (2, 3))
         largest = largest_output_bytes(generator)
     numbers = [sum(parameter.numel() for parameter in network.parameters()) for network in (generator, discriminator)]
@@ -133,8 +131,15 @@ def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks,
         (settings.training.generator, settings.training.discriminator, settings.training.polar_angle, settings.data.grid): settings
         for settings in (without_rates(settings) for settings in candidates)
     }
-    found = sorted((networks_of(settings) for settings in different.values()), key=lambda networks: networks.parameters)
-    return found[-1], found[0]
+    ordered = sorted(different.values(), key=num_parameters)
+    return networks_of(ordered[-1]), networks_of(ordered[0])
+
+
+def num_parameters(settings: TrialSettings) -> int:
+    """Of both networks: much sooner counted than what they keep for a backward pass."""
+    with torch.device("meta"):
+        networks = (make_generator(settings), make_discriminator(settings))
+    return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 def without_rates(settings: TrialSettings) -> TrialSettings:

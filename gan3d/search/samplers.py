@@ -22,9 +22,7 @@ from gan3d.search.allowed import AllowedSampler
 from gan3d.search.blocks import ordered_grid
 from gan3d.search.optuna_trials import FROM_ATTRIBUTE
 from gan3d.search.storage import open_storage
-
-#: Attributes in which a Gaussian process keeps what it proposed for a running trial; it would take a trial's own for another one's.
-PENDING = "gp:relative_params"
+from gan3d.search.untried import untried
 
 #: Attributes in which a Gaussian process keeps what it proposed for a running trial; it would take a trial's own for another one's.
 PENDING = "gp:relative_params"
@@ -43,19 +41,19 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     return found
 
 
-def make_sampler(study: Study, number: int) -> optuna.samplers.BaseSampler:
+def make_sampler(study: Study, number: int, earlier: Iterable[FrozenTrial] = ()) -> optuna.samplers.BaseSampler:
     """The study's sampler for one trial, by its ``number``: what it proposes follows from that and from what Optuna's storage holds.
 
     Optuna saves no sampler's random numbers, so one for all trials would begin anew when a study is resumed. A grid is not sampled: all
-    its samples are enqueued (`first_samples`).
+    its samples are enqueued (`first_samples`). Of a finite space, samples of ``earlier`` trials are not proposed again.
     """
     seed = int(np.random.SeedSequence([study.sampler.seed, number]).generate_state(1)[0])
-    found = sampler_by_name(study, seed)
-    return AllowedSampler(found, study.search_space, seed) if study.search_space.forbidden else found
+    found, allowed = sampler_by_name(study, seed), untried(study, earlier)
+    return found if allowed is None else AllowedSampler(found, allowed, seed)
 
 
 def sampler_by_name(study: Study, seed: int) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler, which knows nothing of forbidden combinations."""
+    """Optuna's sampler, which knows nothing of forbidden combinations, nor that a trial tells nothing new the second time."""
     settings, samplers = study.sampler, optuna.samplers
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

@@ -243,7 +243,7 @@ class OptunaSearcher(Searcher):
         asked = sum(trial.state != TrialState.WAITING for trial in self._own())
         if asked >= self._study.num_trials:
             return None
-        self._optuna.sampler = make_sampler(self._study, asked)
+        self._optuna.sampler = make_sampler(self._study, asked, self._trials())
         return asked_for(self._optuna, self._study.search_space)
 
     def _taken_up(self, interrupted: FrozenTrial) -> optuna.Trial:
@@ -251,7 +251,7 @@ class OptunaSearcher(Searcher):
             # Optuna has no public way to go on with a trial.
             return optuna.Trial(self._optuna, interrupted._trial_id)
         asked = sum(trial.number < interrupted.number for trial in self._own())
-        self._optuna.sampler = make_sampler(self._study, asked)
+        self._optuna.sampler = make_sampler(self._study, asked, self._trials()[: interrupted.number])
         return drawn_to_its_end(self._optuna, interrupted, self._study.search_space)
 
     def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
@@ -292,5 +292,6 @@ class OptunaSearcher(Searcher):
 
 def found_from(data: Data, base: Path) -> Data:
     """The same files by paths that hold in any process on any node, whatever its folder and its variables."""
-    train, validation = (tuple(located(pattern, base) for pattern in patterns) for patterns in (data.train, data.validation))
-    return data.model_copy(update={"train": train, "validation": validation})
+    named = {name: getattr(data, name) for name in ("train", "validation", "pretrain")}
+    found = {name: tuple(located(pattern, base) for pattern in patterns) for name, patterns in named.items() if patterns is not None}
+    return data.model_copy(update=found)

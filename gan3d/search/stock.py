@@ -36,8 +36,8 @@ def take_stock(data: Data, base: Path) -> Stock:
     missing = missing_files(data, base)
     if missing:
         return Stock(data.num_train_showers, None, missing)
-    train = ShowerSet.open(data.train, base=base, grid=data.grid)
-    validation = ShowerSet.open(data.validation, base=base, max_showers=data.max_validation_showers, grid=data.grid)
+    train = ShowerSet.open(data.train, base=base, grid=data.grid, crop=data.crop)
+    validation = ShowerSet.open(data.validation, base=base, max_showers=data.max_validation_showers, grid=data.grid, crop=data.crop)
     decoded = min(train.num_in_files, data.max_train_showers or train.num_in_files) + validation.num_in_files
     node_cache_bytes = None if data.node_cache is None else decoded * train.shower_bytes
     return Stock(train.num_in_files, validation.num_in_files, "", storage_advice(train, data), node_cache_bytes)
@@ -46,7 +46,7 @@ def take_stock(data: Data, base: Path) -> Stock:
 def missing_files(data: Data, base: Path) -> str:
     """What is wrong with the first pattern that matches no file here; empty if every pattern matches some."""
     try:
-        find_files((*data.train, *data.validation), base)
+        find_files((*data.train, *data.validation, *(data.pretrain or ())), base)
     except DataError as error:
         return str(error)
     return ""
