@@ -7,8 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from gan3d.physics.calorimeter import CALORIMETERS, SILICON, TUNGSTEN, Layer, Material, Slab
+from gan3d.physics.calorimeter import SILICON, TUNGSTEN, Layer, Material, Slab
+from gan3d.physics.calorimeter_file import built_in, calorimeter
 
+CALORIMETERS = {name: calorimeter(name) for name in built_in()}
 CLIC, UNIFORM = CALORIMETERS["clic"], CALORIMETERS["uniform"]
 
 
@@ -67,11 +69,26 @@ def test_doubling_the_absorber_about_halves_the_minimum_ionising_fraction():
     assert CLIC.minimum_ionising_fraction[-1] / CLIC.minimum_ionising_fraction[0] == pytest.approx(0.54, abs=0.02)
 
 
-@pytest.mark.parametrize("num_sensitive", [0, 2])
-def test_a_layer_is_read_out_by_exactly_one_slab(num_sensitive):
-    slabs = (Slab(TUNGSTEN, 2.4), *(Slab(SILICON, 0.5, is_sensitive=True) for _ in range(num_sensitive)))
-    with pytest.raises(ValueError, match=f"exactly one sensitive slab, not {num_sensitive}"):
-        Layer(slabs, 1.0)
+def test_a_layer_is_read_out():
+    with pytest.raises(ValueError, match="at least one sensitive slab, not 0"):
+        Layer((Slab(TUNGSTEN, 2.4),), 1.0)
+    with pytest.raises(ValueError, match="air is not sensitive"):
+        Layer((Slab(TUNGSTEN, 2.4), Slab(None, 1.0, is_sensitive=True)), 1.0)
+
+
+def test_slabs_that_are_read_out_together_are_one_in_their_middle():
+    one = Layer((Slab(TUNGSTEN, 1.4), Slab(SILICON, 0.3, is_sensitive=True)), 1.0)
+    two = Layer(one.slabs * 2, 1.0)
+    assert two.minimum_ionising_fraction == pytest.approx(one.minimum_ionising_fraction)
+    in_mm, in_x0 = one.sensitive_centre
+    assert two.sensitive_centre == pytest.approx((in_mm + one.thickness_mm / 2, in_x0 + one.radiation_lengths / 2))
+
+
+def test_calochallenges_layers_have_its_thickness_and_most_of_an_x0():
+    found = CALORIMETERS["calochallenge_2"]
+    assert found.grid == (16, 9, 45)
+    assert found.layers[0].thickness_mm == pytest.approx(3.4)
+    assert found.layers[0].radiation_lengths == pytest.approx(0.8, abs=0.01)
 
 
 def test_a_calorimeter_can_be_sent_to_another_process():

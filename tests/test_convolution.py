@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan3d.config.training import Discriminator, Generator
+from gan3d.config.networks import Discriminator, Generator
 from gan3d.models.convolution import PATHS, Convolution, Path, Shape, arrange_, convolution
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.fourier.kernel import Kernel

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan3d.config.training import Discriminator, Generator, Grid, Normalisation
+from gan3d.config.networks import Discriminator, DiscriminatorNormalisation, Generator
+from gan3d.config.training import Grid
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.work import discriminator_convolutions
@@ -14,7 +15,7 @@ from gan3d.physics.transform import Transform
 
 SEED_GRID = (25, 25, 25)
 GRIDS = [SEED_GRID, (51, 51, 25), (45, 16, 9), (8, 8, 8), (11, 30, 17)]
-NORMALISATIONS = get_args(Normalisation)
+NORMALISATIONS = get_args(DiscriminatorNormalisation)
 SEED_TRANSFORM = Transform(threshold_gev=1e-6, cell_scale=1.0, cell_power=1.0)
 
 
@@ -106,6 +107,16 @@ def test_a_shower_in_evaluation_mode_does_not_see_the_others(normalisation: str)
     alone = discriminator(showers(3)[1:2])
     for one, all_of_them in ((alone.validity_logit, together.validity_logit), (alone.incident_energy, together.incident_energy)):
         torch.testing.assert_close(one, all_of_them[1:2], rtol=1e-4, atol=1e-5)
+
+
+def test_spectral_normalisation_keeps_the_largest_singular_value_of_every_convolution_at_one() -> None:
+    discriminator = network(settings(normalisation="spectral"))
+    for block in discriminator.blocks:
+        torch.nn.init.normal_(block.convolution.parametrizations.weight.original, std=3.0)
+    for _ in range(100):
+        discriminator(showers(2))
+    for block in discriminator.eval().blocks:
+        assert torch.linalg.svdvals(block.convolution.weight.flatten(1))[0].item() == pytest.approx(1, rel=1e-2)
 
 
 def test_group_normalised_showers_do_not_see_the_others_in_training_either() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan3d.config.training import Generator, Grid, Normalisation
+from gan3d.config.networks import Generator, Normalisation
+from gan3d.config.training import Grid
 from gan3d.models.generator import GeneratorNetwork
 
 SEED_GRID = (25, 25, 25)

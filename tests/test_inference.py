@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan3d.config.training import Generator, Grid, Normalisation
+from gan3d.config.networks import Generator, Normalisation
+from gan3d.config.training import Grid
 from gan3d.models import inference
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.inference import FastGenerator, parts

@@ -55,6 +55,15 @@ def test_warm_up_rises_step_by_step_to_the_full_rate(files: Path) -> None:
     assert factors(files, {"training.learning_rate_warmup_epochs": 2.0}, range(19, 22)) == pytest.approx([1, 1, 1])
 
 
+def test_a_cosine_falls_from_the_end_of_the_warm_up_to_the_last_epoch(files: Path) -> None:
+    cosine = {"training.learning_rate_schedule": "cosine", "training.epochs": 4}
+    assert factors(files, cosine, range(0, 41, 10)) == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2, 0])
+    warm = cosine | {"training.learning_rate_warmup_epochs": 2.0}
+    assert factors(files, warm, range(9, 41, 10)) == pytest.approx([0.5, 1.0, 0.578, 0.006], abs=1e-3)
+    scaled = cosine | {"training.learning_rate_rule": "linear"}
+    assert factors(files, scaled, range(20, 21)) == pytest.approx([2.0])
+
+
 @pytest.fixture(scope="module")
 def one_step(files: Path) -> dict[str, TrainState]:
     """States after one step: plain, with a rule, with a warm-up whose first step is a tenth of the full rate, and by hand."""

@@ -7,7 +7,7 @@ import torch
 
 from gan3d.config.training import LossWeights
 from gan3d.models.discriminator import DiscriminatorOutput
-from gan3d.models.losses import Targets, absolute_percentage_error, losses
+from gan3d.models.losses import AdversarialLoss, Targets, absolute_percentage_error, adversarial, losses
 
 SEED_WEIGHTS = LossWeights()
 
@@ -70,3 +70,31 @@ def test_sure_and_wrong_validity_has_a_finite_gradient() -> None:
     logit = torch.tensor([-1000.0, 1000.0], requires_grad=True)
     (gradient,) = torch.autograd.grad(losses(output()._replace(validity_logit=logit), targets(), SEED_WEIGHTS).total, logit)
     torch.testing.assert_close(gradient, torch.tensor([-4.0, 4.0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_discriminator", "of_generator"),
+    [
+        # Logits 0 and 2; right would be 1 and 0, and for the generator's showers 1 and 1.
+        ("least_squares", (1 + 4) / 2, (1 + 1) / 2),
+        ("hinge", (1 + 3) / 2, -(0 + 2) / 2),
+    ],
+)
+def test_other_adversarial_losses_by_hand(kind: AdversarialLoss, of_discriminator: float, of_generator: float) -> None:
+    wanted = targets()._replace(validity=torch.ones(2))
+    assert losses(output(), targets(), SEED_WEIGHTS, kind).validity.item() == pytest.approx(of_discriminator)
+    assert losses(output(), wanted, SEED_WEIGHTS, kind, of_generator=True).validity.item() == pytest.approx(of_generator)
+
+
+def test_the_hinge_asks_nothing_beyond_its_margin() -> None:
+    logit = torch.tensor([1.5, -1.5], requires_grad=True)
+    adversarial(logit, torch.tensor([1.0, 0.0]), "hinge", of_generator=False).backward()
+    assert logit.grad is not None
+    assert logit.grad.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "hinge", "least_squares"])
+def test_every_adversarial_loss_falls_where_the_discriminator_is_right(kind: AdversarialLoss) -> None:
+    right, wrong = torch.tensor([0.5, -0.5]), torch.tensor([-0.5, 0.5])
+    validity = torch.tensor([1.0, 0.0])
+    assert adversarial(right, validity, kind, of_generator=False) < adversarial(wrong, validity, kind, of_generator=False)

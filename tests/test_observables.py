@@ -8,6 +8,7 @@ import torch
 from shower_makers import GRID, geant4_showers, random_showers
 
 from gan3d.physics import observables
+from gan3d.physics.readout import polar_centres
 
 DIFFERENTIABLE = (
     observables.deposited_energy,
@@ -15,6 +16,8 @@ DIFFERENTIABLE = (
     observables.second_moments,
     observables.layer_fractions,
     observables.axis_slopes,
+    observables.layer_centres,
+    observables.layer_widths,
 )
 
 
@@ -104,6 +107,50 @@ def test_occupancy_counts_cells_above_the_threshold() -> None:
     assert observables.occupancy(cells, 1e-2).item() == 0.0
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_shift_moves_every_layers_centre_and_no_width(axis: int) -> None:
+    cells = inner_showers()
+    shifted = cells.roll(1, dims=axis + 1)
+    has_energy = cells.sum((1, 2)) > observables.EMPTY_SHOWER_GEV
+    expected = observables.layer_centres(cells)
+    expected[..., axis] += has_energy
+    torch.testing.assert_close(observables.layer_centres(shifted), expected)
+    torch.testing.assert_close(observables.layer_widths(shifted), observables.layer_widths(cells))
+
+
+def test_layers_centres_and_widths_are_those_of_their_cells() -> None:
+    cells = one_cell(2, 3, 4, 1.0) + one_cell(6, 3, 4, 1.0) + one_cell(1, 1, 5, 2.0)
+    centres, widths = observables.layer_centres(cells)[0], observables.layer_widths(cells)[0]
+    assert centres[4].tolist() == [4, 3]
+    assert widths[4].tolist() == [2, 0]
+    assert centres[5].tolist() == [1, 1]
+    assert centres[:4].abs().sum() == widths[:4].abs().sum() == 0
+
+
+@pytest.mark.parametrize("top", [3.0, 3.2, 2.6])
+def test_the_shower_maximum_is_the_vertex_of_a_parabola(top: float) -> None:
+    layers = torch.arange(12, dtype=torch.float64)
+    profile = (10 - (layers - top).square()).clamp(min=0)[None]
+    assert observables.shower_maximum(profile).item() == pytest.approx(top)
+    assert observables.shower_maximum(3 * profile).item() == pytest.approx(top)
+
+
+def test_at_the_ends_of_the_calorimeter_the_maximum_is_the_layer() -> None:
+    falling = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    assert observables.shower_maximum(falling).tolist() == [0, 2, 0]
+    assert observables.shower_maximum(falling[:, :2]).tolist() == [0, 1, 0]
+
+
+def test_correlations_are_pearsons_and_a_constant_has_none() -> None:
+    values = torch.randn(200, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values[:, 1] = -2 * values[:, 0] + 1
+    values[:, 2] = 4
+    found = observables.correlation_matrix(values)
+    torch.testing.assert_close(found, torch.tensor([[1.0, -1, 0], [-1, 1, 0], [0, 0, 0]], dtype=torch.float64))
+    other = torch.randn(200, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    torch.testing.assert_close(observables.correlation_matrix(other), torch.corrcoef(other.T))
+
+
 @pytest.mark.parametrize("place", [(0, 0, 0), (8, 9, 11), (3, 7, 2)])
 def test_maximum_position_is_the_hottest_cell(place: tuple[int, int, int]) -> None:
     cells = torch.full((1, *GRID), 1e-3)
@@ -135,3 +182,39 @@ def test_real_showers_look_like_the_published_ones() -> None:
     assert (observables.first_moments(cells)[:, :2] - 12).abs().mean() < 0.5
     assert observables.second_moments(cells)[:, :2].mean().sqrt().item() == pytest.approx(1.45, rel=0.1)
     assert observables.axis_slopes(cells).abs().mean() < 0.1
+
+
+def test_centres_and_widths_on_a_cylinder_are_those_of_its_cells_places() -> None:
+    x, y = (torch.from_numpy(values) for values in polar_centres(16, 9))
+    cells = torch.rand(3, 16, 9, 4, dtype=torch.float64)
+    share = cells / cells.sum(dim=(1, 2), keepdim=True)
+    for number, place in enumerate((x, y)):
+        centre = (share * place[None, :, :, None]).sum(dim=(1, 2))
+        variance = (share * (place[None, :, :, None] - centre[:, None, None, :]).square()).sum(dim=(1, 2))
+        torch.testing.assert_close(observables.layer_centres(cells, (x, y))[..., number], centre)
+        torch.testing.assert_close(observables.layer_widths(cells, (x, y))[..., number], variance.sqrt())
+
+
+def test_indices_as_places_change_nothing() -> None:
+    cells = torch.rand(3, 5, 6, 4, dtype=torch.float64)
+    places = torch.meshgrid(torch.arange(5.0), torch.arange(6.0), indexing="ij")
+    torch.testing.assert_close(observables.layer_centres(cells, places), observables.layer_centres(cells))
+    torch.testing.assert_close(observables.layer_widths(cells, places), observables.layer_widths(cells))
+    first, second = observables.moments_at(cells, places)
+    torch.testing.assert_close(first, observables.first_moments(cells)[:, :2])
+    torch.testing.assert_close(second, observables.second_moments(cells)[:, :2])
+
+
+def test_a_shower_turned_on_its_cylinder_has_its_centre_turned() -> None:
+    places = tuple(torch.from_numpy(values) for values in polar_centres(16, 9))
+    cells = torch.rand(1, 16, 9, 1, dtype=torch.float64)
+    (x, y), turned = (observables.moments_at(one, places)[0][0] for one in (cells, cells.roll(4, 1)))
+    torch.testing.assert_close(turned, torch.stack([-y, x]))
+
+
+def test_an_empty_layer_on_a_cylinder_has_no_width_and_a_finite_slope() -> None:
+    places = tuple(torch.from_numpy(values) for values in polar_centres(16, 9))
+    cells = torch.zeros(1, 16, 9, 2, dtype=torch.float64, requires_grad=True)
+    observables.layer_widths(cells, places).sum().backward()
+    assert cells.grad is not None
+    assert torch.isfinite(cells.grad).all()

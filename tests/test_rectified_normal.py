@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gan3d.config.training import Generator
+from gan3d.config.networks import Generator
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.rectified_normal import LOCATIONS, RectifiedNormal, location_and_scale
 from gan3d.physics.transform import Transform

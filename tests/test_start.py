@@ -31,7 +31,7 @@ def test_a_rectified_normal_generator_starts_with_the_energy_and_far_better_phys
         settings = small_trial(files, {"training.generator.output": output})
         state, showers = TrainState(settings, ALONE), showers_of(settings)
         start_from(showers.train, state, settings)
-        found[output] = validate(state.generator, transform_of(settings), showers, ALONE, PhaseClock(), noise_seed=1)
+        found[output] = validate(state, transform_of(settings), showers, ALONE, PhaseClock(), noise_seed=1)
     assert found["rectified_normal"].response < 0.3
     assert found["rectified_normal"].shower_distance < 0.8 * found["relu"].shower_distance
 

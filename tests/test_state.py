@@ -15,7 +15,7 @@ from gan3d.models.convolution import PATHS
 from gan3d.models.convolution import Path as ConvolutionPath
 from gan3d.records import EpochRecord
 from gan3d.training.checkpoint import load_state, save_state
-from gan3d.training.state import TrainState, transform_of
+from gan3d.training.state import TrainState, averaged_weights, transform_of
 
 BATCH_NORM = {"training.generator.normalisation": "batch", "training.discriminator.normalisation": "batch"}
 WARM_UP = {
@@ -37,11 +37,18 @@ RECIPES: dict[str, dict[str, Any]] = {
     "momentum_and_clipping": {"training.optimiser.momentum": 0.5, "training.gradient_clipping": 0.5},
     "adam": {"training.optimiser.name": "adam", "training.optimiser.momentum": 0.9, "training.optimiser.smoothing": 0.99},
     "rectified_normal_and_observables": {"training.generator.output": "rectified_normal", "training.loss_weights.observables": 1.0},
+    "averaged_spectral_hinge": {
+        "training.generator_average": 0.9,
+        "training.generator.normalisation": "batch",
+        "training.discriminator.normalisation": "spectral",
+        "training.adversarial_loss": "hinge",
+        "training.learning_rate_schedule": "cosine",
+    },
     "small_cache": {"data.cache_megabytes_per_worker": 0},
 }
 
 #: The others run with the slow tests.
-FAST = ("group", "warm_up_and_rule", "rectified_normal_and_observables")
+FAST = ("group", "warm_up_and_rule", "rectified_normal_and_observables", "averaged_spectral_hinge")
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +164,25 @@ def test_a_world_of_one_keeps_its_running_statistics(files: Path) -> None:
 def test_the_transform_is_that_of_the_data(files: Path) -> None:
     transform = transform_of(small_trial(files, {"data.threshold_gev": 1e-4, "data.cell_power": 0.85}))
     assert (transform.threshold_gev, transform.cell_scale, transform.cell_power) == (1e-4, 30.0, 0.85)
+
+
+def test_the_average_follows_the_weights_by_its_decay_and_has_their_running_statistics(files: Path) -> None:
+    changes = {"training.max_steps_per_epoch": 1, "training.generator_steps": 1, "training.generator.normalisation": "batch"}
+    averaged = {"training.generator_average": 0.75}
+    first, second = (trained(small_trial(files, changes | averaged), num_epochs=number)[0] for number in (1, 2))
+    begun, ended = dict(first.generator.named_parameters()), dict(second.generator.named_parameters())
+    for name, value in second.judged().named_parameters():
+        torch.testing.assert_close(value, 0.75 * begun[name] + 0.25 * ended[name])
+    for mine, latest in zip(second.judged().buffers(), second.generator.buffers(), strict=True):
+        assert torch.equal(mine, latest)
+
+
+def test_the_average_is_judged_and_kept_and_does_not_change_how_the_networks_train(files: Path, tmp_path: Path) -> None:
+    plain, averaged = ({"training.max_steps_per_epoch": 2} | change for change in ({}, {"training.generator_average": 0.9}))
+    (without, of_latest), (state, of_average) = (trained(small_trial(files, changes)) for changes in (plain, averaged))
+    assert checksum(state.generator, state.discriminator) == checksum(without.generator, without.discriminator)
+    assert of_latest[-1].physics != of_average[-1].physics
+    assert without.judged() is without.generator
+    save_state(tmp_path / "state.pt", {"state": state.state_dict()})
+    kept = averaged_weights(load_state(tmp_path / "state.pt")["state"])
+    assert all(torch.equal(kept[name], value) for name, value in state.judged().state_dict().items())

@@ -66,7 +66,7 @@ class Step:
         return losses
 
     def generator(self) -> torch.Tensor:
-        losses = generator_step(self.state, self.recipe, self.slots, self.clock, 0)
+        losses = generator_step(self.state, self.batch.cells, self.recipe, self.slots, self.clock, 0)
         finish_step(self.state, self.recipe)
         return losses
 

@@ -7,7 +7,13 @@ from gan3d.physics.transform import Transform
 
 SEED = Transform(threshold_gev=1e-6, cell_scale=1.0, cell_power=1.0)
 SEED_VARIABLE_ANGLE = Transform(threshold_gev=1e-6, cell_scale=50.0, cell_power=0.85)
-TRANSFORMS = [SEED, SEED_VARIABLE_ANGLE, Transform(0.0, 10.0, 0.5)]
+TRANSFORMS = [
+    SEED,
+    SEED_VARIABLE_ANGLE,
+    Transform(0.0, 10.0, 0.5),
+    Transform(1e-6, 1e4, 1.0, "logarithm"),
+    Transform(1e-6, 1e3, 0.7, "logarithm"),
+]
 
 
 def cells_above(threshold: float) -> torch.Tensor:

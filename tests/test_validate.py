@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from gan3d.records import PhysicsDistance
 from gan3d.training.clock import PhaseClock
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import TrainState, transform_of
-from gan3d.training.validate import generate_like, refuse_empty, refuse_not_finite, validate
+from gan3d.training.validate import FIRST_STEPS, generate_like, refuse_empty, refuse_not_finite, validate
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,7 @@ def settings_for(files: Path, world_size: int) -> TrialSettings:
 def physics(ranks: Ranks, settings: TrialSettings) -> PhysicsDistance:
     """Of a fresh generator, the same on any number of ranks."""
     showers = showers_of(settings, ranks)
-    generator = TrainState(settings, ranks).generator
-    return validate(generator, transform_of(settings), showers, ranks, PhaseClock(), noise_seed=settings.training.seed)
+    return validate(TrainState(settings, ranks), transform_of(settings), showers, ranks, PhaseClock(), noise_seed=settings.training.seed)
 
 
 def generated(settings: TrialSettings, state: TrainState, showers: Showers) -> torch.Tensor:
@@ -84,7 +84,7 @@ def test_generating_is_in_evaluation_mode_and_validation_gives_the_generator_bac
     before = checksum(state.generator)
     generated(settings, state, showers.validation)
     modes = [state.generator.training]
-    validate(state.generator, transform_of(settings), showers, ALONE, PhaseClock(), noise_seed=1)
+    validate(state, transform_of(settings), showers, ALONE, PhaseClock(), noise_seed=1)
     modes.append(state.generator.training)
     assert modes == [False, True]
     assert checksum(state.generator) == before
@@ -98,16 +98,17 @@ def test_the_polar_angle_is_passed_on(tmp_path: Path) -> None:
     assert not torch.allclose(generated(settings, state, showers), generated(settings, state, turned))
 
 
-def broken_on_last_rank(ranks: Ranks, settings: TrialSettings, kind: str) -> str:
-    """What this rank says when the last rank's generator makes showers without energy, or not finite."""
+def broken_on_last_rank(ranks: Ranks, settings: TrialSettings, kind: str, step: int = FIRST_STEPS) -> str:
+    """What this rank says when the last rank's generator makes showers without energy, or not finite, after so many steps."""
     showers = showers_of(settings, ranks)
-    generator = TrainState(settings, ranks).generator
+    state = TrainState(settings, ranks)
+    state.step = step
     if ranks.rank == ranks.world_size - 1:
-        last = generator.output
+        last = state.generator.output
         assert last is not None
         torch.nn.init.constant_(last.weight, float("nan") if kind == "not finite" else 0.0)
     try:
-        validate(generator, transform_of(settings), showers, ranks, PhaseClock(), noise_seed=1)
+        validate(state, transform_of(settings), showers, ranks, PhaseClock(), noise_seed=1)
     except DivergedError as error:
         return str(error)
     return "nothing"
@@ -123,6 +124,19 @@ def test_a_generator_that_has_died_on_one_rank_is_refused_on_all(two_ranks: Gloo
 @pytest.mark.parametrize("kind", ["not finite", "empty"])
 def test_a_generator_that_has_died_is_refused_alone(files: Path, kind: str) -> None:
     assert f"31 of 31 generated showers are {kind}" in broken_on_last_rank(ALONE, settings_for(files, 1), kind)
+
+
+def test_a_young_generator_may_make_nothing_but_empty_showers_and_is_as_far_from_the_monte_carlo_as_can_be(files: Path) -> None:
+    settings, young = settings_for(files, 1), FIRST_STEPS - 1
+    assert broken_on_last_rank(ALONE, settings, "empty", young) == "nothing"
+    assert "not finite" in broken_on_last_rank(ALONE, settings, "not finite", young)
+    state = TrainState(settings, ALONE)
+    assert state.generator.output is not None
+    torch.nn.init.constant_(state.generator.output.weight, 0.0)
+    found = asdict(validate(state, transform_of(settings), showers_of(settings), ALONE, PhaseClock(), noise_seed=1))
+    assert found["response"] == 1.0
+    assert all(math.isfinite(value) for value in found.values())
+    assert found["shower_distance"] > physics(ALONE, settings).shower_distance
 
 
 def test_half_of_the_showers_may_be_empty_but_none_not_finite() -> None:

@@ -140,7 +140,7 @@ def _data(settings: TrialSettings) -> Iterator[Problem]:
 def _networks(settings: TrialSettings) -> Iterator[Problem]:
     for name in ("generator", "discriminator"):
         network = getattr(settings.training, name)
-        if network.normalisation != "group" and _showers_per_rank(settings) == 1:
+        if network.normalisation in ("batch", "batch_per_plane") and _showers_per_rank(settings) == 1:
             yield Problem(
                 f"training.{name}.normalisation",
                 "takes its statistics from one worker's showers, but there is 1 with",
@@ -148,7 +148,11 @@ def _networks(settings: TrialSettings) -> Iterator[Problem]:
                 network.normalisation,
                 _batch_fields(settings),
             )
+    yield from _penalty(settings)
+    yield from _curve(settings)
+    yield from _ring(settings)
     yield from _kernels(settings)
+    yield from _noise(settings)
     yield from _strides(settings)
 
 
@@ -173,6 +177,19 @@ def _rank_fields(settings: TrialSettings) -> tuple[tuple[str, int], ...]:
     return (workers,) if virtual == 1 else (workers, ("training.virtual_ranks", virtual))
 
 
+def _ring(settings: TrialSettings) -> Iterator[Problem]:
+    """A ring is what the upsamplings make of the start, and long enough for a kernel not to meet itself."""
+    cells, upsampling = settings.data.grid[0], GENERATOR_UPSAMPLING[0]
+    if settings.is_ring and cells % upsampling:
+        yield Problem(
+            "data.cells",
+            f"closes x to a ring, which the generator makes of a {upsampling}th of its cells, but there are not so many in",
+            f"Set data.cells to square, or use files with a multiple of {upsampling} angles.",
+            settings.data.cells,
+            (("data.grid", list(settings.data.grid)),),
+        )
+
+
 def _kernels(settings: TrialSettings) -> Iterator[Problem]:
     """A kernel must not be so wide that its outer taps see only padding where the generator starts."""
     kernel = settings.training.generator.kernel
@@ -186,6 +203,44 @@ def _kernels(settings: TrialSettings) -> Iterator[Problem]:
             f"Use a kernel of at most {2 * start - 1}, or a larger grid.",
             kernel,
             (("data.grid", list(settings.data.grid)),),
+        )
+
+
+def _penalty(settings: TrialSettings) -> Iterator[Problem]:
+    """The gradient penalty is each shower's own, which it is not where a batch is normalised together."""
+    network = settings.training.discriminator
+    if settings.training.gradient_penalty and network.normalisation in ("batch", "batch_per_plane"):
+        yield Problem(
+            "training.gradient_penalty",
+            "is of each shower alone, but showers are normalised together by",
+            "Set training.discriminator.normalisation to group, spectral or none, or gradient_penalty to 0.",
+            settings.training.gradient_penalty,
+            (("training.discriminator.normalisation", network.normalisation),),
+        )
+
+
+def _curve(settings: TrialSettings) -> Iterator[Problem]:
+    """The moments from which rectified normals start are those of powers."""
+    if settings.data.cell_curve == "logarithm" and settings.training.generator.output == "rectified_normal":
+        yield Problem(
+            "data.cell_curve",
+            "does not go with cells that start from the moments of powers:",
+            "Set training.generator.output to relu, or cell_curve to power.",
+            settings.data.cell_curve,
+            (("training.generator.output", settings.training.generator.output),),
+        )
+
+
+def _noise(settings: TrialSettings) -> Iterator[Problem]:
+    """Fitted layer energies take their normal scores from the noise."""
+    network, needed = settings.training.generator, settings.data.grid[2] + 1
+    if network.layer_energies == "fitted" and network.noise_dim < needed:
+        yield Problem(
+            "training.generator.noise_dim",
+            f"is fewer than the {needed} numbers (one per layer, and one) that are taken from the noise with",
+            f"Use at least {needed}, or layer_energies: network.",
+            network.noise_dim,
+            (("training.generator.layer_energies", network.layer_energies),),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gan3d.config.problem import Problem
-from gan3d.config.training import NonNegative, Positive, Says, Settings
+from gan3d.config.settings import NonNegative, Positive, Says, Settings
 
 Currency = Annotated[str, Field(pattern=r"^\S{1,8}$"), Says("a name of at most 8 characters, such as EUR")]
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 FIXED = {
     "data.train": "all trials of a study train on the same files",
     "data.validation": "all trials of a study are measured on the same files",
+    "data.pretrain": "all trials of a study pre-train on the same files; sample training.pretrain_epochs, 0 included",
     "data.max_validation_showers": "all trials of a study are measured on the same showers",
+    "data.cells": "they are the files'",
+    "data.crop": "all trials of a study see the same cells",
     "data.grid.0": "the grid is the files'",
     "data.grid.1": "the grid is the files'",
     "data.grid.2": "the grid is the files'",
@@ -34,6 +37,23 @@ SPEED_ONLY = (
 )
 #: Convolution blocks of the seed's discriminator.
 ALL_BLOCKS = 4
+#: Knobs that there were not always, and what all trials did before: that is not in the digest, so that it stays what it was.
+ADDED = {
+    "training.discriminator.blocks": ALL_BLOCKS,
+    "training.learning_rate_schedule": "constant",
+    "training.generator_average": 0.0,
+    "training.adversarial_loss": "cross_entropy",
+    "training.gradient_penalty": 0.0,
+    "training.pretrain_epochs": 0,
+    "training.generator.layer_energies": "network",
+    "training.generator.residual_blocks": 0,
+    "training.discriminator.residual": False,
+    "training.discriminator.minibatch_statistics": False,
+    "data.pretrain": None,
+    "data.cells": "square",
+    "data.crop": False,
+    "data.cell_curve": "power",
+}
 #: Knobs of arithmetic that only a CPU has.
 OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format", "workers.shared_memory")
 
@@ -57,6 +77,8 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
         found |= {f"training.discriminator.{name}.{block}": reason for name in ("filters", "strides")}
     if settings.world_size == 1:
         found["workers.shared_memory"] = "one worker has nobody to sum gradients with: workers.per_trial is 1"
+    if settings.data.pretrain is None:
+        found["training.pretrain_epochs"] = "there is nothing to pre-train on: data.pretrain names no files"
     if training.loss_weights.deposited_energy == 0:
         found["training.response"] = "the deposited energy is not trained on: training.loss_weights.deposited_energy is 0"
     return found
@@ -75,8 +97,13 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
             section[int(last)] = None
         else:
             section.pop(last, None)
-    if settings.training.discriminator.blocks == ALL_BLOCKS:
-        effective["training"]["discriminator"].pop("blocks")  # as trials were before there was a choice
+    for key, seed in ADDED.items():
+        *above, last = key.split(".")
+        section = effective
+        for part in above:
+            section = section[part]
+        if section.get(last, seed) == seed:
+            section.pop(last, None)
     if settings.learning_rate_factor == 1.0:
         # Any rule is none at the reference batch, and has nothing to warm up to.
         if settings.training.learning_rate_rule != "none":

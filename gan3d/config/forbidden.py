@@ -10,7 +10,7 @@ from pydantic import model_serializer, model_validator
 
 from gan3d.config.problem import show
 from gan3d.config.scalars import Scalar
-from gan3d.config.training import Settings
+from gan3d.config.settings import Settings
 
 #: The key of a search space under which its forbidden combinations stand.
 FORBIDDEN = "forbidden"

@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from gan3d.config.problem import Path, Problem, show
-from gan3d.config.training import Says, TrialSettings
+from gan3d.config.settings import Says
+from gan3d.config.training import TrialSettings
 
 Schema = type[BaseModel]
 

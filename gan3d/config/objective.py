@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from gan3d.config.keys import nearest
 from gan3d.config.problem import ABSENT, Contradictions, Problem, split
-from gan3d.config.training import Positive, Settings
+from gan3d.config.settings import Positive, Settings
 from gan3d.records import METRICS
 
 Direction = Literal["minimize", "maximize"]

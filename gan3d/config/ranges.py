@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from gan3d.config.scalars import Scalar
+from gan3d.config.settings import Settings
 from gan3d.config.space_checks import is_fractional
 from gan3d.config.stairs import Stairs
-from gan3d.config.training import Settings
 
 
 class Conditional(Settings):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gan3d.config.problem import Problem
-from gan3d.config.training import Positive, Settings
+from gan3d.config.settings import Positive, Settings
 
 
 class Scheduler(Settings):

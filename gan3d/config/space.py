@@ -16,10 +16,10 @@ from gan3d.config.pieces import representatives
 from gan3d.config.problem import Contradictions, Path
 from gan3d.config.ranges import Range, as_the_knob_counts
 from gan3d.config.scalars import Scalar
+from gan3d.config.settings import Settings
 from gan3d.config.space_checks import space_problems
 from gan3d.config.stairs import STAIRS, Stairs
 from gan3d.config.stairs_checks import stairs_problems
-from gan3d.config.training import Settings
 from gan3d.config.when import is_met, parents_first, when_problems
 
 #: Samples of a finite space with conditions or forbidden combinations are counted one by one up to so many; of a larger one the

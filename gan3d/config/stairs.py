@@ -12,7 +12,7 @@ from pydantic import model_serializer, model_validator
 
 from gan3d.config.problem import Path
 from gan3d.config.scalars import Scalar
-from gan3d.config.training import Settings
+from gan3d.config.settings import Settings
 
 #: The key of a search space under which a staircase stands, and of a sample that has one.
 STAIRS = "stairs"

@@ -16,10 +16,11 @@ from gan3d.config.places import problems_of
 from gan3d.config.problem import Contradictions, Path, Problem, show, split
 from gan3d.config.scalars import Scalar
 from gan3d.config.scheduler import Scheduler
+from gan3d.config.settings import Says, Settings
 from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
 from gan3d.config.study_checks import crowding_problem, study_problems
-from gan3d.config.training import Data, Says, Settings, Training, TrialSettings, Workers
+from gan3d.config.training import Data, Training, TrialSettings, Workers
 from gan3d.errors import ConfigError
 
 DEFAULT_TRIALS = 10
@@ -40,6 +41,7 @@ Figure = Literal[
     "single_node",
     "large_batch",
     "confirmation",
+    "fidelity_front",
 ]
 
 

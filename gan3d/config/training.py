@@ -1,87 +1,23 @@
-"""What one trial is asked to do: data, networks, recipe, workers. Every field is a knob; derived numbers are properties."""
+"""What one trial is asked to do: data, recipe, workers. Every field is a knob; derived numbers are properties."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gan3d.config.checks import trial_problems
 from gan3d.config.effect import effective_settings
+from gan3d.config.networks import Discriminator, Generator
 from gan3d.config.problem import Contradictions
+from gan3d.config.settings import NonNegative, Positive, Says, Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Says:
-    """How messages describe a type whose bounds do not read well."""
-
-    text: str
-
-
-Filters = Annotated[int, Field(ge=1, le=1024)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Kernel = Literal[3, 5, 7]
-Stride = Annotated[int, Field(ge=1, le=4)]
-Normalisation = Literal["batch", "batch_per_plane", "group"]
 Files = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1), Says("a list of at least one path or file pattern")]
 NodeFolder = Annotated[str, Field(pattern="^[/$~]"), Says("an absolute path, or one that begins with a $VARIABLE or ~,")]
 Grid = tuple[Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)], Annotated[int, Field(ge=8, le=128)]]
-
-
-class Settings(BaseModel):
-    """Base of every settings class: frozen, no unknown keys, no conversions, the string under a field is its documentation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lists_are_tuples(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
-
-
-class Generator(Settings):
-    """The seed's generator: dense, three convolution blocks with two upsamplings, one output convolution."""
-
-    filters: tuple[Filters, Filters, Filters] = (64, 6, 6)
-    """Filters of the three convolution blocks. The seed: 64, 6, 6; its multiples-of-16 variant: 64, 16, 16."""
-    noise_dim: Annotated[int, Field(ge=1, le=4096)] = 200
-    """Length of the noise vector, conditions not counted."""
-    kernel: Literal["seed", 3, 5, 7] = "seed"
-    """Kernel edge of the three blocks (odd, so that it has a centre), or `seed`: 6x6x8, 6x5x8, 3x3x8."""
-    normalisation: Normalisation = "batch"
-    """`batch` per channel, `batch_per_plane` per depth plane (what the 2018 code did), `group` (same on any world size)."""
-    conditioning: Literal["multiply", "concatenate"] = "multiply"
-    """Incident energy multiplied into the noise (the seed) or concatenated to it."""
-    output: Literal["relu", "rectified_normal"] = "relu"
-    """`relu` of a last convolution (the seed), or every cell a rectified normal that starts from the training showers' moments."""
-    learning_rate: Positive = 1e-3
-    """Learning rate at the reference batch, before `learning_rate_rule`."""
-
-
-class Discriminator(Settings):
-    """The seed's discriminator: four convolution blocks, average pooling, linear heads."""
-
-    blocks: Annotated[int, Field(ge=1, le=4)] = 4
-    """Convolution blocks there are; filters and strides of the others act on nothing. The seed: 4."""
-    filters: tuple[Filters, Filters, Filters, Filters] = (32, 8, 8, 8)
-    """Filters of the convolution blocks. The seed: 32, 8, 8, 8; its multiples-of-16 variant: 32, 16, 16, 16."""
-    kernel: Kernel = 5
-    """Kernel edge of all blocks (odd). The seed: 5."""
-    strides: tuple[Stride, Stride, Stride, Stride] = (1, 1, 1, 1)
-    """Cells between two places of each block's convolution. The seed: 1; a 2 makes all later blocks eight times cheaper."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Dropout probability after every block."""
-    normalisation: Normalisation = "batch"
-    """As for the generator."""
-    learning_rate: Positive = 1e-3
-    """Learning rate at the reference batch, before `learning_rate_rule`."""
 
 
 class Optimiser(Settings):
@@ -126,6 +62,8 @@ class Training(Settings):
     the other one follows. To be sampled, so that one study answers for both."""
     virtual_ranks: Annotated[int, Field(ge=1, le=4096)] = 1
     """Ranks that each worker imitates, one after the other, with normalisation statistics of their own: 32 learn what 32 workers do."""
+    pretrain_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs, the first ones, on the showers of `data.pretrain` instead of those of `data.train`."""
     max_steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Ends an epoch after so many steps; by default an epoch is one pass over the training showers."""
     seed: Annotated[int, Field(ge=0)] = 1
@@ -142,6 +80,11 @@ class Training(Settings):
     """Weights of the named losses."""
     generator_steps: Annotated[int, Field(ge=1, le=10)] = 2
     """Generator updates per discriminator update."""
+    adversarial_loss: Literal["cross_entropy", "hinge", "least_squares", "relativistic", "wasserstein"] = "cross_entropy"
+    """Of the validity: the seed's binary cross-entropy of its logit, the hinge (arXiv:1705.02894), least squares (arXiv:1611.04076), the
+    cross-entropy of being more real than the other kind's mean (arXiv:1807.00734), or the logits' difference (arXiv:1701.07875)."""
+    gradient_penalty: NonNegative = 0.0
+    """Weight of the squared distance from 1 of the validity's slope, between showers of both kinds (arXiv:1704.00028: 10); the seed: 0."""
     flipped_targets: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
     """Share of validity targets flipped in the discriminator's batches."""
     conditions: Literal["training_set", "seed"] = "training_set"
@@ -154,6 +97,10 @@ class Training(Settings):
     """Global batch at which the stated learning rates hold. Acts only with a rule."""
     learning_rate_warmup_epochs: NonNegative = 0.0
     """Epochs over which learning rates rise linearly, step by step, to their full value; from the reference value with a rule."""
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    """What becomes of learning rates behind the warm-up: `cosine` lowers them to zero by the last epoch (arXiv:1608.03983)."""
+    generator_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay, per update, of a running average of the generator's weights; showers are generated with it. 0: none (the seed)."""
     gradient_clipping: Positive | None = None
     """Largest norm of each network's gradient."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -201,8 +148,15 @@ class Data(Settings):
     """Training files: paths, globs, `$VARS`; relative to the study's file."""
     validation: Files
     """Validation files, as `train`."""
+    pretrain: Files | None = None
+    """Files of cheaper showers, as `gan3d simulate` makes them, for the first `training.pretrain_epochs`; as `train`."""
     grid: Grid = (25, 25, 25)
     """Cells along x, y and the depth. Checked against the files."""
+    crop: bool = False
+    """Take the middle of files with more cells along x and y than `grid` has: of 51 those from 13 to 37, where there are 25."""
+    cells: Literal["square", "polar"] = "square"
+    """What x and y of the grid are; `polar`: an angle around the shower, which the networks close to a ring, and a radius. Checked against
+    the files."""
     num_train_showers: Annotated[int, Field(ge=1)] | None = None
     """Expected number of training showers, for `plan` when the files are not here."""
     max_train_showers: Annotated[int, Field(ge=1)] | None = None
@@ -215,6 +169,8 @@ class Data(Settings):
     """Cells in network units are (cell_scale * GeV) ** cell_power. The seed: 1."""
     cell_power: Annotated[float, Field(gt=0, le=1)] = 1.0
     """See `cell_scale`. The seed's fixed angle: 1; its variable angle: 0.85."""
+    cell_curve: Literal["power", "logarithm"] = "power"
+    """`logarithm`: cells in network units are ln(1 + cell_scale * GeV) ** cell_power, which lifts faint cells more than any power."""
     order: Literal["shuffled", "seed"] = "shuffled"
     """`shuffled`: a new order each epoch, of which every rank has a share of its own. `seed`, as the public code of 2018: every rank
     takes the same showers, the first of the files in their order, in every epoch."""
@@ -251,6 +207,11 @@ class TrialSettings(Settings):
     def threads_per_worker(self) -> int:
         """CPU threads that torch uses in one worker."""
         return self.workers.threads_per_worker or self.workers.cpus_per_worker
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether x is an angle around the shower."""
+        return self.data.cells == "polar"
 
     @property
     def world_size(self) -> int:

@@ -19,7 +19,7 @@ from gan3d.data.layouts import GridShape
 from gan3d.data.node_cache import decoded_on_this_node
 from gan3d.data.paths import find_files, located
 from gan3d.data.scan import Scan, scan
-from gan3d.data.shower_file import ShowerFile, open_shower_file
+from gan3d.data.shower_file import ShowerFile, by, open_shower_file
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
 
@@ -51,6 +51,7 @@ class ShowerSet:
         base: Path | None = None,
         max_showers: int | None = None,
         grid: GridShape | None = None,
+        crop: bool = False,
         node_cache: str | None = None,
     ) -> ShowerSet:
         """The files that match ``patterns`` (see `paths`), checked; reads their conditions, not their cells.
@@ -60,14 +61,18 @@ class ShowerSet:
             base: folder of relative patterns; by default the current one.
             max_showers: use only the first so many, bad ones counted.
             grid: (X, Y, L) that the files must have.
+            crop: whether larger files are cropped to it, in their middle.
             node_cache: folder of decoded copies, see `node_cache`; `$VARS` are those of this process.
 
         Raises:
             DataError: no file matches, a file is not one of showers, or the grids differ.
         """
-        showers = cls([open_shower_file(path) for path in find_files(patterns, base or Path.cwd())], max_showers)
+        files = [open_shower_file(path) for path in find_files(patterns, base or Path.cwd())]
+        if crop and grid is not None:
+            files = [file if file.grid == tuple(grid) else file.cropped(grid) for file in files]
+        showers = cls(files, max_showers)
         if grid is not None and tuple(grid) != showers.grid:
-            message = f"the showers have {_by(showers.grid)} cells, data.grid says {_by(grid)}; set data.grid to {list(showers.grid)}"
+            message = f"the showers have {by(showers.grid)} cells, data.grid says {by(grid)}; set data.grid to {list(showers.grid)}"
             raise DataError(message, file=str(showers.files[0].path))
         if node_cache is not None:
             folder = Path(located(node_cache, base or Path.cwd()))
@@ -195,7 +200,7 @@ class ShowerSet:
         first = self.files[0]
         for file in self.files[1:]:
             if file.grid != first.grid:
-                message = f"its showers have {_by(file.grid)} cells, those of {first.path} have {_by(first.grid)}; a data set has one grid"
+                message = f"its showers have {by(file.grid)} cells, those of {first.path} have {by(first.grid)}; a data set has one grid"
                 raise DataError(message, file=str(file.path))
 
 
@@ -221,7 +226,3 @@ def _block(file: ShowerFile, shower_bytes: int) -> int:
     wanted = min(BLOCK_SHOWERS, max(1, BLOCK_BYTES // shower_bytes))
     whole_chunks = -(-wanted // file.layout.storage.chunk) * file.layout.storage.chunk
     return min(whole_chunks, max(1, LARGEST_BLOCK_BYTES // shower_bytes))
-
-
-def _by(grid: GridShape) -> str:
-    return " x ".join(str(num_cells) for num_cells in grid)

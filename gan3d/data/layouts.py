@@ -1,7 +1,8 @@
 """The layouts in which the field keeps showers in HDF5: recognised by what a file holds, never by what it is called.
 
     CLIC            `ECAL` (N, X, Y, L) in GeV or in GeV x 50, incident energy in `energy` or in `target` [GeV], `theta` [rad] or none
-    CaloChallenge   `showers` (N, cells) and `incident_energies` (N, 1), both in MeV; data sets 2 and 3
+    CaloChallenge   `showers` (N, cells) and `incident_energies` (N, 1), both in MeV; data sets 2 and 3, and others whose `showers` have
+                    an attribute `cylinder`, (layers, angles, rings)
 
 CaloChallenge's cells lie on a cylinder around the shower, (layer, alpha, r); they are delivered as (X, Y, L) = (alpha, r, layer).
 Not covered: CaloChallenge's data set 1, whose layers differ in their number of cells.
@@ -57,6 +58,11 @@ class Layout:
     incident_energy: NDArray[np.float32]
     polar_angle: NDArray[np.float32] | None
 
+    @property
+    def is_polar(self) -> bool:
+        """Whether x and y are an angle and a radius."""
+        return self.cylinder is not None
+
     def cells(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Stored cells (B, ...) as (B, X, Y, L) float32 [GeV]."""
         cells = stored.astype(np.float32, copy=False)
@@ -107,22 +113,36 @@ def _calochallenge(file: h5py.File, path: str) -> Layout:
             "it has no (X, Y, L) grid; use data set 2 or 3"
         )
         raise DataError(message, file=path)
-    if num_cells not in CYLINDERS:
+    cylinder = _cylinder(showers, num_cells, path)
+    if cylinder is None:
         message = (
             f"'showers' has shape {showers.shape}; expected (showers, 6480) of CaloChallenge data set 2 or (showers, 40500) of data set 3"
         )
         raise DataError(message, file=path)
-    layers, alpha, radius = CYLINDERS[num_cells]
+    layers, alpha, radius = cylinder
     energy_mev = _column(_numbers(file, "incident_energies", path), "incident_energies", path)
     return Layout(
         cells_name="showers",
         grid=(alpha, radius, layers),
-        cylinder=CYLINDERS[num_cells],
+        cylinder=cylinder,
         gev_per_unit=1e-3,
         storage=storage_of(showers),
         incident_energy=_checked_energy(energy_mev * 1e-3, showers.shape[0], path),
         polar_angle=None,
     )
+
+
+def _cylinder(showers: h5py.Dataset, num_cells: int, path: str) -> GridShape | None:
+    """(layer, alpha, r): what the file says of itself, or what is known of data sets with so many cells."""
+    said = showers.attrs.get("cylinder")
+    if said is None:
+        return CYLINDERS.get(num_cells)
+    numbers = tuple(int(number) for number in np.ravel(said))
+    if len(numbers) != 3 or min(numbers) < 1 or int(np.prod(numbers)) != num_cells:
+        message = f"the attribute 'cylinder' of 'showers' is {numbers}; expected (layers, angles, rings) of {num_cells} cells in all"
+        raise DataError(message, file=path)
+    layers, angles, rings = numbers
+    return layers, angles, rings
 
 
 def _clic_energy(file: h5py.File, path: str) -> NDArray[Any]:

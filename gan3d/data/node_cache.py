@@ -79,7 +79,7 @@ def _decoded(file: ShowerFile, entry: DecodedCells) -> Iterator[NDArray[np.float
     chunk = file.layout.storage.chunk
     step = max(1, DECODED_AT_ONCE_BYTES // entry.shower_bytes // chunk) * chunk
     for start in range(0, entry.num_showers, step):
-        yield file.read(start, min(start + step, entry.num_showers)).cells
+        yield file.whole().read(start, min(start + step, entry.num_showers)).cells
 
 
 def _has_room(entry: DecodedCells) -> bool:
@@ -97,7 +97,7 @@ def _entry(file: ShowerFile, num_showers: int, folder: Path) -> DecodedCells:
     content = [LAYOUT_VERSION, str(path), status.st_size, status.st_mtime_ns, num_showers]
     content += [layout.cells_name, layout.grid, layout.cylinder, layout.gev_per_unit]
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-    return DecodedCells(folder / f"{path.stem}-{digest}.npy", num_showers, file.grid)
+    return DecodedCells(folder / f"{path.stem}-{digest}.npy", num_showers, file.layout.grid)
 
 
 @contextmanager

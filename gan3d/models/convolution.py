@@ -56,7 +56,7 @@ class Convolution(nn.Conv3d):
 
     def convolve(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The same with a weight that was made from this module's; stride 1."""
-        has_choice = len(x) > 0 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+        has_choice = x.shape[0] > 0 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
         if not has_choice or torch.is_autocast_enabled("cpu"):
             self.shape = None
             return convolution(x, weight, bias, self.padding, "plain")

@@ -13,14 +13,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gan3d.config.training import Generator, Grid
+from gan3d.config.networks import Generator
+from gan3d.config.training import Grid
 from gan3d.models.convolution import Convolution
 from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size
 from gan3d.models.keras_defaults import LEAK, he_uniform_, initialise_
+from gan3d.models.layer_energies import LayerEnergies
 from gan3d.models.normalisation import make_normalisation
 from gan3d.models.rectified_normal import RectifiedNormal
+from gan3d.models.residual import ResidualBlock
 from gan3d.models.upsampling import Computation, upsampled_convolution
-from gan3d.physics.transform import ENERGY_UNIT_GEV
+from gan3d.physics.transform import ENERGY_UNIT_GEV, Transform
 
 #: Channels into which the dense layer's output is shaped (the seed's).
 START_CHANNELS = 8
@@ -30,24 +33,34 @@ class GeneratorNetwork(nn.Module):
     """Dense, three convolution blocks with an upsampling between each two, an output convolution, ReLU.
 
     The final ReLU is the seed's; where it dies, all showers are empty, which training has to notice. In place of the output
-    convolution and its ReLU there may be cells that start from training showers (``RectifiedNormal``).
+    convolution and its ReLU there may be cells that start from training showers (``RectifiedNormal``), and layers may be scaled to
+    energies that are drawn first (``LayerEnergies``).
     """
 
-    def __init__(self, settings: Generator, grid: Grid, polar_angle: bool = False) -> None:
+    def __init__(
+        self, settings: Generator, grid: Grid, polar_angle: bool = False, transform: Transform | None = None, is_ring: bool = False
+    ) -> None:
+        """``transform`` is needed where layer energies are drawn; with ``is_ring`` x is an angle around the shower."""
         super().__init__()
-        geometry = GeneratorGeometry.for_grid(grid, settings.kernel)
+        self.is_ring = is_ring
+        geometry = GeneratorGeometry.for_grid(grid, settings.kernel, is_ring=is_ring)
         kernels, paddings, kind = geometry.kernels, geometry.paddings, settings.normalisation
         filters1, filters2, filters3 = settings.filters
         self.start = (START_CHANNELS, *geometry.start)
         self.conditioning = Conditioning(settings.noise_dim, settings.conditioning, polar_angle)
         self.dense = nn.Linear(self.conditioning.num_outputs, prod(self.start))
-        self.block1 = GeneratorBlock((START_CHANNELS, filters1), kernels[0], paddings[0])
+        self.block1 = GeneratorBlock((START_CHANNELS, filters1), kernels[0], paddings[0], is_ring=is_ring)
         self.normalisation1 = make_normalisation(kind, filters1, geometry.start[-1])
-        self.block2 = GeneratorBlock((filters1, filters2), kernels[1], paddings[1], UPSAMPLINGS[0])
+        self.block2 = GeneratorBlock((filters1, filters2), kernels[1], paddings[1], UPSAMPLINGS[0], is_ring=is_ring)
         self.normalisation2 = make_normalisation(kind, filters2, geometry.middle[-1])
-        self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1])
+        self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1], is_ring=is_ring)
         self.output = Convolution(filters3, 1, OUTPUT_KERNEL, bias=False) if settings.output == "relu" else None
         self.cells = RectifiedNormal(filters3, grid) if settings.output == "rectified_normal" else None
+        self.residual_blocks = nn.Sequential(*(ResidualBlock(filters3, is_ring) for _ in range(settings.residual_blocks)))
+        self.layer_energies: LayerEnergies | None = None
+        if settings.layer_energies == "fitted":
+            assert transform is not None, "layer energies are in GeV"
+            self.layer_energies = LayerEnergies(grid[2], polar_angle, transform)
         initialise_(self.dense, nn.init.xavier_uniform_)
         if self.output is not None:
             initialise_(self.output, nn.init.xavier_normal_)
@@ -63,7 +76,13 @@ class GeneratorNetwork(nn.Module):
         Returns:
             Cells (B, X, Y, L).
         """
-        features = self._features(noise_BZ, incident_energy_B, polar_angle_B)
+        cells = self._cells(self._features(noise_BZ, incident_energy_B, polar_angle_B), incident_energy_B)
+        if self.layer_energies is None:
+            return cells
+        scaled: torch.Tensor = self.layer_energies(cells, noise_BZ, incident_energy_B, polar_angle_B)
+        return scaled
+
+    def _cells(self, features: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         if self.cells is not None:
             cells: torch.Tensor = self.cells(features, incident_energy_B)
             return cells
@@ -88,7 +107,7 @@ class GeneratorNetwork(nn.Module):
         x = self.dense(inputs).view(-1, *self.start)
         x = self.normalisation1(self.block1(x))
         x = self.normalisation2(self.block2(x))
-        features: torch.Tensor = self.block3(x)
+        features: torch.Tensor = self.residual_blocks(self.block3(x))
         return features
 
 
@@ -117,9 +136,11 @@ class Conditioning(nn.Module):
 class GeneratorBlock(nn.Module):
     """Upsampling, padding, convolution, LeakyReLU."""
 
-    def __init__(self, channels: tuple[int, int], kernel: Size, padding: Padding, upsampling: Size = (1, 1, 1)) -> None:
+    def __init__(
+        self, channels: tuple[int, int], kernel: Size, padding: Padding, upsampling: Size = (1, 1, 1), *, is_ring: bool = False
+    ) -> None:
         super().__init__()
-        self.padding, self.upsampling = padding, upsampling
+        self.padding, self.upsampling, self.is_ring = padding, upsampling, is_ring
         self.convolution = Convolution(*channels, kernel)
         initialise_(self.convolution, he_uniform_)
 
@@ -128,4 +149,5 @@ class GeneratorBlock(nn.Module):
         weight, bias = self.convolution.weight, self.convolution.bias
         assert bias is not None
         computation = Computation(self.convolution.convolve, self.convolution.memory_format)
-        return functional.leaky_relu(upsampled_convolution(x, weight, bias, self.upsampling, self.padding, computation), LEAK)
+        made = upsampled_convolution(x, weight, bias, self.upsampling, self.padding, computation, is_ring=self.is_ring)
+        return functional.leaky_relu(made, LEAK)

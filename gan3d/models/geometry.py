@@ -12,6 +12,9 @@ smallest sizes that do,
 
 and what is too much is taken off the padding, evenly from both sides (an odd rest on the far side; negative padding crops).
 For 25 x 25 x 25 and the seed's kernels nothing is too much: these are exactly the seed's sizes and paddings.
+
+An axis that is a ring (x of polar cells) has as many cells as its upsamplings make of the start, ``n = s1 * s2 * start``; padding is what
+lies on the other side, and block 3 makes the first cell once more behind the last one, for the output convolution.
 """
 
 from __future__ import annotations
@@ -51,6 +54,19 @@ class AxisGeometry:
         last = cells + OUTPUT_KERNEL - 1
         return cls(start, middle, (k1 - 1, middle + k2 - 1 - s1 * start, last + k3 - 1 - s2 * middle))
 
+    @classmethod
+    def around(cls, cells: int, kernels: Size, upsamplings: tuple[int, int]) -> AxisGeometry:
+        """The geometry of a ring of ``cells`` cells.
+
+        Raises:
+            ValueError: the upsamplings do not divide them.
+        """
+        (k1, k2, k3), (s1, s2) = kernels, upsamplings
+        if cells % (s1 * s2):
+            msg = f"a ring of {cells} cells is no multiple of {s1 * s2}"
+            raise ValueError(msg)
+        return cls(cells // (s1 * s2), cells // s2, (k1 - 1, k2 - 1, k3 - 1 + OUTPUT_KERNEL - 1))
+
 
 @dataclass(frozen=True, slots=True)
 class GeneratorGeometry:
@@ -62,8 +78,11 @@ class GeneratorGeometry:
     paddings: tuple[Padding, Padding, Padding]
 
     @classmethod
-    def for_grid(cls, grid: Size, kernel: Literal["seed"] | int) -> GeneratorGeometry:
-        """The geometry that ends on ``grid`` exactly; ``kernel`` is the edge of all three blocks (odd), or ``seed``."""
+    def for_grid(cls, grid: Size, kernel: Literal["seed"] | int, *, is_ring: bool = False) -> GeneratorGeometry:
+        """The geometry that ends on ``grid`` exactly; ``kernel`` is the edge of all three blocks (odd), or ``seed``.
+
+        With ``is_ring`` the axis x is closed.
+        """
         kernels, nominal = (SEED_KERNELS, SEED_PADDINGS) if kernel == "seed" else ((cubic(kernel),) * 3, (cubic((kernel - 1) // 2),) * 2)
         x, y, depth = (
             AxisGeometry.ending_on(cells, edges, paddings, upsamplings)
@@ -71,6 +90,8 @@ class GeneratorGeometry:
                 grid, zip(*kernels, strict=True), zip(*nominal, strict=True), zip(*UPSAMPLINGS, strict=True), strict=True
             )
         )
+        if is_ring:
+            x = AxisGeometry.around(grid[0], (kernels[0][0], kernels[1][0], kernels[2][0]), (UPSAMPLINGS[0][0], UPSAMPLINGS[1][0]))
         first, second, third = (on_both_sides(*total) for total in zip(x.paddings, y.paddings, depth.paddings, strict=True))
         return cls(kernels, (x.start, y.start, depth.start), (x.middle, y.middle, depth.middle), (first, second, third))
 

@@ -48,6 +48,7 @@ class FastGenerator:
     @torch.no_grad()
     def __init__(self, network: GeneratorNetwork) -> None:
         self._conditioning = deepcopy(network.conditioning)
+        self._layer_energies = deepcopy(network.layer_energies)
         block1 = FoldedConvolution(network.block1, network.start[1:], may_sum=False)
         self._start = start_of(network, block1)
         self._normalise1 = normalisation(network.normalisation1)
@@ -66,9 +67,9 @@ class FastGenerator:
 
     @classmethod
     def of(cls, network: GeneratorNetwork) -> Generate:
-        """A fast generator; the network itself, in evaluation mode, where it is not on a CPU or is of a class of its own."""
-        known = type(network) is GeneratorNetwork and network.dense.weight.device.type == "cpu"
-        return cls(network) if known else network.eval()
+        """A fast generator; the network itself, in evaluation mode, where it has residual blocks, a ring, a class of its own or no CPU."""
+        is_plain = type(network) is GeneratorNetwork and not network.is_ring and not len(network.residual_blocks)
+        return cls(network) if is_plain and network.dense.weight.device.type == "cpu" else network.eval()
 
     @torch.no_grad()
     def __call__(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:
@@ -79,7 +80,10 @@ class FastGenerator:
             x = self._start(starting[0])
             for convolved in parts(self._most_convolved, x, *starting[1:]):
                 self._convolve(*convolved)
-        return cells
+        if self._layer_energies is None:
+            return cells
+        scaled: torch.Tensor = self._layer_energies(cells, noise_BZ, incident_energy_B, polar_angle_B)
+        return scaled
 
     def _convolve(self, x: torch.Tensor, incident_energy_B: torch.Tensor, out: torch.Tensor) -> None:
         """From what the first convolution made, (B, C, X, Y, L), to cells in ``out``."""

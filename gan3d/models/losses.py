@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch.nn import functional
@@ -12,6 +12,8 @@ from gan3d.models.discriminator import DiscriminatorOutput
 from gan3d.models.response import ResponseCurve
 
 __all__ = ["LossParts", "ResponseCurve", "Targets", "absolute_percentage_error", "losses"]
+
+AdversarialLoss = Literal["cross_entropy", "hinge", "least_squares", "relativistic", "wasserstein"]
 
 #: Smallest denominator of a percentage error (Keras' epsilon).
 SMALLEST_TRUTH = 1e-7
@@ -41,7 +43,7 @@ class LossParts(NamedTuple):
     total: torch.Tensor
     """Weighted sum of the parts."""
     validity: torch.Tensor
-    """Binary cross-entropy [nat]."""
+    """Binary cross-entropy [nat], or another adversarial loss."""
     incident_energy: torch.Tensor
     """Mean absolute percentage error [%]."""
     deposited_energy: torch.Tensor
@@ -50,9 +52,24 @@ class LossParts(NamedTuple):
     """Mean absolute percentage error [%]; 0 where the showers are not conditioned on it."""
 
 
-def losses(output: DiscriminatorOutput, targets: Targets, weights: LossWeights) -> LossParts:
-    """Compare the discriminator's output with its targets."""
-    validity = functional.binary_cross_entropy_with_logits(output.validity_logit, targets.validity)
+def losses(
+    output: DiscriminatorOutput,
+    targets: Targets,
+    weights: LossWeights,
+    kind: AdversarialLoss = "cross_entropy",
+    *,
+    of_generator: bool = False,
+) -> LossParts:
+    """Compare the discriminator's output with its targets.
+
+    Args:
+        output: What it says.
+        targets: What it should say; of a generator's showers that it takes them for Monte Carlo.
+        weights: Of the parts.
+        kind: Of the part of the validity.
+        of_generator: Whether the generator learns from it, not the discriminator.
+    """
+    validity = adversarial(output.validity_logit, targets.validity, kind, of_generator=of_generator)
     incident_energy = absolute_percentage_error(output.incident_energy, targets.incident_energy)
     deposited_energy = absolute_percentage_error(output.deposited_energy, targets.deposited_energy)
     polar_angle = _polar_angle_error(output.polar_angle, targets.polar_angle, like=validity)
@@ -63,6 +80,24 @@ def losses(output: DiscriminatorOutput, targets: Targets, weights: LossWeights) 
         + weights.polar_angle * polar_angle
     )
     return LossParts(total, validity, incident_energy, deposited_energy, polar_angle)
+
+
+def adversarial(logit: torch.Tensor, validity: torch.Tensor, kind: AdversarialLoss, *, of_generator: bool) -> torch.Tensor:
+    """Mean loss of saying ``logit`` (B,) where ``validity`` (B,) is right: 1 or 0.
+
+    Cross-entropy as the seed. Hinge (Lim and Ye, arXiv:1705.02894): nothing beyond a margin of 1, and for the generator minus the logit.
+    Least squares (Mao et al., arXiv:1611.04076, with 0 and 1). Wasserstein: the logits' difference (Arjovsky et al., arXiv:1701.07875).
+    Relativistic: cross-entropy of a logit above the mean of the other kind's (Jolicoeur-Martineau, arXiv:1807.00734), which is taken off
+    before.
+    """
+    if kind in ("cross_entropy", "relativistic"):
+        return functional.binary_cross_entropy_with_logits(logit, validity)
+    if kind == "least_squares":
+        return (logit - validity).square().mean()
+    towards = (2 * validity - 1) * logit
+    if kind == "wasserstein":
+        return -towards.mean()
+    return -towards.mean() if of_generator else functional.relu(1 - towards).mean()
 
 
 def absolute_percentage_error(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -1,22 +1,23 @@
-"""The three normalisations a block can have. Legend: B showers, C channels, X, Y transverse cells, L layers (depth planes)."""
+"""The normalisations a block can have. Legend: B showers, C channels, X, Y transverse cells, L layers (depth planes)."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from gan3d.config.training import Normalisation
+from gan3d.config.networks import DiscriminatorNormalisation
 from gan3d.models.keras_defaults import EPSILON, MOMENTUM
 
 #: Most groups of a group normalisation.
 MAX_GROUPS = 8
 
 
-def make_normalisation(kind: Normalisation, num_channels: int, num_planes: int) -> nn.Module:
+def make_normalisation(kind: DiscriminatorNormalisation, num_channels: int, num_planes: int) -> nn.Module:
     """Normalisation of activations (B, C, X, Y, L), with a learnt scale and shift.
 
     Args:
-        kind: ``batch`` over the batch, per channel; ``batch_per_plane`` over the batch, per depth plane; ``group`` within each shower.
+        kind: ``batch`` over the batch, per channel; ``batch_per_plane`` over the batch, per depth plane; ``group`` within each shower;
+            none for the others, of which ``spectral`` is the weights' matter.
         num_channels: C.
         num_planes: L.
     """
@@ -27,6 +28,8 @@ def make_normalisation(kind: Normalisation, num_channels: int, num_planes: int) 
             return BatchNormPerPlane(num_planes)
         case "group":
             return nn.GroupNorm(num_groups(num_channels), num_channels, eps=EPSILON)
+        case "spectral" | "none":
+            return nn.Identity()
 
 
 def num_groups(num_channels: int) -> int:

@@ -6,7 +6,8 @@ The choice changes rounding, so it belongs to a trial's state: taken once at its
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,6 +54,17 @@ def set_paths(network: nn.Module, paths: dict[str, Path]) -> None:
     modules = convolutions(network)
     for name, path in paths.items():
         modules[name].path = path
+
+
+@contextmanager
+def plain_paths(network: nn.Module) -> Iterator[None]:
+    """For a moment all convolutions are computed by torch alone, whose backward passes have a backward pass of their own."""
+    kept = paths_of(network)
+    set_paths(network, dict.fromkeys(kept, "plain"))
+    try:
+        yield
+    finally:
+        set_paths(network, kept)
 
 
 def uses_in_generator(generator_steps: int) -> Callable[[bool], tuple[Use, ...]]:

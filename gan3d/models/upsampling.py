@@ -26,6 +26,7 @@ import torch
 from torch.nn import functional
 
 from gan3d.models.geometry import Padding, Size
+from gan3d.models.ring import closed
 
 #: A convolution without padding, of cells with a weight and a bias.
 Convolve = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -42,7 +43,14 @@ TORCHS_OWN = Computation()
 
 
 def upsampled_convolution(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, upsampling: Size, padding: Padding, how: Computation = TORCHS_OWN
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    upsampling: Size,
+    padding: Padding,
+    how: Computation = TORCHS_OWN,
+    *,
+    is_ring: bool = False,
 ) -> torch.Tensor:
     """``conv3d(pad(interpolate(x, upsampling, "nearest"), padding), weight, bias)`` up to rounding.
 
@@ -53,6 +61,7 @@ def upsampled_convolution(
         upsampling: s of each axis.
         padding: Of the upsampled tensor, as ``torch.nn.functional.pad`` takes it; negative crops.
         how: Of the folded convolution.
+        is_ring: Whether the first axis is closed, and padded with what lies on its other side.
 
     Returns:
         (B, O, m, m, m) in that memory format, per axis ``m = s n + padding - k + 1``.
@@ -60,13 +69,18 @@ def upsampled_convolution(
     sides = [(padding[4], padding[5]), (padding[2], padding[3]), (padding[0], padding[1])]
     axes = [FoldedAxis.of(*axis) for axis in zip(x.shape[2:], upsampling, weight.shape[2:], sides, strict=True)]
     depth_first = [cells for axis in reversed(axes) for cells in (axis.before, axis.after)]
-    small = functional.pad(x, depth_first).contiguous(memory_format=how.memory_format)
+    small = (around(x, depth_first) if is_ring else functional.pad(x, depth_first)).contiguous(memory_format=how.memory_format)
     if prod(upsampling) == 1:
         return how.convolve(small, weight, bias)
     phases = how.convolve(small, folded(weight, upsampling, how.memory_format), bias.repeat(prod(upsampling)))
     interleaving = tuple((factor, axis.skip, axis.size) for factor, axis in zip(upsampling, axes, strict=True))
     together: torch.Tensor = _Interleaved.apply(phases, interleaving, how.memory_format)  # type: ignore[no-untyped-call]
     return together
+
+
+def around(x: torch.Tensor, padding: Sequence[int]) -> torch.Tensor:
+    """Padded with what lies on the other side along x, with zeros along y and the depth; (B, C, X, Y, L), padding depth first."""
+    return functional.pad(closed(x, padding[4], padding[5]), tuple(padding[:4]))
 
 
 @dataclass(frozen=True, slots=True)

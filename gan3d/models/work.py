@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from gan3d.config.training import Discriminator, Generator, Grid, Training, TrialSettings
-from gan3d.models.discriminator import POOLING, padding_of_block, size_of_block
+from gan3d.config.networks import Discriminator, Generator
+from gan3d.config.training import Grid, Training, TrialSettings
+from gan3d.models.discriminator import POOLING, is_residual, padding_of_block, size_of_block
 from gan3d.models.generator import START_CHANNELS
 from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size, cubic
+from gan3d.models.residual import KERNEL as RESIDUAL_KERNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,20 @@ class Convolution:
         return prod(self.places) * prod(self.kernel) * self.channels * self.filters
 
 
-def generator_convolutions(settings: Generator, grid: Grid) -> Iterator[Convolution]:
-    """G1 to G3 and, where there is one, the output convolution G4; sizes are those of upsampled and padded inputs."""
-    geometry = GeneratorGeometry.for_grid(grid, settings.kernel)
+def generator_convolutions(settings: Generator, grid: Grid, *, is_ring: bool = False) -> Iterator[Convolution]:
+    """G1 to G3, residual blocks R and, where there is one, the output convolution G4; sizes are those of upsampled and padded inputs."""
+    geometry = GeneratorGeometry.for_grid(grid, settings.kernel, is_ring=is_ring)
     channels = START_CHANNELS
     sizes = (geometry.start, upsampled(geometry.start, UPSAMPLINGS[0]), upsampled(geometry.middle, UPSAMPLINGS[1]))
     blocks = zip(settings.filters, geometry.kernels, sizes, geometry.paddings, strict=True)
     for number, (filters, kernel, size, padding) in enumerate(blocks, start=1):
         yield Convolution(f"G{number}", channels, filters, kernel, padded(size, padding))
         channels = filters
+    x, y, depth = (cells + OUTPUT_KERNEL - 1 for cells in grid)
+    for number in range(1, settings.residual_blocks + 1):
+        for half in ("a", "b"):
+            yield Convolution(f"R{number}{half}", channels, channels, cubic(RESIDUAL_KERNEL), (x, y, depth), RESIDUAL_KERNEL // 2)
     if settings.output == "relu":
-        x, y, depth = (cells + OUTPUT_KERNEL - 1 for cells in grid)
         yield Convolution("G4", channels, 1, cubic(OUTPUT_KERNEL), (x, y, depth))
 
 
@@ -65,43 +70,46 @@ def padded(size: Size, padding: Padding) -> Size:
     return size[0] + sum(padding[4:]), size[1] + sum(padding[2:4]), size[2] + sum(padding[:2])
 
 
-def discriminator_convolutions(settings: Discriminator, grid: Grid) -> Iterator[Convolution]:
-    """D1 to D4."""
+def discriminator_convolutions(settings: Discriminator, grid: Grid, *, is_ring: bool = False) -> Iterator[Convolution]:
+    """D1 to D4, each behind its shortcut S where it has one."""
     size, channels = grid, 1
     for number, (filters, stride) in enumerate(zip(settings.filters[: settings.blocks], settings.strides, strict=False), start=1):
-        block = Convolution(
-            f"D{number}", channels, filters, cubic(settings.kernel), size, padding_of_block(number, settings.kernel), stride
-        )
+        if settings.residual and is_residual(number):
+            yield Convolution(f"S{number}", channels, filters, cubic(1), size, 0, stride)
+        padding = padding_of_block(number, settings.kernel)
+        # A ring keeps all its cells, where the other axes lose some.
+        around = 2 * ((settings.kernel - 1) // 2 - padding) if is_ring else 0
+        block = Convolution(f"D{number}", channels, filters, cubic(settings.kernel), (size[0] + around, *size[1:]), padding, stride)
         yield block
         size, channels = block.places, filters
 
 
 def gigaflop_per_shower(settings: TrialSettings) -> float:
     """Of a training step, per shower of its batch; a multiply-add is two operations."""
-    return 2e-9 * step_multiply_adds(settings.training, settings.data.grid)
+    return 2e-9 * step_multiply_adds(settings.training, settings.data.grid, is_ring=settings.is_ring)
 
 
-def step_multiply_adds(training: Training, grid: Grid) -> int:
+def step_multiply_adds(training: Training, grid: Grid, *, is_ring: bool = False) -> int:
     """Of one training step, per shower of the batch."""
-    generator, first_of_generator = generator_multiply_adds(training.generator, grid)
-    discriminator, first_of_discriminator = discriminator_multiply_adds(training.discriminator, grid)
+    generator, first_of_generator = generator_multiply_adds(training.generator, grid, is_ring=is_ring)
+    discriminator, first_of_discriminator = discriminator_multiply_adds(training.discriminator, grid, is_ring=is_ring)
     # Forward, input gradient, weight gradient; nobody asks for the input gradient of the first layer.
     of_generator_update = 3 * generator - first_of_generator + 2 * discriminator
     of_discriminator_update = 3 * discriminator - first_of_discriminator
     return generator + 2 * of_discriminator_update + training.generator_steps * of_generator_update
 
 
-def generator_multiply_adds(settings: Generator, grid: Grid) -> tuple[int, int]:
+def generator_multiply_adds(settings: Generator, grid: Grid, *, is_ring: bool = False) -> tuple[int, int]:
     """Forward, per shower: of the whole network, and of its first layer, the dense one."""
     num_inputs = settings.noise_dim + (settings.conditioning == "concatenate")
-    dense = num_inputs * START_CHANNELS * prod(GeneratorGeometry.for_grid(grid, settings.kernel).start)
-    convolutions = sum(block.multiply_adds for block in generator_convolutions(settings, grid))
+    dense = num_inputs * START_CHANNELS * prod(GeneratorGeometry.for_grid(grid, settings.kernel, is_ring=is_ring).start)
+    convolutions = sum(block.multiply_adds for block in generator_convolutions(settings, grid, is_ring=is_ring))
     cells = settings.filters[-1] * prod(grid) if settings.output == "rectified_normal" else 0
     return dense + convolutions + cells, dense
 
 
-def discriminator_multiply_adds(settings: Discriminator, grid: Grid) -> tuple[int, int]:
+def discriminator_multiply_adds(settings: Discriminator, grid: Grid, *, is_ring: bool = False) -> tuple[int, int]:
     """Forward, per shower: of the whole network, and of its first convolution."""
-    blocks = list(discriminator_convolutions(settings, grid))
+    blocks = list(discriminator_convolutions(settings, grid, is_ring=is_ring))
     heads = 2 * blocks[-1].filters * prod(cells // POOLING for cells in blocks[-1].places)
     return sum(block.multiply_adds for block in blocks) + heads, blocks[0].multiply_adds

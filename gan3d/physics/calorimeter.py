@@ -13,6 +13,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from gan3d.physics.readout import PolarCells, SquareCells
+
 #: The energy scale of multiple scattering in the Moliere radius [MeV].
 SCATTERING_ENERGY_MEV = 21.2
 
@@ -90,21 +92,23 @@ class Slab:
 
 @dataclass(frozen=True)
 class Layer:
-    """Sheets from front to back, exactly one of them sensitive."""
+    """Sheets from front to back, at least one of them sensitive; all of these are read out together."""
 
     slabs: tuple[Slab, ...]
     electron_response: float
-    """e/mip: how much of the minimum ionising share a shower leaves in the sensitive slab; fitted to Geant4 (docs/simulation.md)."""
+    """e/mip: how much of the minimum ionising share a shower leaves in the sensitive slabs; fitted to Geant4 (docs/simulation.md)."""
 
     def __post_init__(self) -> None:
-        """Refuse a layer nothing, or more than one sheet, reads out.
+        """Refuse a layer that nothing reads out.
 
         Raises:
-            ValueError: if not exactly one slab is sensitive.
+            ValueError: if no slab is sensitive, or one of air is.
         """
-        found = sum(slab.is_sensitive for slab in self.slabs)
-        if found != 1:
-            msg = f"a layer has exactly one sensitive slab, not {found}"
+        if not any(slab.is_sensitive for slab in self.slabs):
+            msg = "a layer has at least one sensitive slab, not 0"
+            raise ValueError(msg)
+        if any(slab.is_sensitive and slab.material is None for slab in self.slabs):
+            msg = "air is not sensitive"
             raise ValueError(msg)
 
     @property
@@ -119,32 +123,41 @@ class Layer:
 
     @property
     def minimum_ionising_fraction(self) -> float:
-        """Share of a minimum ionising particle's energy loss that is in the sensitive slab."""
+        """Share of a minimum ionising particle's energy loss that is in the sensitive slabs."""
         sensitive = sum(slab.minimum_ionisation_mev for slab in self.slabs if slab.is_sensitive)
         return sensitive / sum(slab.minimum_ionisation_mev for slab in self.slabs)
 
     @property
     def sensitive_centre(self) -> tuple[float, float]:
-        """Centre of the sensitive slab behind the layer's front, in mm and in X0."""
-        at = next(index for index, slab in enumerate(self.slabs) if slab.is_sensitive)
-        before, here = self.slabs[:at], self.slabs[at]
+        """Centre of the sensitive slabs behind the layer's front, in mm and in X0; of several by what a minimum ionising particle loses."""
+        at = [index for index, slab in enumerate(self.slabs) if slab.is_sensitive]
+        weights = [self.slabs[index].minimum_ionisation_mev for index in at]
+        centres = [self._centre(index) for index in at]
+        in_mm, in_x0 = (sum(w * c[unit] for w, c in zip(weights, centres, strict=True)) / sum(weights) for unit in (0, 1))
+        return in_mm, in_x0
+
+    def _centre(self, index: int) -> tuple[float, float]:
+        before, here = self.slabs[:index], self.slabs[index]
         depth_mm = sum(slab.thickness_mm for slab in before) + here.thickness_mm / 2
         return depth_mm, sum(slab.radiation_lengths for slab in before) + here.radiation_lengths / 2
 
 
 @dataclass(frozen=True)
 class Calorimeter:
-    """Layers one behind the other, read out in a window of square cells around the shower."""
+    """Layers one behind the other, read out around the shower."""
 
     name: str
     layers: tuple[Layer, ...]
-    cell_mm: float = 5.1
-    cells_across: int = 25
+    cells: SquareCells | PolarCells
+    sampling_fraction: float = 1.0
+    """Cells hold the energy deposited in sensitive slabs over this."""
+    readout_threshold_gev: float = 3e-4
+    """A cell with more counts as read out."""
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """Cells along x, y and layers."""
-        return self.cells_across, self.cells_across, len(self.layers)
+        """Cells along x, y (or angle and ring) and layers."""
+        return *self.cells.shape, len(self.layers)
 
     @cached_property
     def medium(self) -> Material:
@@ -170,13 +183,13 @@ class Calorimeter:
 
     @cached_property
     def sensitive_depth_mm(self) -> np.ndarray:
-        """(L,) centre of each layer's sensitive slab [mm]."""
+        """(L,) centre of each layer's sensitive slabs [mm]."""
         fronts = np.cumsum(np.concatenate([[0.0], self.layer_mm[:-1]]))
         return np.asarray(fronts + np.array([layer.sensitive_centre[0] for layer in self.layers]))
 
     @cached_property
     def sensitive_depth_x0(self) -> np.ndarray:
-        """(L,) centre of each layer's sensitive slab [X0]."""
+        """(L,) centre of each layer's sensitive slabs [X0]."""
         fronts = np.cumsum(np.concatenate([[0.0], self.layer_x0[:-1]]))
         return np.asarray(fronts + np.array([layer.sensitive_centre[1] for layer in self.layers]))
 
@@ -202,31 +215,15 @@ TUNGSTEN_ALLOY = Material.element("tungsten alloy", 17.8, 74, 183.84, 6.76, 1.14
 GROUND_FOIL = Material.mixture("ground foil", 5.19, [(COPPER, 0.863), (GLASS_FIBRE_BOARD, 0.137)])
 READOUT_BOARD = Material.mixture("readout board", 5.0508, [(COPPER, 0.819), (GLASS_FIBRE_BOARD, 0.181)])
 
-
-def _clic_layer(tungsten_mm: float, electron_response: float) -> Layer:
-    return Layer(
-        (
-            Slab(TUNGSTEN_ALLOY, tungsten_mm),
-            Slab(None, 0.25),
-            Slab(GROUND_FOIL, 0.1),
-            Slab(SILICON, 0.5, is_sensitive=True),
-            Slab(None, 0.1),
-            Slab(READOUT_BOARD, 0.8),
-            Slab(None, 0.25),
-        ),
-        electron_response,
-    )
-
-
-_UNIFORM_LAYER = Layer((Slab(TUNGSTEN, 3.504), Slab(SILICON, 0.5, is_sensitive=True)), electron_response=0.8127)
-
-#: By name: the CLIC electromagnetic calorimeter's barrel, and a stack with one radiation length of bare tungsten per layer.
-CALORIMETERS = MappingProxyType(
+#: By the name that a calorimeter's file calls them.
+MATERIALS = MappingProxyType(
     {
-        calorimeter.name: calorimeter
-        for calorimeter in (
-            Calorimeter("clic", (_clic_layer(2.4, 0.7292),) * 17 + (_clic_layer(4.8, 0.6829),) * 8),
-            Calorimeter("uniform", (_UNIFORM_LAYER,) * 25),
-        )
+        "tungsten": TUNGSTEN,
+        "silicon": SILICON,
+        "copper": COPPER,
+        "glass_fibre_board": GLASS_FIBRE_BOARD,
+        "clic_tungsten_alloy": TUNGSTEN_ALLOY,
+        "clic_ground_foil": GROUND_FOIL,
+        "clic_readout_board": READOUT_BOARD,
     }
 )

@@ -17,6 +17,12 @@ READOUT_THRESHOLD_GEV = 3e-4
 #: Mean energy [GeV] that makes one electron-hole pair in silicon (3.6 eV): a shower that deposits less left no signal anywhere.
 EMPTY_SHOWER_GEV = 3.6e-9
 
+#: A parabola needs so many layers.
+MIN_LAYERS_OF_PARABOLA = 3
+
+#: x and y of each cell's centre, each (X, Y), where they are not the cell's indices.
+Positions = tuple[Tensor, Tensor]
+
 #: Dimensions of ``cells_BXYL`` over which a profile along x, y or the layers sums.
 _OTHER_DIMENSIONS = ((2, 3), (1, 3), (1, 2))
 
@@ -102,6 +108,75 @@ def axis_slopes(cells_BXYL: Tensor) -> Tensor:
         has_depth = variance > torch.finfo(variance.dtype).eps
         columns.append(torch.where(has_depth, covariance / torch.where(has_depth, variance, 1.0), 0.0))
     return torch.stack(columns, dim=1)
+
+
+def shower_maximum(layer_energy_BL: Tensor) -> Tensor:
+    """Depth of the shower maximum [layers from 0], shape (B,), from layer energies (B, L) in any unit; 0 for an empty shower.
+
+    Vertex of the parabola through the layer with most energy and its two neighbours; at either end of the calorimeter the layer itself.
+    What sensitive sheets of one thickness read is the shower's energy per depth there, whatever the absorbers before them: no weights.
+    """
+    num_layers = layer_energy_BL.shape[1]
+    top = layer_energy_BL.argmax(dim=1, keepdim=True)
+    if num_layers < MIN_LAYERS_OF_PARABOLA:
+        return top[:, 0].to(layer_energy_BL.dtype)
+    inner = top.clamp(1, num_layers - 2)
+    before, here, after = (layer_energy_BL.gather(1, inner + step)[:, 0] for step in (-1, 0, 1))
+    bend = before - 2 * here + after
+    is_inside = (inner == top)[:, 0] & (bend < 0)
+    shift = torch.where(is_inside, 0.5 * (before - after) / torch.where(is_inside, bend, 1.0), 0.0)
+    return top[:, 0].to(layer_energy_BL.dtype) + shift
+
+
+def layer_centres(cells_BXYL: Tensor, positions: Positions | None = None) -> Tensor:
+    """Centre of energy along x and y in each layer [cells from 0, or the positions' unit], (B, L, 2); 0 in a layer without energy."""
+    return torch.stack([centre for centre, _ in _in_layers(cells_BXYL, positions)], dim=2)
+
+
+def layer_widths(cells_BXYL: Tensor, positions: Positions | None = None) -> Tensor:
+    """Standard deviation of the energy along x and y in each layer [cells, or the positions' unit], (B, L, 2); 0 without energy."""
+    return torch.stack([width for _, width in _in_layers(cells_BXYL, positions)], dim=2)
+
+
+def moments_at(cells_BXYL: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
+    """Barycentre and variance along x and y of cells at these positions, each (B, 2): `first_moments` where x is no index."""
+    plane = cells_BXYL.sum(dim=3, keepdim=True)
+    pairs = _in_layers(plane, positions)
+    return torch.cat([centre for centre, _ in pairs], dim=1), torch.cat([width.square() for _, width in pairs], dim=1)
+
+
+def _in_layers(cells_BXYL: Tensor, positions: Positions | None) -> list[tuple[Tensor, Tensor]]:
+    """Along x and along y: centre and width in each layer, each (B, L)."""
+    if positions is None:
+        return [_centre_and_width(share) for share in _shares_of_layers(cells_BXYL)]
+    # All cells of a layer in a row: (B, L, X Y).
+    flat = cells_BXYL.flatten(1, 2).transpose(1, 2)
+    share = normalised(flat.flatten(0, 1)).view_as(flat)
+    return [_centre_and_width(share, position.flatten().to(share)) for position in positions]
+
+
+def _shares_of_layers(cells_BXYL: Tensor) -> list[Tensor]:
+    """Along x and along y, each (B, L, N): every layer's profile over its own sum."""
+    planes = [cells_BXYL.sum(dim=dimension).transpose(1, 2) for dimension in (2, 1)]
+    return [normalised(plane.flatten(0, 1)).view_as(plane) for plane in planes]
+
+
+def _centre_and_width(share_BLN: Tensor, position: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    if position is None:
+        position = torch.arange(share_BLN.shape[2], dtype=share_BLN.dtype, device=share_BLN.device)
+    centre = share_BLN @ position
+    variance = (share_BLN * (position - centre[..., None]).square()).sum(dim=2)
+    has_width = variance > 0
+    # The root's slope at zero is infinite, and infinity times the zero of a layer without energy is no number.
+    return centre, torch.where(has_width, torch.where(has_width, variance, 1.0).sqrt(), 0.0)
+
+
+def correlation_matrix(values_BK: Tensor) -> Tensor:
+    """Pearson's correlation of every two columns of (B, K), shape (K, K); 0 with a column that is constant."""
+    from_mean = values_BK - values_BK.mean(dim=0)
+    spread = from_mean.square().mean(dim=0).sqrt()
+    scaled = torch.where(spread > 0, from_mean / torch.where(spread > 0, spread, 1.0), 0.0)
+    return scaled.T @ scaled / len(values_BK)
 
 
 def occupancy(cells_BXYL: Tensor, threshold_gev: float = READOUT_THRESHOLD_GEV) -> Tensor:

@@ -96,8 +96,7 @@ def search_experiments(client: MlflowClient, prefix: str) -> list[Experiment]:
 
 def load_mlflow() -> Any:
     """The ``mlflow`` module, imported quietly: its own import trips over SQLAlchemy's deprecations, which are not ours to heed."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    be_quiet()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = importlib.import_module("mlflow")
@@ -105,6 +104,12 @@ def load_mlflow() -> Any:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return module
+
+
+def be_quiet() -> None:
+    """For MLflow in this process and in those that it starts: no telemetry, no chatter, no minutes of waiting."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

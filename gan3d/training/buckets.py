@@ -13,11 +13,9 @@ import torch
 from torch import nn
 
 from gan3d.config.training import TrialSettings
-from gan3d.models.discriminator import DiscriminatorNetwork
-from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.losses import Targets, losses
 from gan3d.models.work import discriminator_multiply_adds, generator_multiply_adds, step_multiply_adds
-from gan3d.training.state import transform_of
+from gan3d.training.state import make_discriminator, make_generator
 
 #: Bytes at which buckets close: torch.distributed._DEFAULT_FIRST_BUCKET_BYTES, and DDP's bucket_cap_mb.
 FIRST_BUCKET_BYTES, BUCKET_BYTES = 1 << 20, 25 << 20
@@ -40,10 +38,10 @@ def hiding_shares(settings: TrialSettings) -> tuple[float, ...]:
     hide behind, its second the generator's pass of the first virtual rank; of the generator's updates only the last has something, the
     next step's pass of the discriminator on Monte Carlo.
     """
-    training, grid = settings.training, settings.data.grid
-    generator, _ = generator_multiply_adds(training.generator, grid)
-    discriminator, first_layer = discriminator_multiply_adds(training.discriminator, grid)
-    step = step_multiply_adds(training, grid)
+    training, grid, is_ring = settings.training, settings.data.grid, settings.is_ring
+    generator, _ = generator_multiply_adds(training.generator, grid, is_ring=is_ring)
+    discriminator, first_layer = discriminator_multiply_adds(training.discriminator, grid, is_ring=is_ring)
+    step = step_multiply_adds(training, grid, is_ring=is_ring)
     of_discriminator = (generator / step, generator / step / training.virtual_ranks)
     bare = (0.0,) * (training.generator_steps - 1)
     return (*of_discriminator, *bare, (3 * discriminator - first_layer) / step)
@@ -53,8 +51,7 @@ def network_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], tuple[int
     """Bytes of each gradient bucket of the generator and of the discriminator, in the order of launch."""
     training, grid = settings.training, settings.data.grid
     with torch.device("meta"):
-        generator = GeneratorNetwork(training.generator, grid, training.polar_angle)
-        discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), training.polar_angle)
+        generator, discriminator = make_generator(settings), make_discriminator(settings)
         noise, one = torch.empty(_SHOWERS, training.generator.noise_dim), torch.empty(_SHOWERS)
         angle = one if training.polar_angle else None
         cells = torch.empty(_SHOWERS, *grid)

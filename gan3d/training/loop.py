@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -57,27 +58,51 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
         DataError: a shower file turned out to be damaged.
     """
     settings, ranks = trial.settings, trial.ranks
-    data, training = settings.data, settings.training
     keep_freed_memory()
     set_precision(settings)
-    loader = Loader(
-        trial.showers.train,
-        share_of(settings, ranks),
-        cache_megabytes=data.cache_megabytes_per_worker,
-        read_ahead_batches=data.read_ahead_batches,
-        num_steps=training.max_steps_per_epoch,
-    )
-    autocast = autocast_of(settings, ranks.device)
     if state.step == 0:
         choose_paths(state, settings, ranks)
     start_from(trial.showers.train, state, settings)
     if state.step == 0:
         state.equalise(ranks)
-    observables = observable_distributions(trial.showers.train, training, ranks.device)
-    recipe = Recipe(training, trial.showers.conditions(training), trial.showers.response(training), autocast, observables)
     begun = state.epoch
-    while state.epoch < training.epochs:
-        yield _epoch(trial, state, loader, recipe, begun)
+    for first, end, showers in stages(trial):
+        if first <= state.epoch < end:
+            source = source_of(trial, showers)
+            while state.epoch < end:
+                yield _epoch(trial, state, source, begun)
+
+
+def stages(trial: Trial) -> Iterator[tuple[int, int, TrialShowers]]:
+    """First epoch, the one behind the last, and the showers of each stage: cheap ones first where there are some."""
+    training, cheap = trial.settings.training, trial.showers.cheaper()
+    border = 0 if cheap is None else min(training.pretrain_epochs, training.epochs)
+    if cheap is not None:
+        yield 0, border, cheap
+    yield border, training.epochs, trial.showers
+
+
+class Source(NamedTuple):
+    """Where batches come from, and what is made of them."""
+
+    loader: Loader
+    recipe: Recipe
+
+
+def source_of(trial: Trial, showers: TrialShowers) -> Source:
+    """Of one stage."""
+    settings, ranks = trial.settings, trial.ranks
+    data, training = settings.data, settings.training
+    loader = Loader(
+        showers.train,
+        share_of(settings, ranks),
+        cache_megabytes=data.cache_megabytes_per_worker,
+        read_ahead_batches=data.read_ahead_batches,
+        num_steps=training.max_steps_per_epoch,
+    )
+    observables = observable_distributions(showers.train, training, ranks.device)
+    autocast = autocast_of(settings, ranks.device)
+    return Source(loader, Recipe(training, showers.conditions(training), showers.response(training), autocast, observables))
 
 
 def share_of(settings: TrialSettings, ranks: Ranks) -> Share:
@@ -86,13 +111,13 @@ def share_of(settings: TrialSettings, ranks: Ranks) -> Share:
     return Share(settings.batch_per_worker, ranks.rank, ranks.world_size, training.seed, training.virtual_ranks, settings.data.order)
 
 
-def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, begun: int) -> EpochRecord:
+def _epoch(trial: Trial, state: TrainState, source: Source, begun: int) -> EpochRecord:
     """One epoch of a trial that these workers began, or took up, after epoch ``begun``."""
     settings, ranks = trial.settings, trial.ranks
     torch.manual_seed(stream(settings.training.seed, state.epoch, ranks.rank, "dropout").initial_seed())
     clock = PhaseClock(ranks.device, has_others=ranks.group is not None)
     state.start_epoch(settings)
-    sums = _train(trial, state, loader, recipe, clock)
+    sums, num_steps = _train(trial, state, source, clock), source.loader.num_steps
     training_seconds = clock.epoch_seconds
     state.epoch += 1
     physics = _validate(trial, state, clock)
@@ -100,22 +125,22 @@ def _epoch(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, begu
         trial.save(state)
     with clock.collective():
         ranks.barrier()
-    timing = merged_timing(clock, training_seconds, Work(loader.num_steps, settings.global_batch, state.epoch - begun), ranks)
+    timing = merged_timing(clock, training_seconds, Work(num_steps, settings.global_batch, state.epoch - begun), ranks)
     noise = merged_noise_scale(state, settings, ranks)
-    return EpochRecord(state.epoch, merged_losses(sums, loader.num_steps, ranks), physics, timing, noise)
+    return EpochRecord(state.epoch, merged_losses(sums, num_steps, ranks), physics, timing, noise)
 
 
-def _train(trial: Trial, state: TrainState, loader: Loader, recipe: Recipe, clock: PhaseClock) -> torch.Tensor:
+def _train(trial: Trial, state: TrainState, source: Source, clock: PhaseClock) -> torch.Tensor:
     """The epoch's steps; returns sums of loss parts over this rank's steps, shape (2, 5): discriminator, generator."""
     settings, ranks = trial.settings, trial.ranks
-    transform = transform_of(settings)
+    transform, (loader, recipe) = transform_of(settings), source
     sums = torch.zeros(2, len(_PARTS), dtype=torch.float64)
     batches = loader.epoch(state.epoch)
     try:
         for step in range(loader.num_steps):
             with clock.phase("data_wait"):
                 batch = to_batch(next(batches), transform, ranks.device, polar_angle=settings.training.polar_angle)
-            state.learning_rate_factor = learning_rate_factor(settings, state.step, loader.num_steps)
+            state.learning_rate_factor = learning_rate_factor(settings, state.epoch * loader.num_steps + step, loader.num_steps)
             losses = train_step(state, batch, recipe, slots_of(settings, ranks, state.step), clock)
             sums += as_rows(losses)
             if (step + 1) % STEPS_BETWEEN_LOOKS == 0 or step + 1 == loader.num_steps:
@@ -133,7 +158,7 @@ def _validate(trial: Trial, state: TrainState, clock: PhaseClock) -> PhysicsDist
         with clock.collective():
             state.average_buffers(trial.ranks)
         seed = trial.settings.training.seed
-        return validate(state.generator, transform_of(trial.settings), trial.showers, trial.ranks, clock, noise_seed=seed)
+        return validate(state, transform_of(trial.settings), trial.showers, trial.ranks, clock, noise_seed=seed)
 
 
 def to_batch(showers: Showers, transform: Transform, device: torch.device, *, polar_angle: bool) -> Batch:
@@ -152,15 +177,25 @@ def as_rows(losses: StepLosses) -> torch.Tensor:
 def learning_rate_factor(settings: TrialSettings, step: int, steps_per_epoch: int) -> float:
     """What both learning rates are multiplied with at ``step`` (counted from 0).
 
-    The rule's factor; before the end of the warm-up a straight line to it, from the reference learning rate where there is a
-    rule (Goyal et al., arXiv:1706.02677, section 2.2), from zero where there is none.
+    The rule's factor, by the schedule; before the end of the warm-up a straight line to it, from the reference learning rate where there is
+    a rule (Goyal et al., arXiv:1706.02677, section 2.2), from zero where there is none.
     """
     full = settings.learning_rate_factor
     warmup_steps = settings.training.learning_rate_warmup_epochs * steps_per_epoch
     if step + 1 >= warmup_steps:
-        return full
+        return full * scheduled(settings, step, warmup_steps, settings.training.epochs * steps_per_epoch)
     start = 0.0 if settings.training.learning_rate_rule == "none" else 1.0
     return start + (full - start) * (step + 1) / warmup_steps
+
+
+def scheduled(settings: TrialSettings, step: int, first: float, end: int) -> float:
+    """Share of the full learning rate at a step behind the warm-up, which ends with step ``first``; the trial ends before ``end``.
+
+    Cosine: half a period, from 1 to 0 (Loshchilov and Hutter, arXiv:1608.03983, without restarts).
+    """
+    if settings.training.learning_rate_schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, max(step - first, 0.0) / max(end - first, 1))))
 
 
 def refuse_broken_losses(sums: torch.Tensor, ranks: Ranks, state: TrainState) -> None:

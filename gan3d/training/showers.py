@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,15 @@ class TrialShowers:
     """Monte Carlo training showers against the validation set."""
     counts: dict[str, int]
     """Showers of both sets, and how many were dropped for which reason."""
+    pretrain: ShowerSet | None = None
+    """Cheaper showers to begin with."""
+
+    def cheaper(self) -> TrialShowers | None:
+        """The same with the cheaper showers for training; None where there are none."""
+        if self.pretrain is None:
+            return None
+        angles = None if self.polar_angles is None else torch.from_numpy(self.pretrain.polar_angles())
+        return replace(self, train=self.pretrain, polar_angles=angles, pretrain=None)
 
     def conditions(self, training: Training) -> TrainingSetConditions | SeedConditions:
         """Where generated showers' conditions are drawn from."""
@@ -80,7 +89,8 @@ def open_showers(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers
 def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
     train = _open(data.train, data.max_train_showers, data, ranks)
     validation = _open(data.validation, data.max_validation_showers, data, ranks)
-    for showers in (train, validation):
+    pretrain = None if data.pretrain is None else _open(data.pretrain, None, data, ranks)
+    for showers in (train, validation, *(() if pretrain is None else (pretrain,))):
         if polar_angle and not showers.has_polar_angle:
             message = "training.polar_angle is true, these showers have no `theta`. Set training.polar_angle=false."
             raise DataError(message, file=str(showers.files[0].path))
@@ -91,11 +101,14 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
     floor = _floor(train, validation, monte_carlo, data.threshold_gev, ranks)
     counts = {"train": len(train), "validation": len(validation)}
     counts |= {f"dropped_{reason}": number + validation.dropped[reason] for reason, number in train.dropped.items()}
-    return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor, counts)
+    return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor, counts, pretrain)
 
 
 def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:
-    showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid, node_cache=data.node_cache)
+    showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid, crop=data.crop, node_cache=data.node_cache)
+    if data.cells == "polar" and not all(file.layout.is_polar for file in showers.files):
+        message = "data.cells is polar, these showers have square cells. Set data.cells to square."
+        raise DataError(message, file=str(showers.files[0].path))
     return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
 
 

@@ -14,6 +14,7 @@ import torch
 from gan3d.config.training import Training, TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.showers import Showers
+from gan3d.models.layer_energies import LayerEnergies
 from gan3d.models.observable_matching import ObservableDistributions
 from gan3d.models.rectified_normal import RectifiedNormal
 from gan3d.physics.transform import Transform
@@ -23,14 +24,27 @@ from gan3d.training.state import TrainState, transform_of
 
 #: Training showers that are looked at, the first so many: every rank reads them, and keeps them for a moment only.
 MOST_SHOWERS = 1_000
+#: Training showers whose layer energies are looked at: only these are kept, and their tails count.
+MOST_LAYER_ENERGIES = 10_000
 #: Showers generated to standardise the fluctuations.
 NUM_GENERATED = 128
 
 
 def start_from(train: ShowerSet, state: TrainState, settings: TrialSettings) -> None:
     """Let a fresh generator start from training showers where its settings say so; the same on every rank."""
-    if state.step or state.generator.cells is None:
+    if state.step:
         return
+    if state.generator.layer_energies is not None:
+        state.generator.layer_energies.start_as_(
+            fitted_layer_energies(train, transform_of(settings), has_polar_angle=settings.training.polar_angle)
+        )
+    if state.generator.cells is not None:
+        start_cells(train, state, settings)
+
+
+def start_cells(train: ShowerSet, state: TrainState, settings: TrialSettings) -> None:
+    """Let the cells of a fresh generator have the mean and spread of the training showers'."""
+    assert state.generator.cells is not None
     device = next(state.generator.parameters()).device
     state.generator.cells.start_as_(fitted_cells(train, transform_of(settings)))
     energy = torch.from_numpy(train.incident_energies())[:MOST_SHOWERS]
@@ -49,6 +63,26 @@ def fitted_cells(train: ShowerSet, transform: Transform) -> RectifiedNormal:
     cells = RectifiedNormal(1, train.grid)
     cells.fit_(torch.from_numpy(showers.cells), torch.from_numpy(showers.incident_energy), transform)
     return cells
+
+
+@lru_cache(maxsize=1)
+def fitted_layer_energies(train: ShowerSet, transform: Transform, *, has_polar_angle: bool) -> LayerEnergies:
+    """The distribution of the first training showers' layer energies."""
+    rows = np.arange(min(len(train), MOST_LAYER_ENERGIES))
+    layers, energies, angles = [], [], []
+    for start in range(0, len(rows), CHUNK):
+        part = train.read(rows[start : start + CHUNK])
+        cells = torch.from_numpy(part.cells)
+        layers.append(torch.where(cells >= transform.threshold_gev, cells, 0.0).sum(dim=(1, 2)))
+        energies.append(torch.from_numpy(part.incident_energy))
+        if has_polar_angle:
+            assert part.polar_angle is not None
+            angles.append(torch.from_numpy(part.polar_angle))
+    layer_energy, energy = torch.cat(layers), torch.cat(energies)
+    has_energy = layer_energy.sum(dim=1) > 0
+    fitted = LayerEnergies(train.grid[2], has_polar_angle, transform)
+    fitted.fit_(layer_energy[has_energy], energy[has_energy], torch.cat(angles)[has_energy] if angles else None)
+    return fitted
 
 
 def observable_distributions(train: ShowerSet, training: Training, device: torch.device) -> ObservableDistributions | None:

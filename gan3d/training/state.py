@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gan3d.config.training import Optimiser, TrialSettings
 from gan3d.models.convolution import Path, arrange_
@@ -23,11 +24,15 @@ from gan3d.training.ranks import Ranks
 from gan3d.training.update import Update
 from gan3d.training.virtual_ranks import VirtualRanks
 
+#: The name of the average of the generator's weights in a saved state.
+AVERAGE = "average"
+
 
 class TrainState:
     """Networks, their optimisers and the two counters."""
 
     __slots__ = (
+        "average",
         "discriminator",
         "discriminator_ddp",
         "discriminator_noise",
@@ -49,9 +54,8 @@ class TrainState:
         """Fresh networks with the trial's seed, equal on every rank, wrapped in one DDP each where there are several ranks."""
         training = settings.training
         torch.manual_seed(training.seed)
-        grid, angle = settings.data.grid, training.polar_angle
-        self.generator = GeneratorNetwork(training.generator, grid, angle)
-        self.discriminator = DiscriminatorNetwork(training.discriminator, grid, transform_of(settings), angle)
+        self.generator = make_generator(settings)
+        self.discriminator = make_discriminator(settings)
         for network in self._networks():
             arrange_(network, ranks.device, channels_last=settings.workers.memory_format == "channels_last")
         self.generator_optimiser = make_optimiser(self.generator, training.optimiser, training.generator.learning_rate)
@@ -63,7 +67,8 @@ class TrainState:
             DeferredAllReduce(ranks, noise.see_bucket, may_share_memory=settings.workers.shared_memory)
             for noise in (self.generator_noise, self.discriminator_noise)
         ]
-        self.generator_update = Update(self.generator, self.generator_optimiser, self.generator_noise, all_reduces[0])
+        self.average = make_average(self.generator, training.generator_average)
+        self.generator_update = Update(self.generator, self.generator_optimiser, self.generator_noise, all_reduces[0], self.average)
         self.discriminator_update = Update(self.discriminator, self.discriminator_optimiser, self.discriminator_noise, all_reduces[1])
         self.generator_ddp, self.discriminator_ddp = (
             network if ranks.group is None else all_reduce.distributed(network)
@@ -89,6 +94,16 @@ class TrainState:
         if "paths" in saved:  # states of before there was a choice were trained by torch alone
             self.set_paths(saved["paths"])
 
+    def judged(self) -> GeneratorNetwork:
+        """The generator that showers are generated with: the average where there is one, with the running statistics of the latest."""
+        if self.average is None:
+            return self.generator
+        averaged = self.average.module
+        assert isinstance(averaged, GeneratorNetwork)
+        for buffer, latest in zip(averaged.buffers(), self.generator.buffers(), strict=True):
+            buffer.copy_(latest)
+        return averaged
+
     def paths(self) -> list[dict[str, Path]]:
         """How the generator's convolutions are computed, and the discriminator's."""
         return [paths_of(network) for network in self._networks()]
@@ -97,6 +112,8 @@ class TrainState:
         """Compute the convolutions of both networks so."""
         for network, by_name in zip(self._networks(), paths, strict=True):
             set_paths(network, by_name)
+        if self.average is not None:
+            set_paths(self.average.module, paths[0])
 
     def _networks(self) -> tuple[GeneratorNetwork, DiscriminatorNetwork]:
         return self.generator, self.discriminator
@@ -104,6 +121,8 @@ class TrainState:
     def _parts(self) -> Iterator[tuple[str, Any]]:
         for name in ("generator", "discriminator", "generator_optimiser", "discriminator_optimiser"):
             yield name, getattr(self, name)
+        if self.average is not None:
+            yield AVERAGE, self.average
 
     def start_epoch(self, settings: TrialSettings) -> None:
         """Virtual ranks go on from the running statistics there are, and the gradient noise scale is measured anew."""
@@ -129,10 +148,39 @@ class TrainState:
                 ranks.mean(parameter.data)
 
 
+def make_average(generator: GeneratorNetwork, decay: float) -> AveragedModel | None:
+    """The running average of a generator's weights, if there is to be one; it begins with those of the first update."""
+    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
+
+
+def averaged_weights(saved: dict[str, Any]) -> dict[str, Any]:
+    """Of a saved state, those of the generator that showers are generated with."""
+    if AVERAGE not in saved:
+        found: dict[str, Any] = saved["generator"]
+        return found
+    return {name.removeprefix(_OF_MODULE): value for name, value in saved[AVERAGE].items() if name.startswith(_OF_MODULE)}
+
+
+#: What torch puts before the names of an averaged module's weights.
+_OF_MODULE = "module."
+
+
 def transform_of(settings: TrialSettings) -> Transform:
     """The transform between GeV and network units that the settings ask for."""
     data = settings.data
-    return Transform(threshold_gev=data.threshold_gev, cell_scale=data.cell_scale, cell_power=data.cell_power)
+    return Transform(threshold_gev=data.threshold_gev, cell_scale=data.cell_scale, cell_power=data.cell_power, curve=data.cell_curve)
+
+
+def make_generator(settings: TrialSettings) -> GeneratorNetwork:
+    """A fresh one, of torch's own random numbers."""
+    training, data = settings.training, settings.data
+    return GeneratorNetwork(training.generator, data.grid, training.polar_angle, transform_of(settings), settings.is_ring)
+
+
+def make_discriminator(settings: TrialSettings) -> DiscriminatorNetwork:
+    """A fresh one, of torch's own random numbers."""
+    training, data = settings.training, settings.data
+    return DiscriminatorNetwork(training.discriminator, data.grid, transform_of(settings), training.polar_angle, settings.is_ring)
 
 
 def make_optimiser(network: nn.Module, settings: Optimiser, learning_rate: float) -> torch.optim.Optimizer:

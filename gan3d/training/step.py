@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from gan3d.config.training import Training, TrialSettings
+from gan3d.models.discriminator import DiscriminatorOutput
+from gan3d.models.gradient_penalty import gradient_penalty
 from gan3d.models.losses import LossParts, ResponseCurve, Targets, losses
 from gan3d.models.observable_matching import ObservableDistributions
 from gan3d.training.clock import PhaseClock
@@ -44,6 +46,11 @@ class Recipe:
     observables: ObservableDistributions | None = None
     """What the loss on observables compares with, where it has a weight."""
 
+    @property
+    def is_relativistic(self) -> bool:
+        """Whether a shower is judged beside those of the other kind."""
+        return self.training.adversarial_loss == "relativistic"
+
 
 @dataclass(frozen=True, slots=True)
 class StepLosses:
@@ -67,7 +74,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe, slots: Slots, cl
     with clock.phase("discriminator"):
         discriminator = discriminator_step(state, batch, recipe, slots, clock)
     with clock.phase("generator"):
-        updates = [generator_step(state, recipe, slots, clock, number) for number in range(recipe.training.generator_steps)]
+        updates = [generator_step(state, batch.cells, recipe, slots, clock, number) for number in range(recipe.training.generator_steps)]
     state.step += 1
     return StepLosses(discriminator, torch.stack(updates).mean(0))
 
@@ -90,26 +97,53 @@ def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: S
     noise = slots.normal("discriminator.noise", recipe.training.generator.noise_dim).to(device)
     energy, angle = wanted.incident_energy, wanted.polar_angle
     of_generated = Targets(flipped(0.0, recipe, slots, device), energy, recipe.response(energy), angle)
-    parts = [discriminator_pass(state, batch.cells, of_monte_carlo, recipe, clock)]
-    state.generator_update.finish(recipe.training.gradient_clipping)
-    cells = predicted(state, noise, wanted, recipe)
+    if recipe.is_relativistic:
+        # The pass on Monte Carlo needs the generator's showers, so there is nothing to hide its all-reduce behind.
+        state.generator_update.finish(recipe.training.gradient_clipping)
+        cells = predicted(state, noise, wanted, recipe)
+        parts = [discriminator_pass(state, batch.cells, of_monte_carlo, recipe, clock, others=cells)]
+    else:
+        parts = [discriminator_pass(state, batch.cells, of_monte_carlo, recipe, clock)]
+        state.generator_update.finish(recipe.training.gradient_clipping)
+        cells = predicted(state, noise, wanted, recipe)
     state.discriminator_update.finish(recipe.training.gradient_clipping)
-    parts.append(discriminator_pass(state, cells, of_generated, recipe, clock))
+    share = slots.uniform("penalty").to(device) if recipe.training.gradient_penalty else None
+    parts.append(discriminator_pass(state, cells, of_generated, recipe, clock, others=batch.cells, share=share))
     return torch.stack(parts).mean(0)
 
 
-def discriminator_pass(state: TrainState, cells: torch.Tensor, targets: Targets, recipe: Recipe, clock: PhaseClock) -> torch.Tensor:
-    """Gradients of the discriminator on showers (B, X, Y, L) in network units; returns loss parts, shape (5,)."""
+def discriminator_pass(
+    state: TrainState,
+    cells: torch.Tensor,
+    targets: Targets,
+    recipe: Recipe,
+    clock: PhaseClock,
+    *,
+    others: torch.Tensor | None = None,
+    share: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Gradients of the discriminator on showers (B, X, Y, L) in network units; returns loss parts, shape (5,).
+
+    ``others`` are as many showers of the other kind, where the loss asks for them; with a ``share`` (B,) of them in showers between both
+    kinds the gradient penalty is taken.
+    """
     state.discriminator_update.begin(recipe.training.discriminator.learning_rate * state.learning_rate_factor, clock)
 
     def loss_of(part: slice) -> LossParts:
         with recipe.autocast():
-            return losses(state.discriminator_ddp(cells[part]), targets.part(part), recipe.training.loss_weights)
+            said = against(state.discriminator_ddp(cells[part]), state, others, part, recipe)
+            loss = losses(said, targets.part(part), recipe.training.loss_weights, recipe.training.adversarial_loss)
+        if share is None or others is None:
+            return loss
+        penalty = gradient_penalty(state.discriminator, others[part], cells[part], share[part])
+        return loss._replace(total=loss.total + recipe.training.gradient_penalty * penalty)
 
     return accumulate(state.discriminator_ddp, state, len(cells), loss_of)
 
 
-def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: PhaseClock, number: int) -> torch.Tensor:
+def generator_step(
+    state: TrainState, monte_carlo: torch.Tensor, recipe: Recipe, slots: Slots, clock: PhaseClock, number: int
+) -> torch.Tensor:
     """One pass against the frozen, bare discriminator (its reducer must not run here); returns loss parts, shape (5,).
 
     Makes the updates that are due before it; its own is left to whoever needs the new weights.
@@ -127,12 +161,22 @@ def generator_step(state: TrainState, recipe: Recipe, slots: Slots, clock: Phase
         with recipe.autocast():
             cells = state.generator_ddp(noise[part], asked_for.incident_energy, asked_for.polar_angle)
             state.discriminator_update.finish(clipping)
-            loss = losses(state.discriminator(cells), targets.part(part), recipe.training.loss_weights)
+            said, kind = against(state.discriminator(cells), state, monte_carlo, part, recipe), recipe.training.adversarial_loss
+            loss = losses(said, targets.part(part), recipe.training.loss_weights, kind, of_generator=True)
         return with_observables(loss, cells, asked_for, state, recipe)
 
     parts = accumulate(state.generator_ddp, state, slots.count, loss_of)
     state.discriminator.requires_grad_(requires_grad=True)
     return parts
+
+
+def against(said: DiscriminatorOutput, state: TrainState, others: torch.Tensor | None, part: slice, recipe: Recipe) -> DiscriminatorOutput:
+    """What is said, in a relativistic loss above the mean of what is said of the others."""
+    if not recipe.is_relativistic or others is None:
+        return said
+    with torch.no_grad():
+        opposite = state.discriminator(others[part]).validity_logit.mean()
+    return said._replace(validity_logit=said.validity_logit - opposite)
 
 
 def accumulate(network: nn.Module, state: TrainState, num_showers: int, loss_of: Callable[[slice], LossParts]) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from gan3d.training.all_reduce import DeferredAllReduce
 from gan3d.training.clock import PhaseClock
@@ -13,10 +14,21 @@ from gan3d.training.gradient_noise import GradientNoise
 class Update:
     """One after the other: ``begin``, backward passes, ``finish``."""
 
-    __slots__ = ("_all_reduce", "_network", "_noise", "_optimiser", "is_due")
+    __slots__ = ("_all_reduce", "_average", "_network", "_noise", "_optimiser", "is_due")
 
-    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, noise: GradientNoise, all_reduce: DeferredAllReduce) -> None:
-        """``noise`` looks at the gradients; ``all_reduce`` is launched by backward passes where there are several ranks."""
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        noise: GradientNoise,
+        all_reduce: DeferredAllReduce,
+        average: AveragedModel | None = None,
+    ) -> None:
+        """``noise`` looks at the gradients; ``all_reduce`` is launched by backward passes where there are several ranks.
+
+        ``average`` hears of the new weights.
+        """
+        self._average = average
         self._network = network
         self._optimiser = optimiser
         self._noise = noise
@@ -42,4 +54,6 @@ class Update:
             if clipping is not None:
                 nn.utils.clip_grad_norm_(self._network.parameters(), clipping)
             self._optimiser.step()
+            if self._average is not None:
+                self._average.update_parameters(self._network)
         self.is_due = False

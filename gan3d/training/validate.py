@@ -18,9 +18,13 @@ from gan3d.training.clock import PhaseClock
 from gan3d.training.noise import noise_of_showers
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import CHUNK, TrialShowers, merged
+from gan3d.training.state import TrainState
 
 #: A generator of which more than this share of showers is empty has died: behind the last ReLU no gradient comes back.
 MOST_EMPTY = 0.5
+#: Before so many steps it may only be young: showers are generated with running statistics of the batch normalisation, which follow a young
+#: generator from afar (momentum .99). The seed's networks, which train well for thousands of steps, make 116 of 180 showers empty at 112.
+FIRST_STEPS = 500
 
 
 @torch.no_grad()
@@ -44,13 +48,14 @@ def generate_like(
 
 
 def validate(
-    generator: GeneratorNetwork, transform: Transform, showers: TrialShowers, ranks: Ranks, clock: PhaseClock, *, noise_seed: int
+    state: TrainState, transform: Transform, showers: TrialShowers, ranks: Ranks, clock: PhaseClock, *, noise_seed: int
 ) -> PhysicsDistance:
     """The physics distance over all ranks' validation showers, equal on every rank; waiting for the others is charged as such.
 
     Raises:
-        DivergedError: on all ranks; generated cells are not finite, or most showers are empty.
+        DivergedError: on all ranks; generated cells are not finite, or most showers are empty though training is past its first steps.
     """
+    generator = state.judged()
     sums = ShowerSums(showers.monte_carlo.binning)
     empty = torch.zeros((), dtype=torch.float64)
     for cells, energy in generate_like(generator, transform, showers.validation, noise_seed=noise_seed):
@@ -62,7 +67,8 @@ def validate(
         num_empty = float(ranks.sum(empty.to(ranks.device)))
     total = float(everything["num_showers"].sum())
     refuse_not_finite(float(everything["num_not_finite"].sum()), total)
-    refuse_empty(num_empty, total)
+    if state.step >= FIRST_STEPS:
+        refuse_empty(num_empty, total)
     return physics_distance(everything, showers.monte_carlo, showers.floor)
 
 
