@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from gan3d.errors import ConfigError, DataError
-from gan3d.physics.calorimeter import CALORIMETERS
+from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.simulation import simulate as module
-from gan3d.simulation.fit import with_responses
+from gan3d.simulation.fit_samples import with_responses
 from gan3d.simulation.simulate import SHOWERS_PER_CHUNK, shower_batch, simulate
 
-CLIC = CALORIMETERS["clic"]
+CLIC = calorimeter("clic")
 
 
 def read(path) -> dict[str, np.ndarray]:

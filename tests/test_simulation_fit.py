@@ -8,13 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from gan3d.physics.calorimeter import CALORIMETERS
+from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.simulation.constants import fitted_constants
-from gan3d.simulation.fit import _share_in_squares, _uncorrelated_draws, energy_bins, fit, fit_spots, with_responses
+from gan3d.simulation.fit import fit
+from gan3d.simulation.fit_across import _rectangles, _share_in_rectangles
+from gan3d.simulation.fit_cells import fit_spots
+from gan3d.simulation.fit_depth import _uncorrelated_draws
+from gan3d.simulation.fit_samples import energy_bins, with_responses
 from gan3d.simulation.radial import Radii, draw_offsets
 from gan3d.simulation.spots import shower_cells
 
-CLIC = CALORIMETERS["clic"]
+CLIC = calorimeter("clic")
 CONSTANTS = fitted_constants(CLIC)
 
 
@@ -54,14 +58,14 @@ def test_energy_bins_share_out_every_shower_once():
     assert all(low.energy.max() <= high.energy.min() for low, high in pairwise(bins))
 
 
-def test_shares_in_squares_are_those_of_drawn_spots():
+def test_shares_in_rectangles_are_those_of_drawn_spots():
     generator = np.random.default_rng(3)
-    size = np.full((1, 1), 6.0)
-    spots = draw_offsets(Radii(size, size, np.ones((1, 1))), np.zeros(200_000, int), generator)
-    impact = generator.uniform(-CLIC.cell_mm / 2, CLIC.cell_mm / 2, (2, 200_000))
-    furthest = np.maximum(np.abs(spots.x_mm + impact[0]), np.abs(spots.y_mm + impact[1]))
-    drawn = [(furthest < (m + 0.5) * CLIC.cell_mm).mean() for m in range(13)]
-    assert _share_in_squares(size[0], CLIC)[0] == pytest.approx(drawn, abs=0.005)
+    radius_mm, share = np.full((3, 1, 1), 6.0), np.array([1.0, 0.0, 0.0])[:, None, None]
+    spots = draw_offsets(Radii(radius_mm, share), np.zeros(200_000, int), generator)
+    impact = generator.uniform(-5.1 / 2, 5.1 / 2, (2, 200_000))
+    x, y = np.abs(spots.x_mm + impact[0]) / 5.1, np.abs(spots.y_mm + impact[1]) / 5.1
+    drawn = [((x < short + 0.5) & (y < long + 0.5)).mean() for short, long in _rectangles(25)]
+    assert _share_in_rectangles(radius_mm[0, 0], CLIC)[0] == pytest.approx(drawn, abs=0.005)
 
 
 def test_draws_of_the_fit_are_uncorrelated():

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from gan3d.physics.calorimeter import CALORIMETERS
+from gan3d.physics import calorimeter_file
 from gan3d.simulation.comparison import Row, Summary, compare, joined, summarise
 from gan3d.simulation.spots import shower_cells
 
@@ -33,7 +33,7 @@ def geant4(*names: str, half: slice = slice(None)) -> Summary:
 
 def rows(reference: Summary, calorimeter: str, repeat: int) -> list[Row]:
     energy, angle = np.repeat(reference.energy, repeat), np.repeat(reference.polar_angle, repeat)
-    cells = shower_cells(energy, angle, np.random.default_rng(1), CALORIMETERS[calorimeter])
+    cells = shower_cells(energy, angle, np.random.default_rng(1), calorimeter_file.calorimeter(calorimeter))
     return list(compare(reference, summarise(cells, energy, angle)))
 
 
@@ -87,7 +87,7 @@ def test_inclined_showers_agree_though_none_was_fitted():
 
 def test_a_wrong_energy_scale_would_be_noticed(clic):
     reference = clic.take(np.flatnonzero(clic.energy < 100)[:300])
-    shifted = shower_cells(reference.energy * 0.8, reference.polar_angle, np.random.default_rng(1), CALORIMETERS["clic"])
+    shifted = shower_cells(reference.energy * 0.8, reference.polar_angle, np.random.default_rng(1), calorimeter_file.calorimeter("clic"))
     found = list(compare(reference, summarise(shifted, reference.energy, reference.polar_angle)))
     assert beyond_the_goal(found, "layer")
     assert beyond_the_goal(found, "folded")

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gan3d.physics.calorimeter import CALORIMETERS
+from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.physics.readout import SquareCells
 from gan3d.simulation.comparison import spread_at_fixed_energy, summarise
 from gan3d.simulation.constants import ShowerConstants, fitted_constants
 from gan3d.simulation.longitudinal import (
@@ -16,14 +17,16 @@ from gan3d.simulation.longitudinal import (
     profile_growth,
     relative_depth,
     sampling_fraction,
+    shape_fluctuations,
     shapes,
     shower_depths,
     visible_energy,
 )
 from gan3d.simulation.radial import draw_offsets, radii
-from gan3d.simulation.spots import shower_cells
+from gan3d.simulation.spots import _spot_weights, shower_cells
 
-CLIC, UNIFORM = CALORIMETERS["clic"], CALORIMETERS["uniform"]
+CALORIMETERS = {name: calorimeter(name) for name in ("clic", "uniform")}
+CLIC, UNIFORM = CALORIMETERS.values()
 PUBLISHED = ShowerConstants()
 NORMAL = np.pi / 2
 
@@ -100,20 +103,68 @@ def test_sampling_fluctuation_keeps_the_mean_and_has_the_stated_resolution():
 def test_the_core_widens_with_depth_and_holds_less():
     depth = shower_depths(CLIC, np.ones(1), fitted_constants(CLIC))
     tau = relative_depth(depth, typical_shapes(100.0))
-    found = radii(tau, np.array([100.0]), CLIC, fitted_constants(CLIC))
-    assert np.all(np.diff(found.core_mm[0, :17]) > 0)
-    assert np.all(np.diff(found.core_fraction[0, 8:]) < 0)
-    assert np.all(found.tail_mm > found.core_mm)
+    found = radii(tau, np.array([100.0]), np.zeros_like(tau), CLIC, fitted_constants(CLIC))
+    core, tail, halo = found.radius_mm[:, 0]
+    assert np.all(np.diff(core[:17]) > 0)
+    assert np.all(np.diff(found.share[0, 0, 8:]) < 0)
+    assert np.all(tail > core)
+    assert np.all(halo > tail)
 
 
-def test_half_of_the_core_lies_within_its_radius():
+def test_what_is_stray_lies_in_the_halo():
+    tau, constants = np.ones((1, 25)), replace(PUBLISHED, halo_share=0.1)
+    none, half = (radii(tau, np.array([100.0]), np.full_like(tau, stray), CLIC, constants).share[:, 0, 5] for stray in (0.0, 0.5))
+    assert none.sum() == half.sum() == pytest.approx(1)
+    assert (none[2], half[2]) == pytest.approx((0.1, 0.1 + 0.9 * 0.5))
+    assert half[:2] == pytest.approx(none[:2] / 2)
+
+
+def test_half_of_a_component_lies_within_its_radius():
     tau = np.ones((1, 25))
-    found = radii(tau, np.array([100.0]), CLIC, PUBLISHED)
+    found = radii(tau, np.array([100.0]), np.full_like(tau, 0.2), CLIC, PUBLISHED)
     spots = draw_offsets(found, np.full(40_000, 5), generator())
     radius = np.hypot(spots.x_mm, spots.y_mm)
-    for chosen, size in ((spots.in_core, found.core_mm[0, 5]), (~spots.in_core, found.tail_mm[0, 5])):
-        assert (radius[chosen] < size).mean() == pytest.approx(0.5, abs=0.03)
-    assert spots.in_core.mean() == pytest.approx(found.core_fraction[0, 5], abs=0.01)
+    for component in range(3):
+        chosen = spots.component == component
+        assert (radius[chosen] < found.radius_mm[component, 0, 5]).mean() == pytest.approx(0.5, abs=0.03)
+        assert chosen.mean() == pytest.approx(found.share[component, 0, 5], abs=0.01)
+
+
+def test_fluctuations_of_the_shape_leave_the_deposited_sum_and_are_alike_nearby():
+    constants = replace(PUBLISHED, shape_spread=0.2, shape_length_x0=2.0)
+    energy, normals = np.full(4000, 50.0), generator().standard_normal((4000, 25))
+    factors = shape_fluctuations(normals, energy, UNIFORM, constants)
+    logarithms = np.log(factors)
+    assert logarithms.std() == pytest.approx(0.2, rel=0.02)
+    correlation = np.corrcoef(logarithms.T)
+    assert (correlation[5, 6], correlation[5, 9]) == pytest.approx((np.exp(-0.5), np.exp(-2.0)), abs=0.08)
+    drawn = shapes(energy, np.zeros((4000, 2)), UNIFORM.medium, constants)
+    even = visible_energy(energy, np.ones(4000), drawn, UNIFORM, constants)
+    uneven = visible_energy(energy, np.ones(4000), drawn, UNIFORM, constants, factors)
+    share = sampling_fraction(UNIFORM, constants)
+    assert (uneven / share).sum(1) == pytest.approx((even / share).sum(1))
+    assert (uneven / even).std(0).mean() > 0.1
+
+
+def test_some_spots_are_single_crossings_of_a_narrow_distribution():
+    weights = _spot_weights(100_000, generator(), replace(PUBLISHED, crossing_share=1.0, crossing_energy=0.5))
+    assert (weights.mean(), weights.std() / weights.mean()) == pytest.approx((0.5, 1 / np.sqrt(6)), rel=0.02)
+    mixed = _spot_weights(100_000, generator(), replace(PUBLISHED, crossing_share=0.25, crossing_energy=0.5))
+    assert mixed.mean() == pytest.approx(0.75 + 0.25 * 0.5, rel=0.02)
+
+
+def test_the_axis_wanders_behind_the_maximum_only():
+    constants = replace(fitted_constants(CLIC), axis_tilt=0.05)
+    energy, angle = np.full(200, 50.0), np.full(200, NORMAL)
+    straight, bent = (shower_cells(energy, angle, generator(), CLIC, given) for given in (replace(constants, axis_tilt=0.0), constants))
+
+    def spread_of_centre(cells, layers):
+        columns = cells[..., layers].sum((2, 3))
+        return (columns @ np.arange(25) / columns.sum(1)).std()
+
+    early, late = slice(2, 6), slice(18, 25)
+    assert spread_of_centre(bent, early) == pytest.approx(spread_of_centre(straight, early), rel=0.1)
+    assert spread_of_centre(bent, late) > 1.5 * spread_of_centre(straight, late)
 
 
 @pytest.mark.parametrize("calorimeter", CALORIMETERS.values(), ids=CALORIMETERS)
@@ -142,7 +193,7 @@ def test_the_absorber_step_makes_the_unweighted_sum_spread(showers_of_100_gev):
 
 
 def test_energy_is_additive_over_layers_and_few_percent_miss_the_window(showers_of_100_gev):
-    wide = replace(CLIC, cells_across=101)
+    wide = replace(CLIC, cells=SquareCells(5.1, 101))
     energy = np.full(60, 100.0)
     inside = shower_cells(energy, np.full(60, NORMAL), generator(), CLIC)
     everywhere = shower_cells(energy, np.full(60, NORMAL), generator(), wide)
@@ -163,8 +214,9 @@ def test_transverse_profile_is_symmetric_at_normal_incidence(showers_of_100_gev)
 @pytest.mark.parametrize("degrees", [60, 75, 120])
 def test_an_inclined_shower_moves_along_x_by_the_tangent_and_stays_put_along_y(degrees):
     angle = np.full(80, np.radians(degrees))
-    cells = shower_cells(np.full(80, 150.0), angle, generator(), CLIC).sum(0)
-    centre = (np.arange(25) - 12) * CLIC.cell_mm
+    wide = replace(CLIC, cells=SquareCells(5.1, 101))  # else the window cuts off more on one side
+    cells = shower_cells(np.full(80, 150.0), angle, generator(), wide).sum(0)
+    centre = (np.arange(101) - 50) * 5.1
     layers = slice(6, 17)
     along = (cells.sum(1) * centre[:, None]).sum(0)[layers] / cells.sum((0, 1))[layers]
     across = (cells.sum(0) * centre[:, None]).sum(0)[layers] / cells.sum((0, 1))[layers]

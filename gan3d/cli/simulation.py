@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gan3d.errors import ConfigError
-from gan3d.physics.calorimeter import CALORIMETERS
-from gan3d.simulation.simulate import simulate
+from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.simulation.simulate import LogUniform, simulate
 from gan3d.terminal.console import console_for, is_live
 
 
@@ -23,6 +23,7 @@ class Beam:
     energy_gev: tuple[float, float]
     angle_degrees: tuple[float, float] | None
     seed: int
+    spectrum: str
 
     @property
     def angle_rad(self) -> tuple[float, float] | None:
@@ -49,9 +50,9 @@ def write_showers(output: Path, beam: Beam, *, processes: int, force: bool) -> N
         task = progress.add_task("", total=beam.num_showers)
         simulate(
             output,
-            calorimeter=CALORIMETERS[beam.calorimeter],
+            calorimeter=calorimeter(beam.calorimeter),
             num_showers=beam.num_showers,
-            incident_energy_gev=beam.energy_gev,
+            incident_energy_gev=LogUniform(*beam.energy_gev) if beam.spectrum == "log_uniform" else beam.energy_gev,
             polar_angle_rad=beam.angle_rad,
             seed=beam.seed,
             processes=processes,

@@ -82,16 +82,36 @@ def sampling_fraction(calorimeter: Calorimeter, constants: ShowerConstants) -> n
     return np.asarray(fraction)
 
 
+def shape_fluctuations(normals: np.ndarray, energy_gev: np.ndarray, calorimeter: Calorimeter, constants: ShowerConstants) -> np.ndarray:
+    """(B, L) factors on the profile at each sensitive slab, from standard normals (B, L): log-normal, alike at depths near one another."""
+    distance = np.abs(np.subtract.outer(calorimeter.sensitive_depth_x0, calorimeter.sensitive_depth_x0)) / constants.shape_length_x0
+    alike = normals @ np.linalg.cholesky(np.exp(-distance)).T
+    spread = constants.shape_spread + constants.shape_spread_growth * np.log(energy_gev / 50)
+    return np.asarray(np.exp(np.clip(spread, 0, _LARGEST_SPREAD)[:, None] * alike))
+
+
 def visible_energy(
-    energy_gev: np.ndarray, sine: np.ndarray, drawn: Shapes, calorimeter: Calorimeter, constants: ShowerConstants
+    energy_gev: np.ndarray,
+    sine: np.ndarray,
+    drawn: Shapes,
+    calorimeter: Calorimeter,
+    constants: ShowerConstants,
+    fluctuations: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """(B, L) mean energy in silicon [GeV] of showers of ``energy_gev`` (B,) and shapes ``drawn``, before sampling fluctuations.
 
-    What crosses the silicon follows the profile there; it stands for its whole layer, thick or thin.
+    What crosses the silicon follows the profile there, times its ``fluctuations`` (B, L), which leave the deposited sum as it is; it stands
+    for its whole layer, thick or thin.
     """
-    density = profile(shower_depths(calorimeter, sine, constants), drawn)
-    layer_x0 = calorimeter.layer_x0 / sine[:, None]
-    return np.asarray(energy_gev[:, None] * density * layer_x0 * sampling_fraction(calorimeter, constants))
+    deposited = profile(shower_depths(calorimeter, sine, constants), drawn) * (calorimeter.layer_x0 / sine[:, None])
+    fluctuated = deposited * fluctuations
+    fluctuated *= (deposited.sum(1) / fluctuated.sum(1))[:, None]
+    return np.asarray(energy_gev[:, None] * fluctuated * sampling_fraction(calorimeter, constants))
+
+
+def stray_energy(energy_gev: np.ndarray, sine: np.ndarray, calorimeter: Calorimeter, constants: ShowerConstants) -> np.ndarray:
+    """(B, L) energy in silicon [GeV] of photons far from where they were made, which the profile knows nothing of."""
+    return np.asarray(1e-6 * constants.stray * energy_gev[:, None] / sine[:, None] * np.ones(len(calorimeter.layers)))
 
 
 def fluctuate_sampling(

@@ -1,4 +1,4 @@
-"""Across the shower: radii of its core and its tail, and the core's share, at each depth.
+"""Across the shower: radii of its core, its tail and its halo, and the share of each, at each depth.
 
 Formulas: Grindhammer and Peters, hep-ex/0001020, with the corrections for sampling media; numbers as in Geant4's
 GVFlashHomoShowerTuning.hh and GFlashSamplingShowerTuning.hh. B showers, L layers; tau is the depth over the shower's mean depth.
@@ -19,30 +19,37 @@ _SMALLEST_TAIL = 0.1
 
 
 class Radii(NamedTuple):
-    """Core and tail radius [mm] and the core's share of the energy, each (B, L)."""
+    """Radii [mm] of the components, core, tail and halo, and the share of the energy that each holds, both (3, B, L)."""
 
-    core_mm: np.ndarray
-    tail_mm: np.ndarray
-    core_fraction: np.ndarray
+    radius_mm: np.ndarray
+    share: np.ndarray
 
 
-def radii(tau: np.ndarray, energy_gev: np.ndarray, calorimeter: Calorimeter, constants: ShowerConstants) -> Radii:
-    """Radii at relative depths ``tau`` (B, L) of showers of ``energy_gev`` (B,)."""
+def radii(tau: np.ndarray, energy_gev: np.ndarray, stray_share: np.ndarray, calorimeter: Calorimeter, constants: ShowerConstants) -> Radii:
+    """Radii at relative depths ``tau`` (B, L) of showers of ``energy_gev`` (B,), of whose layers ``stray_share`` (B, L) is stray."""
     log_energy = np.log(energy_gev)[:, None]
     number = calorimeter.medium.atomic_number
     unseen = 1 - calorimeter.electron_response
     sampling = _layer_x0_so_far(calorimeter)
     core = 0.0251 + 0.00319 * log_energy + (0.1162 - 0.000381 * number) * tau
-    core = core - 0.0203 * unseen + 0.0397 * sampling * np.exp(-tau)
+    core = core - 0.0203 * unseen + (0.0397 * sampling - constants.early_core) * np.exp(-tau)
     core = core + constants.core_offset + constants.core_growth * log_energy + constants.core_slope * tau
     tail = constants.tail_scale * _tail(tau, log_energy, number, unseen, sampling) - constants.early_tail * np.exp(-tau)
-    share = constants.core_fraction_scale + constants.core_fraction_slope * (tau - 1)
-    # Air widens a shower without ageing it: the core forgets within a layer, the tail remembers all that came before.
-    before = calorimeter.sensitive_depth_mm / calorimeter.sensitive_depth_x0
+    scale = constants.core_fraction_scale + constants.core_fraction_slope * (tau - 1)
+    core_fraction = np.clip(scale * _core_fraction(tau, log_energy, number, unseen, sampling), 0, 1)
+    halo = constants.halo_share + (1 - constants.halo_share) * stray_share
+    # Air widens a shower without ageing it: the core forgets within a layer, the tail and the halo remember all that came before.
+    here = _moliere_radius_mm(calorimeter.layer_mm / calorimeter.layer_x0, calorimeter)
+    before = _moliere_radius_mm(calorimeter.sensitive_depth_mm / calorimeter.sensitive_depth_x0, calorimeter)
     return Radii(
-        core_mm=np.maximum(core, _SMALLEST_CORE) * _moliere_radius_mm(calorimeter.layer_mm / calorimeter.layer_x0, calorimeter),
-        tail_mm=np.maximum(tail, _SMALLEST_TAIL) * _moliere_radius_mm(before, calorimeter),
-        core_fraction=np.clip(share * _core_fraction(tau, log_energy, number, unseen, sampling), 0, 1),
+        radius_mm=np.stack(
+            [
+                np.maximum(core, _SMALLEST_CORE) * here,
+                np.maximum(tail, _SMALLEST_TAIL) * before,
+                np.full_like(tau, constants.halo_radius) * before,
+            ]
+        ),
+        share=np.stack([(1 - halo) * core_fraction, (1 - halo) * (1 - core_fraction), halo]),
     )
 
 
@@ -68,44 +75,38 @@ def _moliere_radius_mm(mm_per_x0: np.ndarray, calorimeter: Calorimeter) -> np.nd
 
 
 class Offsets(NamedTuple):
-    """Spots about the axis [mm]; whether each belongs to the core, and the share of its component's energy that lies closer in."""
+    """Spots about the axis [mm]; the component of each, 0 to 2 as in `Radii`, and the share of its energy that lies closer in."""
 
     x_mm: np.ndarray
     y_mm: np.ndarray
-    in_core: np.ndarray
+    component: np.ndarray
     share: np.ndarray
 
 
 def draw_offsets(found: Radii, at: np.ndarray, generator: np.random.Generator) -> Offsets:
     """Offsets of spots at right angles to the shower, one per entry of ``at``: indices into the flattened (B, L) of ``found``."""
-    in_core = generator.random(at.size, dtype=np.float32) < _each(found.core_fraction, at)
-    scale = np.where(in_core, _each(found.core_mm, at), _each(found.tail_mm, at))
+    in_core, in_core_or_tail = np.cumsum(found.share[:2], axis=0)
+    which = generator.random(at.size, dtype=np.float32)
+    component = (which >= _each(in_core, at)).astype(np.int8) + (which >= _each(in_core_or_tail, at))
     share = generator.random(at.size, dtype=np.float32)
-    radius = scale * np.sqrt(share / (1 - share))
+    radius = _of_component(found.radius_mm, component, at) * np.sqrt(share / (1 - share))
     azimuth = np.float32(2 * np.pi) * generator.random(at.size, dtype=np.float32)
-    return Offsets(radius * np.cos(azimuth), radius * np.sin(azimuth), in_core, share)
+    return Offsets(radius * np.cos(azimuth), radius * np.sin(azimuth), component, share)
 
 
 class Growth(NamedTuple):
-    """Logarithmic derivatives with depth [1/X0], each (B, L): energy in the core and the tail, and their radii."""
+    """Logarithmic derivatives with depth [1/X0] of each component, both (3, B, L)."""
 
-    core: np.ndarray
-    tail: np.ndarray
-    core_radius: np.ndarray
-    tail_radius: np.ndarray
+    energy: np.ndarray
+    radius: np.ndarray
 
 
 def growth(profile_growth: np.ndarray, here: Radii, deeper: Radii, step_x0: float) -> Growth:
-    """From the profile's own growth (B, L) and the radii here and ``step_x0`` deeper."""
+    """From the profile's own growth (B, L) and the radii here and ``step_x0`` deeper; the halo comes from afar, and has none."""
     tiny = 1e-6
-    core = np.log((deeper.core_fraction + tiny) / (here.core_fraction + tiny)) / step_x0
-    tail = np.log((1 - deeper.core_fraction + tiny) / (1 - here.core_fraction + tiny)) / step_x0
-    return Growth(
-        core=profile_growth + core,
-        tail=profile_growth + tail,
-        core_radius=np.log(deeper.core_mm / here.core_mm) / step_x0,
-        tail_radius=np.log(deeper.tail_mm / here.tail_mm) / step_x0,
-    )
+    energy = profile_growth + np.log((deeper.share + tiny) / (here.share + tiny)) / step_x0
+    energy[2] = 0
+    return Growth(energy, radius=np.log(deeper.radius_mm / here.radius_mm) / step_x0)
 
 
 def lean(spots: Offsets, at: np.ndarray, grown: Growth, x0_per_mm: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -113,9 +114,9 @@ def lean(spots: Offsets, at: np.ndarray, grown: Growth, x0_per_mm: np.ndarray, g
 
     Each spot keeps its distance and takes the side in proportion to its component's density there, to first order in the distance.
     """
-    density = np.where(spots.in_core, _each(grown.core, at), _each(grown.tail, at))
-    radius = np.where(spots.in_core, _each(grown.core_radius, at), _each(grown.tail_radius, at))
-    density = density + 2 * radius * (2 * spots.share - 1)  # d ln [R^2 / (r^2 + R^2)^2], with share = r^2 / (r^2 + R^2)
+    density = _of_component(grown.energy, spots.component, at)
+    # d ln [R^2 / (r^2 + R^2)^2], with share = r^2 / (r^2 + R^2)
+    density = density + 2 * _of_component(grown.radius, spots.component, at) * (2 * spots.share - 1)
     distance = np.abs(spots.x_mm)
     log_odds = np.clip(2 * distance * _each(x0_per_mm, at) * density, -30, 30)
     older = generator.random(at.size, dtype=np.float32) < 1 / (1 + np.exp(-log_odds))
@@ -124,3 +125,8 @@ def lean(spots: Offsets, at: np.ndarray, grown: Growth, x0_per_mm: np.ndarray, g
 
 def _each(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(values.astype(np.float32).ravel()[at])
+
+
+def _of_component(values: np.ndarray, component: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Entries of ``values`` (3, B, L), each of its spot's component."""
+    return np.asarray(values.astype(np.float32).reshape(len(values), -1)[component, at])

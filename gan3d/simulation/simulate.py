@@ -17,6 +17,7 @@ import numpy as np
 
 from gan3d.errors import ConfigError
 from gan3d.physics.calorimeter import Calorimeter
+from gan3d.physics.readout import PolarCells
 from gan3d.simulation.spots import shower_cells
 from gan3d.simulation.writer import ShowerWriter
 
@@ -25,6 +26,13 @@ SHOWERS_PER_CHUNK = 32
 #: The published formulas were fitted from 1 GeV on; beyond these angles most of a shower leaves the window.
 LOWEST_ENERGY_GEV = 1.0
 POLAR_ANGLES_RAD = (np.pi / 4, 3 * np.pi / 4)
+
+
+class LogUniform(NamedTuple):
+    """A range of energies [GeV] with as many showers below its geometric mean as above (CaloChallenge: 1 to 1000)."""
+
+    low: float
+    high: float
 
 
 class SimulatedShowers(NamedTuple):
@@ -37,7 +45,7 @@ class SimulatedShowers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Beam:
-    """What is shot at the calorimeter: electrons uniform in energy [GeV] and polar angle [rad]."""
+    """What is shot at the calorimeter: electrons of energies [GeV] and polar angles [rad] between two."""
 
     calorimeter: Calorimeter
     energy: tuple[float, float]
@@ -80,7 +88,7 @@ def simulate(
         path: HDF5 file in the layout of ``writer``; an existing one is replaced.
         calorimeter: what is hit; its window is the file's grid.
         num_showers: how many.
-        incident_energy_gev: uniform between these.
+        incident_energy_gev: uniform between these, or uniform in the logarithm where they are ``LogUniform``.
         polar_angle_rad: uniform between these, in the x-z plane; normal incidence where none is given.
         seed: same seed, same showers, whatever ``processes``.
         processes: started afresh, so the caller's main module must be importable without side effects; 1 starts none.
@@ -94,7 +102,8 @@ def simulate(
     if processes < 1:
         msg = f"processes = {processes} must be at least 1"
         raise ConfigError(msg, key="processes")
-    with ShowerWriter(path, calorimeter.grid, has_polar_angle=polar_angle_rad is not None) as writer:
+    is_polar = isinstance(calorimeter.cells, PolarCells)
+    with ShowerWriter(path, calorimeter.grid, is_polar=is_polar, has_polar_angle=polar_angle_rad is not None) as writer:
         for showers in _chunks(beam, num_showers, processes):
             writer.append(*showers)
             if progress is not None:
@@ -102,7 +111,11 @@ def simulate(
 
 
 def _beam(
-    calorimeter: Calorimeter, num_showers: int, energy: tuple[float, float], polar_angle: tuple[float, float] | None, seed: int
+    calorimeter: Calorimeter,
+    num_showers: int,
+    energy: tuple[float, float],
+    polar_angle: tuple[float, float] | None,
+    seed: int,
 ) -> _Beam:
     if num_showers < 1:
         msg = f"num_showers = {num_showers} must be at least 1"
@@ -111,6 +124,9 @@ def _beam(
         msg = f"seed = {seed} must be at least 0"
         raise ConfigError(msg, key="seed")
     _check_range("incident_energy_gev", energy, (LOWEST_ENERGY_GEV, np.inf), "GeV")
+    if polar_angle is not None and isinstance(calorimeter.cells, PolarCells):
+        msg = f"polar_angle_rad has no meaning for {calorimeter.name}, whose cells lie on rings around the shower's axis"
+        raise ConfigError(msg, key="polar_angle_rad")
     if polar_angle is not None:
         _check_range("polar_angle_rad", polar_angle, POLAR_ANGLES_RAD, "rad")
     return _Beam(calorimeter, energy, polar_angle or (np.pi / 2, np.pi / 2), seed)
@@ -130,7 +146,9 @@ def _chunk_sizes(num_showers: int) -> list[int]:
 def _chunk(beam: _Beam, number: int, size: int) -> SimulatedShowers:
     """Chunk ``number`` of the beam's showers."""
     generator = np.random.default_rng([beam.seed, number])
-    energy = generator.uniform(*beam.energy, size)
+    low, high = beam.energy
+    is_logarithmic = isinstance(beam.energy, LogUniform)
+    energy = np.exp(generator.uniform(np.log(low), np.log(high), size)) if is_logarithmic else generator.uniform(low, high, size)
     polar_angle = generator.uniform(*beam.polar_angle, size)
     cells = shower_cells(energy, polar_angle, generator, beam.calorimeter)
     return SimulatedShowers(cells, energy.astype(np.float32), polar_angle.astype(np.float32))
