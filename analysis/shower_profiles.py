@@ -63,7 +63,7 @@ def load_samples(trained: Trained, max_showers: int) -> tuple[Sample, Sample]:
     """
     settings, data = trained.settings, trained.settings.data
     limit = min(max_showers, data.max_validation_showers or max_showers)
-    showers = ShowerSet.open(data.validation, max_showers=limit, grid=data.grid)
+    showers = ShowerSet.open(data.validation, max_showers=limit, grid=data.grid, crop=data.crop)
     validation = showers.read(np.arange(len(showers)))
     chunks = list(generate_like(trained.generator, trained.transform, validation, noise_seed=settings.training.seed))
     generated = Sample(torch.cat([cells for cells, _ in chunks]), torch.cat([energy for _, energy in chunks]))

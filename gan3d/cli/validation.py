@@ -1,0 +1,146 @@
+"""`gan3d validate`: showers of any origin, or a trial's, against Monte Carlo; every number beside its floor."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from gan3d.data.paths import find_files
+from gan3d.data.shower_file import open_shower_file
+from gan3d.errors import ConfigError, DataError
+from gan3d.generation.trained import Trained, load_trained
+from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.terminal.console import console_for
+from gan3d.training.checkpoint import TrialFolder
+from gan3d.validation.collection import generated_like, read_all
+from gan3d.validation.detector import Detector
+from gan3d.validation.gate import LIMIT
+from gan3d.validation.report import Report, validate_showers
+
+#: Lines of the gate, and of separation powers, on a terminal; the JSON document has them all.
+NUM_LINES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The options of `gan3d validate`."""
+
+    what: Path
+    reference: tuple[Path, ...]
+    training: tuple[Path, ...]
+    calorimeter: str | None
+    most: int
+    seed: int
+    is_quick: bool
+
+
+def validated(asked: Validation) -> Report:
+    """Read or generate, and judge.
+
+    Raises:
+        ConfigError: there is nothing of that name.
+        DataError: a file cannot be read, or there are too few showers.
+    """
+    console = console_for(stderr=True)
+    if asked.what.is_dir():
+        trained = load_trained(TrialFolder(asked.what))
+        crop_to = trained.settings.data.grid if trained.settings.data.crop else None
+        reference = read_all(asked.reference, 2 * asked.most, crop_to)
+        half = reference.take(slice(0, max(1, len(reference) // 2)))
+        showers, training = generated_like(trained, half, asked.seed), asked.training or trained_on(trained)
+    elif asked.what.is_file():
+        crop_to, training = None, asked.training
+        reference, showers = read_all(asked.reference, 2 * asked.most), read_all([asked.what], asked.most)
+    else:
+        message = "there is no such file and no such folder. Name a file of showers, or the folder of a trial."
+        raise ConfigError(message, where=str(asked.what))
+    layout = open_shower_file(asked.reference[0]).layout
+    detector = Detector.told_by(layout) if asked.calorimeter is None else Detector.of(calorimeter(asked.calorimeter))
+    return validate_showers(
+        showers,
+        reference,
+        detector,
+        training=read_all(training, crop_to=crop_to) if training and not asked.is_quick else None,
+        seed=asked.seed,
+        is_quick=asked.is_quick,
+        progress=lambda what: console.print(f"{what} ..."),
+    )
+
+
+def trained_on(trained: Trained) -> tuple[Path, ...]:
+    """The training files of a trial, as far as they are here."""
+    try:
+        return find_files(trained.settings.data.train, Path.cwd())
+    except DataError:
+        return ()
+
+
+def show_validation(asked: Validation, *, as_json: bool) -> bool:
+    """Print; returns whether the showers passed."""
+    report = validated(asked)
+    if as_json:
+        typer.echo(json.dumps(plain(report), ensure_ascii=False))
+        return report.passes
+    console = console_for()
+    verdict = (
+        "pass" if report.passes else f"do not pass: {sum(one.is_flagged for one in report.findings)} of {len(report.findings)} numbers"
+    )
+    console.print(
+        f"{report.num_showers} showers {verdict} the gate of {LIMIT:g} standard deviations ({report.num_judged} against as many of"
+        f" {report.num_reference})",
+        soft_wrap=True,
+    )
+    for table in (gate_table(report), response_table(report), *slow_tables(report)):
+        console.print(table)
+    return report.passes
+
+
+def gate_table(report: Report) -> Table:
+    """The worst of the gate's numbers."""
+    table = Table("gate, worst first", "value", "floor", "standard deviations")
+    for one in report.findings[:NUM_LINES]:
+        table.add_row(one.name, f"{one.value:.4f}", f"{one.floor_mean:.4f} ± {one.floor_spread:.4f}", f"{one.deviations:.1f}")
+    return table
+
+
+def response_table(report: Report) -> Table:
+    """In bins of incident energy."""
+    table = Table("incident energy [GeV]", "response over the reference's, minus 1 [%]", "floor [%]")
+    for one in report.response:
+        difference = f"{100 * one.difference:+.2f} ± {100 * one.error:.2f}"
+        table.add_row(f"{one.low_gev:.0f} to {one.high_gev:.0f}", difference, f"{100 * one.floor:.2f}")
+    return table
+
+
+def slow_tables(report: Report) -> Sequence[Table]:
+    """None after a quick validation."""
+    if not report.distances:
+        return ()
+    distances = Table("", "showers", "floor")
+    for name, one in report.distances.items():
+        distances.add_row(name.replace("_", " "), with_error(one.value, one.error), with_error(one.floor, one.floor_error))
+    powers = Table("separation power, largest first", "showers", "floor")
+    ordered = sorted(report.separation_powers.items(), key=lambda entry: -entry[1][0])
+    for name, (value, floor) in ordered[:NUM_LINES]:
+        powers.add_row(name, f"{value:.4f}", f"{floor:.4f}")
+    return distances, powers
+
+
+def with_error(value: float, error: float) -> str:
+    """As text."""
+    return f"{value:.4f}" if math.isnan(error) else f"{value:.4f} ± {error:.4f}"
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """As JSON has it: no number that JSON has not."""
+    found = asdict(report) | {"passes": report.passes}
+    found["findings"] = [asdict(one) | {"deviations": one.deviations, "is_flagged": one.is_flagged} for one in report.findings]
+    cleaned: dict[str, Any] = json.loads(json.dumps(found), parse_constant=lambda _name: None)
+    return cleaned

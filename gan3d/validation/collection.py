@@ -1,0 +1,72 @@
+"""The showers that are judged: of one or several files of any origin, or of a trial's generator, all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan3d.data.layouts import GridShape
+from gan3d.data.shower_file import open_shower_file
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
+from gan3d.generation.trained import Trained
+
+#: Showers to a block.
+BLOCK = 100
+
+
+def read_all(paths: Sequence[Path], most: int | None = None, crop_to: GridShape | None = None) -> Showers:
+    """Showers of files of one grid, in their order, broken ones too; ``most`` of them, equally spaced, if there are more.
+
+    With ``crop_to`` larger ones are cropped to it, in their middle.
+
+    Raises:
+        DataError: a file cannot be read, or has another grid than the first, or cannot be cropped.
+    """
+    files = [open_shower_file(path) for path in paths]
+    if crop_to is not None:
+        files = [file if file.grid == crop_to else file.cropped(crop_to) for file in files]
+    for file in files[1:]:
+        if file.grid != files[0].grid:
+            message = f"its grid {file.grid} is not that of {files[0].path}, {files[0].grid}"
+            raise DataError(message, file=str(file.path))
+    total = sum(file.num_showers for file in files)
+    wanted = np.arange(total) if most is None or most >= total else np.linspace(0, total - 1, most).astype(np.int64)
+    parts, first = [], 0
+    for file in files:
+        for start in range(0, file.num_showers, BLOCK):
+            stop = min(start + BLOCK, file.num_showers)
+            rows = wanted[(wanted >= first + start) & (wanted < first + stop)] - first - start
+            if len(rows):
+                parts.append(file.read(start, stop).take(rows))
+        first += file.num_showers
+    return in_a_row(parts)
+
+
+def generated_like(trained: Trained, reference: Showers, seed: int) -> Showers:
+    """As many showers as the reference has, with its energies and angles."""
+    angle = None if reference.polar_angle is None or not trained.settings.training.polar_angle else torch.from_numpy(reference.polar_angle)
+    cells = trained.showers(torch.from_numpy(reference.incident_energy), angle, seed=seed)
+    return Showers(cells.numpy(), reference.incident_energy, reference.polar_angle, reference.identity)
+
+
+def blocks(showers: Showers) -> Iterator[Showers]:
+    """Some at a time."""
+    for start in range(0, len(showers), BLOCK):
+        yield showers.take(slice(start, start + BLOCK))
+
+
+def in_a_row(parts: Sequence[Showers]) -> Showers:
+    """One set, numbered anew."""
+    angles: list[NDArray[np.float32]] = [part.polar_angle for part in parts if part.polar_angle is not None]
+    energy = np.concatenate([part.incident_energy for part in parts])
+    return Showers(
+        np.concatenate([part.cells for part in parts]),
+        energy,
+        np.concatenate(angles) if len(angles) == len(parts) else None,
+        np.arange(len(energy), dtype=np.int64),
+    )

@@ -1,0 +1,65 @@
+"""The vector of high-level features of the CaloChallenge, for any grid: what classifiers, Frechet and kernel distances look at.
+
+Per shower: log10 of the incident energy, of the deposited energy and of each layer's; in each layer the centre of energy and the width
+along x and y, and the share of cells that are read out. After CaloChallenge/homepage, code/HighLevelFeatures.py and evaluate.py, with
+cells and layers counted from 0 for lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan3d.data.showers import Showers
+from gan3d.physics import observables
+from gan3d.validation.detector import Detector
+
+Array = NDArray[np.float64]
+
+#: Added to energies [GeV] before their logarithm.
+SMALLEST_GEV = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Of N showers."""
+
+    high: Array
+    """(N, 2 + 6 L)."""
+    low: NDArray[np.float32]
+    """(N, 1 + X Y L): log10 of the incident energy, and the cells over it."""
+
+    def __len__(self) -> int:
+        return len(self.high)
+
+    def take(self, rows: NDArray[np.int64]) -> Features:
+        """Some of the showers."""
+        return Features(self.high[rows], self.low[rows])
+
+
+def feature_names(num_layers: int) -> tuple[str, ...]:
+    """Of the columns of ``Features.high``."""
+    per_layer = ("energy", "centre_x", "centre_y", "width_x", "width_y", "occupancy")
+    return ("incident_energy", "deposited_energy", *(f"{name}_{layer}" for name in per_layer for layer in range(num_layers)))
+
+
+def features_of(showers: Showers, detector: Detector) -> Features:
+    """Of showers without broken ones; cells below the threshold are taken as 0, in both files alike."""
+    cells = torch.from_numpy(showers.cells).double()
+    cells = torch.where(cells > detector.threshold_gev, cells, 0.0)
+    energy = torch.from_numpy(showers.incident_energy).double()
+    layers = observables.profiles(cells)[2]
+    centre, width = observables.layer_centres(cells, detector.positions), observables.layer_widths(cells, detector.positions)
+    occupancy = (cells > 0).double().mean(dim=(1, 2))
+    logs = [torch.log10(values + SMALLEST_GEV) for values in (energy[:, None], layers.sum(dim=1, keepdim=True), layers)]
+    high = torch.cat([*logs, *centre.unbind(2), *width.unbind(2), occupancy], dim=1)
+    low = torch.cat([logs[0], cells.flatten(1) / energy[:, None]], dim=1)
+    return Features(high.numpy(), low.float().numpy())
+
+
+def joined(parts: list[Features]) -> Features:
+    """One below the other."""
+    return Features(np.concatenate([part.high for part in parts]), np.concatenate([part.low for part in parts]))

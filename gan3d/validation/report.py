@@ -1,0 +1,195 @@
+"""Everything that two sets of showers are asked, and every answer beside its floor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
+from gan3d.physics.observables import EMPTY_SHOWER_GEV
+from gan3d.validation import classifier, copies, coverage, features, frechet, separation, similarity
+from gan3d.validation.cells_network import cells_recipe
+from gan3d.validation.classifier import Recipe
+from gan3d.validation.collection import blocks
+from gan3d.validation.detector import Detector
+from gan3d.validation.features import feature_names, features_of
+from gan3d.validation.gate import Finding, floor_of, judge
+from gan3d.validation.response import ResponseBin, response_in_bins
+from gan3d.validation.table import joined, table_of
+
+#: Showers of each kind that nearest neighbours are looked for among, at most.
+MOST_NEIGHBOURS = 1000
+#: Of each kind: with fewer, floors say nothing.
+SMALLEST_NUMBER = 100
+#: And of these that are neither empty nor broken: of fewer the gate has said enough.
+SMALLEST_WHOLE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A number with its error, and the same of the reference against itself."""
+
+    value: float
+    error: float
+    floor: float
+    floor_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All answers."""
+
+    num_showers: int
+    num_reference: int
+    num_judged: int
+    """Showers on each side of the gate and of all that has a floor."""
+    findings: tuple[Finding, ...]
+    """The gate's, worst first."""
+    response: tuple[ResponseBin, ...]
+    separation_powers: dict[str, tuple[float, float]]
+    """Feature → separation power and its floor."""
+    distances: dict[str, Beside]
+    """`frechet`, `kernel`; `high_level_auc`, `high_level_divergence`, the same of `challenge` and `low_level`; `precision`, `recall`,
+    `density`, `coverage`, `similarity_...` of each bin of energy, and `copies` where the training showers are known."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the gate lets it through."""
+        return not any(one.is_flagged for one in self.findings)
+
+
+def validate_showers(
+    showers: Showers,
+    reference: Showers,
+    detector: Detector,
+    *,
+    training: Showers | None = None,
+    seed: int = 1,
+    is_quick: bool = False,
+    progress: Callable[[str], None] = lambda _what: None,
+) -> Report:
+    """Hold showers against a reference.
+
+    Half of the reference is what they are compared with, the other half is compared with it too: the floor.
+
+    Args:
+        showers: of any origin.
+        reference: Monte Carlo, at least twice 100 showers; the better the more there are.
+        detector: that both were made in.
+        training: what a generator was trained on, if it may have learnt it by heart; none of the reference is in it.
+        seed: of draws, folds and networks.
+        is_quick: the gate and the response only.
+        progress: hears what is done next.
+
+    Raises:
+        DataError: grids differ, or there are too few showers.
+    """
+    if showers.cells.shape[1:] != reference.cells.shape[1:]:
+        message = f"showers of {showers.cells.shape[1:]} cells cannot be held against those of {reference.cells.shape[1:]}"
+        raise DataError(message)
+    num_judged = min(len(showers), len(reference) // 2)
+    if num_judged < SMALLEST_NUMBER:
+        message = (
+            f"{len(showers)} showers and a reference of {len(reference)} are too few: at least {SMALLEST_NUMBER} and {2 * SMALLEST_NUMBER}"
+        )
+        raise DataError(message)
+    progress("observables")
+    ours, theirs = (joined(table_of(part, detector) for part in blocks(one)) for one in (showers, reference))
+    progress("floor of the gate")
+    findings = judge(ours, theirs, floor_of(theirs, num_judged, seed), seed)
+    powers: dict[str, tuple[float, float]] = {}
+    distances: dict[str, Beside] = {}
+    if not is_quick:
+        order = np.random.default_rng(seed).permutation(len(reference))[: 2 * num_judged]
+        sides = (showers.take(np.arange(num_judged)), reference.take(order[:num_judged]), reference.take(order[num_judged:]))
+        kept = _Sides(*(_whole(one) for one in sides))
+        if min(map(len, kept)) >= SMALLEST_WHOLE:
+            powers, distances = _slow(kept, Question(detector, training, seed, progress))
+    return Report(len(showers), len(reference), num_judged, tuple(findings), tuple(response_in_bins(ours, theirs)), powers, distances)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of showers beside the reference's."""
+
+    detector: Detector
+    training: Showers | None
+    seed: int
+    progress: Callable[[str], None]
+
+
+class _Sides(NamedTuple):
+    """Whole showers of equal number."""
+
+    ours: Showers
+    theirs: Showers
+    """Half of the reference."""
+    others: Showers
+    """The reference's other half."""
+
+
+def _whole(showers: Showers) -> Showers:
+    """Without empty and not finite ones, which the gate has counted."""
+    total = showers.cells.sum(axis=(1, 2, 3), dtype=np.float64)
+    return showers.take(np.flatnonzero(np.isfinite(total) & (total > EMPTY_SHOWER_GEV)))
+
+
+def _slow(sides: _Sides, asked: Question) -> tuple[dict[str, tuple[float, float]], dict[str, Beside]]:
+    """What takes seconds to minutes."""
+    seed, progress = asked.seed, asked.progress
+    ours, theirs, others = (features.joined([features_of(part, asked.detector) for part in blocks(one)]) for one in sides)
+    progress("separation powers")
+    pairs = zip(separation.separation_power(theirs.high, ours.high), separation.separation_power(theirs.high, others.high), strict=True)
+    powers = dict(zip(feature_names(sides.ours.cells.shape[3]), ((float(a), float(b)) for a, b in pairs), strict=True))
+    found: dict[str, Beside] = {}
+    for name, measure in (("frechet", frechet.frechet_physics_distance), ("kernel", frechet.kernel_physics_distance)):
+        progress(f"{name} distance")
+        value, floor = measure(theirs.high, ours.high, seed), measure(theirs.high, others.high, seed)
+        found[name] = Beside(value.value, value.error, floor.value, floor.error)
+    observables = [joined(table_of(part, asked.detector) for part in blocks(one)).matrix for one in sides]
+    kinds = {
+        "high_level": [np.concatenate([one.high, more], axis=1) for one, more in zip((ours, theirs, others), observables, strict=True)],
+        "challenge": [one.high for one in (ours, theirs, others)],
+        "low_level": [one.low for one in (ours, theirs, others)],
+    }
+    showers = sides.ours
+    num_x, num_y, num_layers = showers.cells.shape[1:]
+    of_cells = cells_recipe(
+        (num_x, num_y, num_layers), is_polar=asked.detector.positions is not None, has_polar_angle=showers.polar_angle is not None
+    )
+    for name, inputs in kinds.items():
+        progress(f"{name.replace('_', '-')} classifier")
+        found |= _separations(name, inputs, seed, of_cells if name == "low_level" else classifier.FEATURES)
+    progress("precision, coverage and similarity")
+    return powers, found | _neighbours(sides, asked) | _similarities(sides, seed)
+
+
+def _separations(name: str, inputs: Sequence[NDArray[np.floating]], seed: int, recipe: Recipe) -> dict[str, Beside]:
+    ours, theirs, others = inputs
+    first, floor = (classifier.separation(theirs, one, seed, recipe) for one in (ours, others))
+    return {
+        f"{name}_auc": Beside(first.auc, first.auc_error, floor.auc, floor.auc_error),
+        f"{name}_divergence": Beside(first.divergence, math.nan, floor.divergence, math.nan),
+    }
+
+
+def _neighbours(sides: _Sides, asked: Question) -> dict[str, Beside]:
+    ours, theirs, others = (coverage.log_cells(one.cells[:MOST_NEIGHBOURS], asked.detector.threshold_gev) for one in sides)
+    first, floor = coverage.coverage_of(theirs, ours), coverage.coverage_of(theirs, others)
+    names = ("precision", "recall", "density", "coverage")
+    found = {name: Beside(getattr(first, name), math.nan, getattr(floor, name), math.nan) for name in names}
+    if asked.training is not None:
+        learnt = coverage.log_cells(asked.training.cells, asked.detector.threshold_gev)
+        found["copies"] = Beside(*copies.copied(ours, theirs, learnt), *copies.copied(others, theirs, learnt))
+    return found
+
+
+def _similarities(sides: _Sides, seed: int) -> dict[str, Beside]:
+    ours, others = (similarity.similarities(one, sides.theirs, seed) for one in (sides.ours, sides.others))
+    return {name: Beside(*ours[name], *others[name]) for name in ours if name in others}
