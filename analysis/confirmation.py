@@ -3,7 +3,7 @@
     python analysis/confirmation.py STUDY_confirmation [--results DIR] [--output DIR] [--core-seconds S] [--log]
 
 Writes confirmation.png/.svg/.csv/.json: curves of every trial by what it had cost, what each came to, and each contender's ratio to the
-default sample with its interval.
+default sample (or, without it, to the first of the references) with its interval.
 """
 
 from __future__ import annotations
@@ -48,25 +48,32 @@ def draw(arguments: argparse.Namespace) -> str:
     known = [name for name in (floor, CORE_SECONDS) if name in METRICS]
     epochs = frames.epochs(*source, metrics=[*study.objective.metrics, *known])
     refuse_other_studies(study, epochs)
-    epochs = contest.within(epochs, arguments.core_seconds)
+    every_epoch, epochs = epochs, contest.within(epochs, arguments.core_seconds)
     of_trials = contest.outcomes(epochs, study.objective)
-    place = {DEFAULT: 0, BEST: 2}
-    table = contest.standings(of_trials, DEFAULT).sort_values(
+    base = base_of(of_trials)
+    place = {base: 0, BEST: 2}
+    table = contest.standings(of_trials, base).sort_values(
         "contender", key=lambda names: names.map(lambda name: place.get(name, 1)), kind="stable", ignore_index=True
     )
     is_lower = study.objective_direction == "minimize"
-    table["verdict"] = [
-        "" if row["contender"] == DEFAULT else contest.verdict(row, lower_is_better=is_lower) for _, row in table.iterrows()
-    ]
+    table["verdict"] = ["" if row["contender"] == base else contest.verdict(row, lower_is_better=is_lower) for _, row in table.iterrows()]
+    left_out = contest.left_out(every_epoch, epochs)
     facts = {
         "study": study.name,
         "metric": study.objective_metric,
         "core_seconds": float(epochs["spent"].max()),
         "floor": float(epochs[floor].mean()) if floor in epochs else None,
         "trials": of_trials.to_dict("records"),
+        "left_out": left_out,
     }
-    drawing.publish(arguments, "confirmation", figure_of(study, epochs, of_trials, table), table, facts)
+    drawing.publish(arguments, "confirmation", figure_of(study, epochs, of_trials, table, len(left_out)), table, facts)
     return study.run_id
+
+
+def base_of(of_trials: pd.DataFrame) -> str:
+    """The contender that ratios are to: the default sample, or, where it was left out, the first of the others."""
+    names = [name for name in of_trials["contender"].unique() if name != BEST]
+    return DEFAULT if DEFAULT in names or not names else min(names)
 
 
 def refuse_other_studies(study: frames.StudyInfo, epochs: pd.DataFrame) -> None:
@@ -75,7 +82,7 @@ def refuse_other_studies(study: frames.StudyInfo, epochs: pd.DataFrame) -> None:
     Raises:
         ConfigError: with the way out.
     """
-    if not {STAIRS, SEED_KEY} <= set(epochs.columns) or DEFAULT not in set(epochs[STAIRS]):
+    if not {STAIRS, SEED_KEY} <= set(epochs.columns) or BEST not in set(epochs[STAIRS]):
         message = f"study {study.name!r} has no contenders, or none has an epoch yet: let gan3d confirm make the study and run it."
         raise ConfigError(message)
     if epochs[CORE_SECONDS].isna().any():
@@ -83,8 +90,8 @@ def refuse_other_studies(study: frames.StudyInfo, epochs: pd.DataFrame) -> None:
         raise ConfigError(message)
 
 
-def figure_of(study: frames.StudyInfo, epochs: pd.DataFrame, of_trials: pd.DataFrame, table: pd.DataFrame) -> Figure:
-    """Curves by cost, outcomes by contender, ratios to the default sample."""
+def figure_of(study: frames.StudyInfo, epochs: pd.DataFrame, of_trials: pd.DataFrame, table: pd.DataFrame, left_out: int) -> Figure:
+    """Curves by cost, outcomes by contender, ratios to the first."""
     figure, (curves, ends, ratios) = plt.subplots(1, 3, figsize=(12, 4.6), width_ratios=[1.5, 1, 1])
     names = list(table["contender"])
     more = iter(MORE_COLOURS * len(names))
@@ -103,6 +110,8 @@ def figure_of(study: frames.StudyInfo, epochs: pd.DataFrame, of_trials: pd.DataF
         f"{seeds} seeds that the search has not used; {seconds:.0f} core-seconds a trial, later epochs left out. "
         "Intervals: 95 %, Student's t on logarithms, ratios paired by seed."
     )
+    if left_out:
+        note += f" Left out, having had no epoch by then: {left_out} trial" + ("s." if left_out > 1 else ".")
     drawing.heading(figure, f"{study.name}: {study.question}", note)
     return figure
 
@@ -137,8 +146,8 @@ def draw_outcomes(axes: Axes, of_trials: pd.DataFrame, table: pd.DataFrame, colo
 
 
 def draw_ratios(axes: Axes, table: pd.DataFrame, colours: dict[str, str]) -> None:
-    """The ratio of each contender to the default sample, with its verdict."""
-    others = table[table["contender"] != DEFAULT].reset_index(drop=True)
+    """The ratio of each contender to the first one, with its verdict."""
+    base, others = table["contender"].iloc[0], table[1:].reset_index(drop=True)
     axes.axvline(1.0, color=GREY, linewidth=1.2)
     for place, row in enumerate(others.to_dict("records")):
         ends = [[row["ratio"] - row["ratio_low"]], [row["ratio_high"] - row["ratio"]]]
@@ -148,7 +157,7 @@ def draw_ratios(axes: Axes, table: pd.DataFrame, colours: dict[str, str]) -> Non
     axes.set_yticks(range(len(others)), others["contender"])
     axes.set_ylim(-0.6, len(others) - 0.2)
     axes.margins(x=0.25)
-    axes.set(title=f"Ratio to the {DEFAULT} sample", xlabel="ratio of the objective")
+    axes.set(title=f"Ratio to {base}", xlabel="ratio of the objective")
 
 
 if __name__ == "__main__":

@@ -149,6 +149,21 @@ def test_search_progress_tells_the_best_so_far(script, tmp_path, capsys):
     assert f"{used['mean']:.0%} of 4 CPUs" in (tmp_path / "search_utilisation.svg").read_text(encoding="utf-8")
 
 
+def test_the_front_of_fidelity_is_what_was_best_for_as_little(script, tmp_path):
+    assert script("fidelity_front", "search") == 0
+    front = pd.read_csv(tmp_path / "fidelity_front.csv")
+    assert front["core_hours"].tolist() == pytest.approx([3 / 3600, 6 / 3600])
+    assert front["best"].tolist() == [3.0, 1.0]
+    assert is_drawn(tmp_path / "fidelity_front.png")
+    assert json.loads((tmp_path / "fidelity_front.json").read_text(encoding="utf-8"))["floor"] == pytest.approx(0.1)
+
+
+def test_contenders_of_no_confirmation_are_refused(script, results, capsys):
+    uri = default_tracking_uri(results)
+    assert script("fidelity_front", "search", "--beside", "search", "--beside-uri", uri) == 2
+    assert "has no contenders" in capsys.readouterr().err
+
+
 def test_what_came_of_a_sample_is_not_taken_for_sampled(monkeypatch):
     monkeypatch.syspath_prepend(str(ANALYSIS))
     trials = pd.DataFrame({"trial": [0, 1], RATE: [0.1, 0.2], NAME: ["adam", "adam"], "best.timing.epoch_seconds": [1.0, 2.0]})

@@ -76,6 +76,8 @@ def test_all_end_at_the_same_core_seconds_and_nothing_is_chosen(tmp_path: Path) 
     assert (found.scheduler.name, found.scheduler.rungs_in, found.scheduler.most) == ("none", "core_seconds", 90.0)
     assert found.training.epochs == 12
     assert not found.budget.limits
+    # The best trial had 3 epochs; forty times its cost are 120, and four times as many for a contender that is cheaper.
+    assert confirmed(study_of(tmp_path), BEST, stretch=40.0).training.epochs == 480
 
 
 def test_it_is_a_study_that_a_file_can_hold(tmp_path: Path) -> None:
@@ -90,6 +92,18 @@ def test_it_is_a_study_that_a_file_can_hold(tmp_path: Path) -> None:
 def test_a_reference_that_trains_as_the_default_does_is_trained_once(tmp_path: Path) -> None:
     study = study_of(tmp_path, references={"twin": {"training.generator.filters.1": 4}})
     assert {sample["stairs"] for sample in confirmed(study, BEST).grid} == {"default", "best"}
+
+
+def test_beside_some_contenders_only(tmp_path: Path) -> None:
+    study = study_of(tmp_path, references=REFERENCES)
+    found = confirmed(study, BEST, against=("few filters",))
+    assert {sample["stairs"] for sample in found.grid} == {"few filters", "best"}
+    assert "better than few filters, with fresh seeds" in found.question
+    for sample in found.grid:
+        meant = REFERENCES["few filters"] if sample["stairs"] == "few filters" else BEST
+        assert digest_without_seed(found, sample) == digest_without_seed(study, meant)
+    with pytest.raises(ConfigError, match=r"--against many filters: no contender has this name\. There are: default, few filters"):
+        confirmed(study, BEST, against=("many filters",))
 
 
 def test_there_is_nothing_to_confirm_where_the_default_sample_is_the_best(tmp_path: Path) -> None:
@@ -144,16 +158,19 @@ def test_a_search_is_confirmed_as_a_user_confirms_it(tmp_path: Path, monkeypatch
     assert "gan3d confirm small" in found.output
     planned = CliRunner().invoke(app, ["confirm", "small", "--seeds", "2", "--plan", "--json"])
     assert json.loads(planned.stdout)["num_trials"] == 6
-    told = CliRunner().invoke(app, ["confirm", "small", "--seeds", "2", "--json"])
+    told = CliRunner().invoke(app, ["confirm", "small", "--seeds", "2", "--core-seconds", "8", "--json"])
     assert told.exit_code == 0, told.output
     summary = json.loads(told.stdout)
     assert [trial["state"] for trial in summary["trials"]] == ["complete"] * 6
     most = json.loads((tmp_path / "results" / "small_confirmation" / "figures" / "confirmation.json").read_text(encoding="utf-8"))
     table = pd.DataFrame(most["rows"]).set_index("contender")
-    assert set(table.index) == {"default", "few filters", "best"}
-    assert (table["seeds"] == 2).all()
-    assert len(most["trials"]) == 6
+    # A trial that the machine held up in its first epoch is left out of the comparison, and said to be.
+    trained = [*most["trials"], *most["left_out"]]
+    assert sorted(trial["contender"] for trial in trained) == ["best", "best", "default", "default", "few filters", "few filters"]
+    assert table["seeds"].to_dict() == pd.DataFrame(most["trials"])["contender"].value_counts().to_dict()
     assert (tmp_path / "results" / "small" / "confirmation.yaml").exists()
+    some = CliRunner().invoke(app, ["confirm", "small", "--against", "few filters", "--plan", "--json"])
+    assert json.loads(some.stdout)["num_trials"] == 6
     again = CliRunner().invoke(app, ["confirm", "small", "--seeds", "2"])
     assert again.exit_code == 2
     assert "--resume" in again.output

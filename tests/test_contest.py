@@ -8,7 +8,7 @@ import pytest
 
 from gan3d.config.objective import Objective
 from gan3d.errors import ConfigError
-from gan3d.scaling.contest import outcomes, standings, verdict, within
+from gan3d.scaling.contest import left_out, outcomes, standings, verdict, within
 
 METRIC = "physics.shower_distance"
 OBJECTIVE = Objective(metric=METRIC)
@@ -39,6 +39,14 @@ def test_only_what_all_could_afford_counts() -> None:
     found = within(epochs)  # the cheapest trial has cost 25
     assert found[["trial", "epoch", "spent"]].to_numpy().tolist() == [[0, 1, 10.0], [0, 2, 20.0], [1, 1, 12.5], [1, 2, 25.0]]
     assert within(epochs, 12.0)["epoch"].tolist() == [1]
+
+
+def test_a_trial_whose_first_epoch_cost_too_much_is_left_out_and_named() -> None:
+    epochs = epochs_of(("default", 1, [0.5, 0.4], 10.0), ("best", 1, [0.3], 21.0), ("best", 2, [0.2, 0.1], 10.0))
+    found = within(epochs)
+    assert found["trial"].unique().tolist() == [0, 2]
+    assert left_out(epochs, found) == [{"contender": "best", "seed": 1}]
+    assert not left_out(epochs, within(epochs, 21.0))
 
 
 def test_each_trial_is_worth_its_best_epoch_among_these() -> None:

@@ -23,6 +23,8 @@ class Confirmation:
     seeds: int
     core_seconds: float | None
     """That each trial may cost; None: what the best one did."""
+    against: tuple[str, ...] = ()
+    """Names of contenders; none: all."""
 
 
 def request_to_confirm(asked: Confirmation, *, verbose: bool = False) -> Request:
@@ -46,14 +48,24 @@ def request_to_confirm(asked: Confirmation, *, verbose: bool = False) -> Request
         message = f"study {study.name} has no trial with an objective: there is nothing to confirm. Go on with gan3d resume {study.name}."
         raise ConfigError(message)
     bill = status.trial_costs.get(status.best.number)
-    core_seconds = asked.core_seconds or (0.0 if bill is None else bill.core_hours * SECONDS_PER_HOUR)
+    cost = 0.0 if bill is None else bill.core_hours * SECONDS_PER_HOUR
+    core_seconds = asked.core_seconds or cost
     if not core_seconds:
         message = (
             f"what trial {status.best.number} of study {study.name} cost is not known. Say what each trial may cost with --core-seconds."
         )
         raise ConfigError(message)
     kept = kept_request(folder)
-    found = confirmation_of(study, status.best, seeds=asked.seeds, core_seconds=round(core_seconds, 1), base=kept.study.absolute().parent)
+    base = kept.study.absolute().parent
+    found = confirmation_of(
+        study,
+        status.best,
+        seeds=asked.seeds,
+        core_seconds=round(core_seconds, 1),
+        base=base,
+        stretch=core_seconds / cost if cost else 1.0,
+        against=asked.against,
+    )
     text = dump_study(found)
     write_atomically(folder / FILE, lambda file: write_text(file, text))
     return replace(kept, study=folder / FILE, overrides=(), results=folder.absolute().parent / found.name, verbose=verbose)

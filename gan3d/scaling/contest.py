@@ -35,6 +35,17 @@ def within(epochs: pd.DataFrame, core_seconds: float | None = None) -> pd.DataFr
     return rows[rows["spent"] <= limit]
 
 
+def left_out(epochs: pd.DataFrame, kept: pd.DataFrame) -> list[dict[str, Any]]:
+    """The trials whose first epoch had cost more than they were to cost in all: contender and seed.
+
+    Args:
+        epochs: of all trials.
+        kept: those of :func:`within`.
+    """
+    missing = epochs[~epochs["trial"].isin(kept["trial"])].drop_duplicates("trial")
+    return [{"contender": row[STAIRS], "seed": row[SEED_KEY]} for row in missing.to_dict("records")]
+
+
 def outcomes(epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     """One row per trial: its contender, its seed, and the best epoch among these.
 

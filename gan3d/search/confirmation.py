@@ -6,7 +6,8 @@ the same seeds, none of which the search has used, until it has cost the same co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ MOST_EPOCHS = 4
 SEED, EPOCHS = "training.seed", "training.epochs"
 
 
-def confirmation_of(study: Study, best: TrialRecord, *, seeds: int, core_seconds: float, base: Path) -> Study:
+def confirmation_of(
+    study: Study, best: TrialRecord, *, seeds: int, core_seconds: float, base: Path, stretch: float = 1.0, against: Sequence[str] = ()
+) -> Study:
     """The study that trains each contender with every seed.
 
     Args:
@@ -36,24 +39,47 @@ def confirmation_of(study: Study, best: TrialRecord, *, seeds: int, core_seconds
         seeds: how many.
         core_seconds: that each trial may cost; an epoch begun before is finished.
         base: folder from which the study's shower files are found.
+        stretch: what each trial may cost over what the best one has cost.
+        against: the contenders beside the best sample, by name; by default all.
 
     Raises:
-        ConfigError: the best sample is the default one and there are no references, or the settings as written are no trial.
+        ConfigError: the best sample is the default one and there are no references, the settings as written are no trial, or no contender
+            has such a name.
     """
-    contenders = contenders_of(study, best)
+    contenders = chosen_of(contenders_of(study, best), against)
     content = study.model_dump(mode="json")
     content["name"] = study.name[: LONGEST_NAME - len(SUFFIX)] + SUFFIX
     content["question"] = (
-        f"Is the best sample of {study.name} (trial {best.number}) better than its default one, with fresh seeds and equal core-seconds?"
+        f"Is the best sample of {study.name} (trial {best.number}) better than {' and '.join(_in_words(against))}, "
+        "with fresh seeds and equal core-seconds?"
     )
     content["search_space"] = {STAIRS: dict(as_stairs(study, contenders)), SEED: {"choice": fresh_seeds(study, seeds)}}
     content["sampler"] = {"name": "grid", "blocks": SEED, "seed": study.sampler.seed}
     content["scheduler"] = {"name": "none", "rungs_in": "core_seconds", "most": core_seconds}
     content["trials"] = {"concurrent": study.trials.concurrent}
-    content["training"]["epochs"] = MOST_EPOCHS * max(int(best.sample.get(EPOCHS, 0)), study.training.epochs)
+    needed = max(int(best.sample.get(EPOCHS, 0)), study.training.epochs, math.ceil(stretch * best.epochs))
+    content["training"]["epochs"] = MOST_EPOCHS * needed
     content["data"] = found_from(study.data, base.absolute()).model_dump(mode="json")
     content |= {"references": {}, "warm_start": [], "budget": {}, "figures": ["confirmation"]}
     return study_of(content)
+
+
+def _in_words(against: Sequence[str]) -> list[str]:
+    return ["its default one"] if not against else ["its default one" if name == DEFAULT else name for name in against]
+
+
+def chosen_of(contenders: Mapping[str, dict[str, Any]], against: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The best sample and those named, in the order of all.
+
+    Raises:
+        ConfigError: there is no such contender.
+    """
+    others = [name for name in contenders if name != BEST]
+    for name in against:
+        if name not in others:
+            message = f"--against {name}: no contender has this name. There are: {', '.join(others)}."
+            raise ConfigError(message)
+    return {name: values for name, values in contenders.items() if not against or name in (*against, BEST)}
 
 
 def contenders_of(study: Study, best: TrialRecord) -> dict[str, dict[str, Any]]:
