@@ -8,7 +8,10 @@ PEER_READY := $(PEER)/.venv/.ready
 STUDY ?= studies/quickstart.yaml
 SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_500_validation.h5
 
-.PHONY: help study scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
+# Two processes of tests on two cores: with two threads each they wait for one another most of the time.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: help study clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -37,11 +40,40 @@ samples/simulated/clic_10_500_validation.h5: | $(READY)
 	@mkdir -p $(@D)
 	$(BIN)/gan3d simulate $@ --showers 1000 --energy 10 500 --seed 2
 
+clic-wide: $(READY) samples/simulated/clic_wide_train.h5 samples/simulated/clic_wide_validation.h5 ## studies/clic_wide.yaml: 51 x 51 x 25 cells and a polar angle, simulated first
+	$(BIN)/gan3d run studies/clic_wide.yaml --resume $(ARGS)
+
+calochallenge: $(READY) samples/simulated/calochallenge_2_train.h5 samples/simulated/calochallenge_2_validation.h5 ## studies/calochallenge_2.yaml: a cylinder, simulated first
+	$(BIN)/gan3d run studies/calochallenge_2.yaml --resume $(ARGS)
+
+fidelity: $(READY) samples/simulated/clic_10_100_pretrain.h5 ## studies/fidelity.yaml, an hour and a half on two idle cores; needs $$GAN3D_DATA
+	$(BIN)/gan3d run studies/fidelity.yaml --resume $(ARGS)
+
+samples/simulated/clic_10_100_pretrain.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --showers 4096 --energy 10 100 --seed 1
+
+samples/simulated/clic_wide_train.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --calorimeter clic_wide --showers 1024 --energy 100 200 --angle 60 120 --seed 1
+
+samples/simulated/clic_wide_validation.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --calorimeter clic_wide --showers 500 --energy 100 200 --angle 60 120 --seed 2
+
+samples/simulated/calochallenge_2_train.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --calorimeter calochallenge_2 --showers 1024 --energy 1 100 --spectrum log_uniform --seed 1
+
+samples/simulated/calochallenge_2_validation.h5: | $(READY)
+	@mkdir -p $(@D)
+	$(BIN)/gan3d simulate $@ --calorimeter calochallenge_2 --showers 500 --energy 1 100 --spectrum log_uniform --seed 2
+
 test: $(READY) ## the tests, without those that take minutes each, two files at a time
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## the tests that take minutes each, two files at a time: kills, end to end, documentation
-	$(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
 bench: $(READY) ## all benchmarks, into benchmarks/README.md; some of them: make bench ARGS="training_step layers --quick"
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -8,20 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from trained_states import settings, write
 
-from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.trained import best_trial, load_trained, trial_folder
-from gan3d.training.checkpoint import TrialFolder, save_state
-from gan3d.training.ranks import Ranks
-from gan3d.training.state import TrainState
-
-
-def settings(filters: int = 4, *, polar_angle: bool = False) -> TrialSettings:
-    generator = {"filters": [filters] * 3, "kernel": 3, "noise_dim": 8, "normalisation": "batch"}
-    training = {"global_batch": 16, "polar_angle": polar_angle, "generator": generator, "discriminator": {"filters": [4] * 4, "kernel": 3}}
-    data = {"train": ["a"], "validation": ["b"], "grid": [12, 12, 12]}
-    return TrialSettings.model_validate({"training": training, "workers": {"per_trial": 1}, "data": data})
+from gan3d.training.checkpoint import TrialFolder
 
 
 @pytest.fixture
@@ -29,17 +20,6 @@ def folder(tmp_path: Path) -> TrialFolder:
     made = trial_folder(tmp_path, 3)
     made.path.mkdir(parents=True)
     return made
-
-
-def write(path: Path, trial: TrialSettings, **changes: Any) -> TrainState:
-    """A state after epoch 5 whose running statistics are not those of a new network."""
-    state = TrainState(trial, Ranks())
-    state.epoch = 5
-    with torch.no_grad():
-        for buffer in state.generator.buffers():
-            buffer.add_(1)
-    save_state(path, {"state": state.state_dict(), "settings": trial.model_dump_json()} | changes)
-    return state
 
 
 @pytest.mark.parametrize("polar_angle", [False, True])

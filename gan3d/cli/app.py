@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 import gan3d
+from gan3d.cli import shower_commands
 from gan3d.cli.failures import FAILED, INTERRUPTED, reported
+from gan3d.cli.options import AsJson
 
 app = typer.Typer(
     name="gan3d",
@@ -33,7 +35,6 @@ Address = Annotated[
 StudyPlace = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study's name, its file, or the folder of its results.", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 
 
 def main() -> None:
@@ -141,6 +142,24 @@ def status(
         show_status(study, results, as_json=as_json)
 
 
+@app.command(epilog="Example: gan3d ui quickstart\n\nA copy from a cluster: gan3d ui copied/quickstart")
+def ui(
+    study: StudyPlace,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, metavar="N", help="By default the first free one from 5000 on.", show_default=False)
+    ] = None,
+) -> None:
+    """Open a study in MLflow's user interface, on this machine only; wherever its results have been copied to."""
+    from gan3d.cli.ui import serve
+
+    with reported():
+        code = serve(study, results, port)
+    raise typer.Exit(code)
+
+
 @app.command(
     epilog="Example: gan3d confirm quickstart --seeds 5\n\nWhat it would do, and nothing more: gan3d confirm quickstart --plan\n\n"
     "It is a study like any other: gan3d status quickstart_confirmation, gan3d resume quickstart_confirmation.",
@@ -151,6 +170,12 @@ def confirm(
     core_seconds: Annotated[
         float | None,
         typer.Option(min=1.0, metavar="S", help="What each trial may cost. By default what the best one did.", show_default=False),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Beside this contender only: default, or a reference's name; repeatable. By default all of them."
+        ),
     ] = None,
     plan_only: Annotated[bool, typer.Option("--plan", help="Only show what would be trained, and what that needs.")] = False,
     resume: Annotated[
@@ -164,7 +189,7 @@ def confirm(
     from gan3d.cli.studies import run_and_show, show_plan
 
     with reported(as_json=as_json):
-        asked = request_to_confirm(Confirmation(study, seeds, core_seconds), verbose=verbose)
+        asked = request_to_confirm(Confirmation(study, seeds, core_seconds, tuple(against or ())), verbose=verbose)
         if plan_only:
             show_plan(asked.study, (), asked.address, as_json=as_json)
             return
@@ -238,33 +263,4 @@ def schema(
         print_schema(search_space=search_space)
 
 
-@app.command(
-    epilog="Example: gan3d simulate showers.h5 --calorimeter clic --showers 2000 --energy 10 100\n\n"
-    "With polar angles of 60 to 120 degrees: gan3d simulate inclined.h5 --showers 500 --angle 60 120"
-)
-def simulate(
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT.h5", help="The file to write.", show_default=False)],
-    calorimeter: Annotated[
-        Literal["clic", "uniform"],
-        typer.Option(help="clic: the CLIC electromagnetic calorimeter; uniform: one radiation length per layer."),
-    ] = "clic",
-    showers: Annotated[int, typer.Option(min=1, metavar="N", help="How many.")] = 1000,
-    energy: Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Incident energies, uniform between these [GeV].")] = (
-        10,
-        100,
-    ),
-    angle: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            metavar="LOW HIGH", help="Polar angles, uniform between these [degrees]. By default 90, normal incidence, and no angle."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same showers, on any number of processes.")] = 1,
-    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that simulate side by side.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
-) -> None:
-    """Simulate electron showers without Geant4 and write them as a shower file."""
-    from gan3d.cli.simulation import Beam, write_showers
-
-    with reported():
-        write_showers(output, Beam(calorimeter, showers, energy, angle, seed), processes=processes, force=force)
+shower_commands.add_to(app)

@@ -72,7 +72,7 @@ def measure_held_out(
     """
     settings = trained.settings
     data = settings.data
-    train = ShowerSet.open(data.train, max_showers=data.max_train_showers, grid=data.grid)
+    train = ShowerSet.open(data.train, max_showers=data.max_train_showers, grid=data.grid, crop=data.crop)
     binning = Binning.from_incident_energy(train.grid, showers.incident_energy)
     counts = resample_counts(len(showers), num_resamples, seed)
     monte_carlo = resampled_sums(monte_carlo_chunks(showers, data.threshold_gev), counts, binning)
@@ -106,7 +106,7 @@ def open_held_out(files: Sequence[str], data: Data, max_showers: int | None = No
         ConfigError: a file was used by the trial, for training or for validation.
         DataError: a file cannot be used, there are fewer than two showers, or a polar angle is asked for and not there.
     """
-    held_out = ShowerSet.open(files, max_showers=max_showers, grid=data.grid)
+    held_out = ShowerSet.open(files, max_showers=max_showers, grid=data.grid, crop=data.crop)
     used = {path.resolve(): name for name in ("train", "validation") for path in find_files(getattr(data, name), Path.cwd())}
     for file in held_out.files:
         if name := used.get(file.path.resolve()):

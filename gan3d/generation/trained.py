@@ -23,7 +23,7 @@ from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.inference import FastGenerator, Generate
 from gan3d.physics.transform import Transform
 from gan3d.training.checkpoint import TrialFolder, load_state
-from gan3d.training.state import transform_of
+from gan3d.training.state import averaged_weights, make_generator, transform_of
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Trained:
     epoch: int
     """After which epoch."""
 
+    @torch.no_grad()
     def showers(self, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None, *, seed: int) -> torch.Tensor:
         """Generated cells (B, X, Y, L) [GeV], below the threshold 0.
 
@@ -47,8 +48,16 @@ class Trained:
             polar_angle: (B,) [rad]; exactly where the trial was conditioned on it.
             seed: of the noise, which is drawn for all showers together.
         """
+        return self.showers_of(self.noise(len(incident_energy), seed=seed), incident_energy, polar_angle)
+
+    def noise(self, number: int, *, seed: int) -> torch.Tensor:
+        """What ``number`` showers begin with (B, Z). Other numbers have other noise, from the first shower on."""
         noise_dim = self.settings.training.generator.noise_dim
-        noise = torch.randn(len(incident_energy), noise_dim, generator=torch.Generator().manual_seed(seed))
+        return torch.randn(number, noise_dim, generator=torch.Generator().manual_seed(seed))
+
+    @torch.no_grad()
+    def showers_of(self, noise: torch.Tensor, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None) -> torch.Tensor:
+        """As `showers`, of this ``noise`` (B, Z)."""
         cells = self.transform.to_gev(self._fast(noise, incident_energy, polar_angle))
         return torch.where(cells < self.transform.threshold_gev, 0.0, cells)
 
@@ -70,10 +79,9 @@ def load_trained(folder: TrialFolder, state: Path | None = None) -> Trained:
         raise ConfigError(message)
     content = load_state(path)
     settings = _settings(content, path)
-    training = settings.training
-    generator = GeneratorNetwork(training.generator, settings.data.grid, training.polar_angle)
+    generator = make_generator(settings)
     try:
-        generator.load_state_dict(content["state"]["generator"])
+        generator.load_state_dict(averaged_weights(content["state"]))
         epoch = int(content["state"]["epoch"])
     except (KeyError, TypeError, RuntimeError) as problem:
         message = f"its weights do not fit the generator of its settings ({_first_line(problem)}). {_TRAIN_AGAIN}"

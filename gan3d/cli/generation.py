@@ -1,0 +1,112 @@
+"""`gan3d generate`: a trained generator's showers as a shower file, with a progress bar."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gan3d.errors import ConfigError
+from gan3d.generation.conditions import Conditions, Drawn, Listed
+from gan3d.generation.executors import processes, ray_tasks
+from gan3d.generation.production import Production, produce
+from gan3d.generation.trained import trial_folder
+from gan3d.terminal.console import console_for, is_live
+from gan3d.training.checkpoint import TrialFolder
+
+DEFAULT_SHOWERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options that say which showers: energies in GeV, angles in degrees."""
+
+    num_showers: int | None
+    energy_gev: tuple[float, float]
+    angle_degrees: tuple[float, float] | None
+    spectrum: Literal["uniform", "log_uniform"]
+    like: Path | None
+    seed: int
+
+    def conditions(self) -> Conditions:
+        """Drawn, or those of a file.
+
+        Raises:
+            ConfigError: a range that nothing can be drawn from, or angles beside a file's.
+            DataError: the file cannot be read.
+        """
+        if self.like is not None:
+            if self.angle_degrees is not None:
+                message = f"--angle and --like {self.like} both say at which angles. Give one."
+                raise ConfigError(message, key="angle")
+            return Listed.of_file(self.like, self.num_showers)
+        angle = None if self.angle_degrees is None else (math.radians(self.angle_degrees[0]), math.radians(self.angle_degrees[1]))
+        return Drawn(self.num_showers or DEFAULT_SHOWERS, self.energy_gev, angle, self.spectrum, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """The options that do not change a shower."""
+
+    processes: int | None
+    address: str | None
+    is_fresh: bool
+    may_replace: bool
+
+
+def best_of(model: Path) -> Path:
+    """The folder of the best trial, where a study's name, file or results folder is given; else the path as it is.
+
+    Raises:
+        ConfigError: the study has no trial with an objective.
+    """
+    if model.is_file() and model.suffix == ".pt":
+        return model
+    if TrialFolder(model).best.is_file():
+        return model
+    from gan3d.cli.resuming import results_of
+    from gan3d.cli.status import status_of
+
+    folder = results_of(model)
+    best = status_of(folder)[1].best
+    if best is None:
+        message = "no trial of this study has an objective yet: nothing to generate with."
+        raise ConfigError(message, where=str(folder))
+    return trial_folder(folder, best.number).path
+
+
+def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_json: bool) -> None:
+    """Generate, and say where the showers are.
+
+    Raises:
+        ConfigError: the file exists and may not be replaced, or the model cannot make such showers.
+        DataError: the model or a file cannot be read, or nothing can be written.
+    """
+    if output.exists() and not how.may_replace:
+        message = "the file exists already. Give --force to replace it, or another name."
+        raise ConfigError(message, where=str(output))
+    asked = Production(best_of(model), wanted.conditions(), wanted.seed)
+    executor = processes(how.processes or len(os.sched_getaffinity(0))) if how.address is None else ray_tasks(how.address)
+    console = console_for(stderr=as_json)
+    columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    start = time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:
+        task = progress.add_task("", total=asked.conditions.num_showers)
+        made_before = produce(asked, output, executor=executor, is_fresh=how.is_fresh, progress=lambda done: progress.advance(task, done))
+    seconds = time.monotonic() - start
+    made = asked.conditions.num_showers - made_before
+    if as_json:
+        told = {"file": str(output), "num_showers": asked.conditions.num_showers, "made_before": made_before, "seconds": round(seconds, 3)}
+        typer.echo(json.dumps(told))
+        return
+    kept = f"; {made_before} of an earlier run" if made_before else ""
+    rate = f"{made / seconds:.0f} showers/s with loading and writing"
+    text = f"{asked.conditions.num_showers} showers in {output} ({output.stat().st_size / 1e6:.1f} MB), {rate}{kept}"
+    console.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,110 @@
+"""With which incident energies and polar angles showers are made: drawn, or as a file has them. N showers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan3d.data.shower_file import open_shower_file
+from gan3d.errors import ConfigError
+from gan3d.generation.generator import CHUNK
+
+Floats = NDArray[np.float32]
+
+
+class Conditions(Protocol):
+    """Of all showers; each chunk's can be told alone."""
+
+    @property
+    def num_showers(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def has_polar_angle(self) -> bool:
+        """Whether each has an angle."""
+        ...
+
+    def of_chunk(self, number: int) -> tuple[Floats, Floats | None]:
+        """Incident energies [GeV] and polar angles [rad] of the showers of one chunk, at most `CHUNK` of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Independent draws from ranges; a range of one value is that value."""
+
+    num_showers: int
+    energy_gev: tuple[float, float]
+    polar_angle_rad: tuple[float, float] | None
+    spectrum: Literal["uniform", "log_uniform"]
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn.
+
+        Raises:
+            ConfigError: a range that does not rise, or energies at or below 0.
+        """
+        for key, found in (("energy", self.energy_gev), ("angle", self.polar_angle_rad or (1.0, 1.0))):
+            low, high = found
+            if not (0 < low <= high and math.isfinite(high)):
+                message = f"{low:g} to {high:g} must be above 0, finite, and rise"
+                raise ConfigError(message, key=key)
+
+    @property
+    def has_polar_angle(self) -> bool:
+        """Whether each has an angle."""
+        return self.polar_angle_rad is not None
+
+    def of_chunk(self, number: int) -> tuple[Floats, Floats | None]:
+        """Of a stream of its own, beside that of the noise."""
+        size = min(CHUNK, self.num_showers - number * CHUNK)
+        random = np.random.default_rng([self.seed, number, 1])
+        low, high = self.energy_gev
+        energy = (
+            np.exp(random.uniform(math.log(low), math.log(high), size))
+            if self.spectrum == "log_uniform"
+            else random.uniform(low, high, size)
+        )
+        angle = None if self.polar_angle_rad is None else random.uniform(*self.polar_angle_rad, size).astype(np.float32)
+        return energy.astype(np.float32), angle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """Given one by one."""
+
+    incident_energy: Floats
+    polar_angle: Floats | None
+
+    @classmethod
+    def of_file(cls, path: Path, most: int | None = None) -> Listed:
+        """Those of a shower file, in its order; the first ``most``.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        layout = open_shower_file(path).layout
+        angle = layout.polar_angle
+        return cls(layout.incident_energy[:most], None if angle is None else angle[:most])
+
+    @property
+    def num_showers(self) -> int:
+        """How many."""
+        return len(self.incident_energy)
+
+    @property
+    def has_polar_angle(self) -> bool:
+        """Whether each has an angle."""
+        return self.polar_angle is not None
+
+    def of_chunk(self, number: int) -> tuple[Floats, Floats | None]:
+        """In their order."""
+        part = slice(number * CHUNK, (number + 1) * CHUNK)
+        return self.incident_energy[part], None if self.polar_angle is None else self.polar_angle[part]

@@ -1,0 +1,132 @@
+"""A trained generator for those who want showers, not studies.
+
+    generator = Generator.load("results/quickstart/trials/0005")
+    cells = generator.sample(incident_energy_gev=[50.0, 100.0], seed=1)  # (2, X, Y, L) [GeV]
+
+Showers are made by the chunk, each with noise of its own from the seed and the chunk's number: a shower depends on its place and the seed
+alone, not on how many there are, nor on who makes the others. Legend: N showers, X, Y transverse cells, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from gan3d.errors import ConfigError
+from gan3d.generation.trained import Trained, load_trained
+from gan3d.training.checkpoint import TrialFolder
+
+#: Showers that share a stream of noise. Part of the definition of a seed's showers: another number here makes other showers.
+CHUNK = 128
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """Makes showers."""
+
+    trained: Trained
+
+    @classmethod
+    def load(cls, model: str | Path) -> Self:
+        """From a trial's folder, at its best epoch, or from a state of it (``best.pt``, ``epoch_0007.pt``).
+
+        Raises:
+            ConfigError: there is no such trial or state.
+            DataError: it is of another version of this package.
+        """
+        folder, state = place_of(Path(model))
+        return cls(load_trained(folder, state))
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Cells along x, along y, and layers."""
+        return self.trained.settings.data.grid
+
+    @property
+    def has_polar_angle(self) -> bool:
+        """Whether showers are made at an angle each."""
+        return self.trained.settings.training.polar_angle
+
+    @property
+    def is_polar(self) -> bool:
+        """Whether x and y are angles and rings about the shower's axis."""
+        return self.trained.settings.data.cells == "polar"
+
+    def sample(self, incident_energy_gev: ArrayLike, polar_angle: ArrayLike | None = None, *, seed: int = 1) -> Floats:
+        """Cells (N, X, Y, L) float32, deposited energy [GeV]; those below the training's threshold are 0.
+
+        Args:
+            incident_energy_gev: (N,), or one number for one shower.
+            polar_angle: (N,) [rad], pi/2 is normal incidence; exactly where the generator was trained with it.
+            seed: same seed, energies and angles, same showers.
+
+        Raises:
+            ConfigError: an energy or a seed no shower can have, or angles where there are none, or none where there are.
+        """
+        energy, angle = self.conditions(incident_energy_gev, polar_angle)
+        parts = list(self.chunks(energy, angle, seed=seed))
+        return np.concatenate(parts) if parts else np.zeros((0, *self.grid), np.float32)
+
+    def chunks(self, energy: Floats, angle: Floats | None, *, seed: int, first: int = 0) -> Iterator[Floats]:
+        """The showers of `conditions`, chunk by chunk, the first of them with the number ``first``."""
+        for place, start in enumerate(range(0, len(energy), CHUNK)):
+            part = slice(start, start + CHUNK)
+            yield self.chunk(energy[part], None if angle is None else angle[part], seed=seed, number=first + place)
+
+    def chunk(self, energy: Floats, angle: Floats | None, *, seed: int, number: int) -> Floats:
+        """The showers of one chunk: at most `CHUNK`."""
+        noise_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
+        # Always of a whole chunk: how many normal numbers are drawn together changes them.
+        noise = self.trained.noise(CHUNK, seed=noise_seed)[: len(energy)]
+        angles = None if angle is None else torch.from_numpy(angle)
+        return np.asarray(self.trained.showers_of(noise, torch.from_numpy(energy), angles).numpy())
+
+    def conditions(self, incident_energy_gev: ArrayLike, polar_angle: ArrayLike | None) -> tuple[Floats, Floats | None]:
+        """Energies and angles as arrays (N,), refused where the generator has no use for them.
+
+        Raises:
+            ConfigError: as `sample`.
+        """
+        energy = np.atleast_1d(np.asarray(incident_energy_gev, np.float32))
+        if energy.ndim != 1 or not np.all(np.isfinite(energy)) or np.any(energy <= 0):
+            message = "incident energies must be a list of finite numbers above 0 [GeV]"
+            raise ConfigError(message, key="incident_energy_gev")
+        if (polar_angle is not None) != self.has_polar_angle:
+            message = (
+                "this generator was trained with polar angles: give one for each shower [rad]"
+                if self.has_polar_angle
+                else "this generator knows normal incidence only: give no polar angle"
+            )
+            raise ConfigError(message, key="polar_angle")
+        if polar_angle is None:
+            return energy, None
+        angle = np.broadcast_to(np.asarray(polar_angle, np.float32), energy.shape)
+        if not np.all((angle > 0) & (angle < np.pi)):
+            message = "polar angles must lie between 0 and pi [rad]; pi/2 is normal incidence"
+            raise ConfigError(message, key="polar_angle")
+        return energy, angle.copy()
+
+
+def place_of(model: Path) -> tuple[TrialFolder, Path | None]:
+    """The trial that a path names, and which of its states; None: that of its best epoch.
+
+    Raises:
+        ConfigError: it is neither a trial nor a state.
+    """
+    if model.is_file():
+        return TrialFolder(model.parent), model
+    folder = TrialFolder(model)
+    if folder.best.is_file():
+        return folder, None
+    message = (
+        "is no folder of a trial that has finished an epoch, nor a state of one. Give results/STUDY/trials/NUMBER, or a .pt file in it."
+    )
+    raise ConfigError(message, where=str(model))

@@ -1,0 +1,212 @@
+"""Generated showers into a file: in parts by any number of processes, each part kept when it is done, joined when all are.
+
+A part is a shower file of its own in a folder beside the output, ``.NAME.parts``. What was asked stands in that folder as well: asked
+for the same again, only the parts that are missing are made; asked for something else, the folder is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+
+from gan3d.errors import ConfigError, DataError
+from gan3d.generation.conditions import Conditions
+from gan3d.generation.executors import Executor, processes
+from gan3d.generation.generator import CHUNK, Generator, place_of
+from gan3d.simulation.writer import ShowerWriter
+from gan3d.training.checkpoint import write_atomically, write_text
+
+#: Chunks to a part: what is lost, at most, with a process that dies, and what is waited for behind Ctrl-C.
+CHUNKS_PER_PART = 2
+SHOWERS_PER_PART = CHUNK * CHUNKS_PER_PART
+REQUEST = "request.json"
+GO_ON = "The parts that are done are kept: the same command goes on from them."
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """What is made."""
+
+    model: Path
+    """A trial's folder or a state of it."""
+    conditions: Conditions
+    seed: int
+
+    @property
+    def num_parts(self) -> int:
+        """Of the last one the rest."""
+        return -(-self.conditions.num_showers // SHOWERS_PER_PART)
+
+    def size_of_part(self, number: int) -> int:
+        """Showers of a part."""
+        return min(SHOWERS_PER_PART, self.conditions.num_showers - number * SHOWERS_PER_PART)
+
+    def digest(self) -> str:
+        """Of all that decides what the showers are: the state's bytes, the seed, every energy and angle."""
+        folder, state = place_of(self.model)
+        found = hashlib.sha256((state or folder.best).read_bytes())
+        found.update(json.dumps([self.seed, self.conditions.num_showers, CHUNK]).encode())
+        for number in range(-(-self.conditions.num_showers // CHUNK)):
+            for values in self.conditions.of_chunk(number):
+                found.update(b"none" if values is None else values.tobytes())
+        return found.hexdigest()
+
+
+def produce(
+    asked: Production,
+    output: Path,
+    *,
+    executor: Executor | None = None,
+    is_fresh: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write ``output``, which appears when all showers are there; returns how many of them an earlier run had made.
+
+    Args:
+        asked: what.
+        output: HDF5 file in the layout of ``gan3d.simulation.writer``; an existing one is replaced.
+        executor: who makes the parts; by default this process, one after the other.
+        is_fresh: throw away what another run has left.
+        progress: called with the numbers of showers as they are done, those of an earlier run at once.
+
+    Raises:
+        ConfigError: angles do not fit the generator, or another request's parts lie there.
+        DataError: the model cannot be read, or nothing can be written.
+    """
+    generator = Generator.load(asked.model)
+    generator.conditions(*asked.conditions.of_chunk(0))
+    # Tasks of a cluster run in folders of their own.
+    output, asked = output.absolute(), replace(asked, model=asked.model.absolute())
+    folder, digest = parts_folder(output), asked.digest()
+    _claim(folder, digest, is_fresh=is_fresh)
+    missing = [number for number in range(asked.num_parts) if not part_file(folder, number).exists()]
+    made_before = asked.conditions.num_showers - sum(map(asked.size_of_part, missing))
+    tell = progress or (lambda _: None)
+    tell(made_before)
+    for number in (executor or processes(1))(PartMaker(asked, folder, digest), missing):
+        tell(asked.size_of_part(number))
+    _join([part_file(folder, number) for number in range(asked.num_parts)], output)
+    shutil.rmtree(folder)
+    return made_before
+
+
+def parts_folder(output: Path) -> Path:
+    """Where the parts of an unfinished output lie."""
+    return output.with_name(f".{output.name}.parts")
+
+
+def part_file(folder: Path, number: int) -> Path:
+    """One of them."""
+    return folder / f"{number:06d}.h5"
+
+
+def _claim(folder: Path, digest: str, *, is_fresh: bool) -> None:
+    """Make the folder, or see that what lies there belongs to the same request."""
+    if is_fresh and folder.exists():
+        shutil.rmtree(folder)
+    request = folder / REQUEST
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not request.exists():
+            write_atomically(request, lambda file: write_text(file, json.dumps({"digest": digest})))
+    except OSError as problem:
+        message = f"cannot be written: {problem}"
+        raise DataError(message, file=str(folder)) from problem
+    if json.loads(request.read_text(encoding="utf-8"))["digest"] != digest:
+        message = (
+            "parts of other showers lie here: of another model, seed or number, or of other energies. Give --fresh to throw them away, "
+            "or another output."
+        )
+        raise ConfigError(message, where=str(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class PartMaker:
+    """Makes parts by their numbers, in any process that sees the folder."""
+
+    asked: Production
+    folder: Path
+    digest: str
+    """Of the request, for a process that makes parts of several, perhaps of a model that was trained on in between."""
+
+    def __call__(self, number: int) -> int:
+        """Write one part, which appears when it is complete; returns its number.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        # How sums are split over threads is in their last digits: with one thread every process makes the same.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self._write(_loaded(self.asked.model, self.digest), number)
+        except OSError as problem:
+            message = f"cannot be written: {problem}. {GO_ON}"
+            raise DataError(message, file=str(part_file(self.folder, number))) from problem
+        finally:
+            torch.set_num_threads(threads)
+        return number
+
+    def _write(self, generator: Generator, number: int) -> None:
+        asked, conditions = self.asked, self.asked.conditions
+        path = part_file(self.folder, number)
+        with ShowerWriter(path, generator.grid, is_polar=generator.is_polar, has_polar_angle=conditions.has_polar_angle) as writer:
+            writer.note(**_origin(generator, asked.seed))
+            first = number * CHUNKS_PER_PART
+            for chunk in range(first, first + -(-asked.size_of_part(number) // CHUNK)):
+                energy, angle = conditions.of_chunk(chunk)
+                cells = generator.chunk(energy, angle, seed=asked.seed, number=chunk)
+                writer.append(cells, energy, np.full(len(energy), np.pi / 2, np.float32) if angle is None else angle)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: Path, _digest: str) -> Generator:
+    """Once for a process and a request."""
+    return Generator.load(model)
+
+
+def _origin(generator: Generator, seed: int) -> dict[str, str | int]:
+    """What a file tells of where its showers come from."""
+    return {"made_by": "gan3d generate", "epoch": generator.trained.epoch, "settings": generator.trained.settings.digest(), "seed": seed}
+
+
+def _join(parts: list[Path], output: Path) -> None:
+    """One file of all; packed cells are copied as they are."""
+
+    def write(partial: Path) -> None:
+        shutil.copyfile(parts[0], partial)
+        with h5py.File(partial, "r+") as whole:
+            for path in parts[1:]:
+                with h5py.File(path, "r") as part:
+                    for name in part:
+                        _extend(whole[name], part[name])
+
+    try:
+        write_atomically(output, write)
+    except OSError as problem:
+        message = f"cannot be written: {problem}. {GO_ON}"
+        raise DataError(message, file=str(output)) from problem
+
+
+def _extend(whole: Any, part: Any) -> None:
+    """Append the rows of a data set; by the stored chunk where these do not have to be split."""
+    first, rows = len(whole), len(part)
+    whole.resize(first + rows, axis=0)
+    size = whole.chunks[0]
+    if first % size:
+        whole[first:] = part[:]
+        return
+    for start in range(0, rows, size):
+        corner = (start, *(0,) * (part.ndim - 1))
+        filters, packed = part.id.read_direct_chunk(corner)
+        whole.id.write_direct_chunk((first + start, *corner[1:]), packed, filters)

@@ -1,0 +1,78 @@
+"""`gan3d generate` as a user runs it: a file that the package reads, and refusals with a way out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import pytest
+from trained_states import settings, write
+from typer.testing import CliRunner, Result
+
+from gan3d.cli.app import app
+from gan3d.data.shower_file import open_shower_file
+from gan3d.generation.trained import trial_folder
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    folder = trial_folder(Path("results/small"), 1)
+    folder.path.mkdir(parents=True)
+    write(folder.best, settings())
+    return folder.path
+
+
+def generate(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["generate", *map(str, arguments)])
+
+
+def test_showers_of_a_trial_lie_in_a_file_that_this_package_reads(trial: Path) -> None:
+    told = generate(trial, "showers.h5", "--showers", 300, "--energy", 20, 30, "--processes", 1)
+    assert told.exit_code == 0, told.output
+    assert "300 showers in showers.h5" in told.output
+    file = open_shower_file(Path("showers.h5"))
+    assert (file.num_showers, file.grid) == (300, (12, 12, 12))
+    assert 20 <= file.layout.incident_energy.min() <= file.layout.incident_energy.max() <= 30
+
+
+def test_json_says_how_many_and_where(trial: Path) -> None:
+    told = generate(trial / "best.pt", "showers.h5", "--showers", 3, "--processes", 1, "--json")
+    facts = json.loads(told.stdout)
+    assert facts["seconds"] > 0
+    assert (facts["file"], facts["num_showers"], facts["made_before"]) == ("showers.h5", 3, 0)
+
+
+def test_energies_of_a_file_are_taken_in_their_order(trial: Path) -> None:
+    assert generate(trial, "one.h5", "--showers", 20, "--processes", 1).exit_code == 0
+    assert generate(trial, "other.h5", "--like", "one.h5", "--seed", 2, "--processes", 1).exit_code == 0
+    with h5py.File("one.h5") as one, h5py.File("other.h5") as other:
+        assert (one["energy"][:] == other["energy"][:]).all()
+        assert (one["ECAL"][:] != other["ECAL"][:]).any()
+
+
+def test_a_file_that_is_there_is_not_replaced_unasked(trial: Path) -> None:
+    Path("showers.h5").write_text("mine")
+    told = generate(trial, "showers.h5", "--showers", 3)
+    assert told.exit_code == 2
+    assert "--force" in told.output
+    assert Path("showers.h5").read_text() == "mine"
+    assert generate(trial, "showers.h5", "--showers", 3, "--force", "--processes", 1).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "x.h5"), "no study was run in results/nothing"),
+        (("TRIAL", "x.h5", "--angle", 60, 120), "normal incidence only"),
+        (("TRIAL", "x.h5", "--energy", 50, 10), "must be above 0, finite, and rise"),
+        (("TRIAL", "x.h5", "--like", "y.h5", "--angle", 60, 120), "both say at which angles"),
+    ],
+    ids=["model", "angle", "energy", "both"],
+)
+def test_what_cannot_be_made_is_refused_with_the_reason(trial: Path, arguments: tuple[object, ...], message: str) -> None:
+    told = generate(*(trial if argument == "TRIAL" else argument for argument in arguments))
+    assert told.exit_code == 2
+    assert message in told.output.replace("\n", " ")
+    assert not Path("x.h5").exists()

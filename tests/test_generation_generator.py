@@ -1,0 +1,71 @@
+"""Showers by one call: of the shape, unit and conditions that were asked for, and the same for the same seed however many there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trained_states import settings, write
+
+from gan3d.errors import ConfigError
+from gan3d.generation.generator import CHUNK, Generator
+from gan3d.generation.trained import trial_folder
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> Generator:
+    return loaded(tmp_path)
+
+
+def loaded(folder: Path, *, polar_angle: bool = False) -> Generator:
+    trial = trial_folder(folder, 1)
+    trial.path.mkdir(parents=True)
+    write(trial.best, settings(polar_angle=polar_angle))
+    return Generator.load(trial.path)
+
+
+def test_showers_are_cells_in_gev_of_the_trials_grid(generator: Generator) -> None:
+    cells = generator.sample(incident_energy_gev=[50.0, 100.0, 20.0])
+    assert (cells.shape, cells.dtype) == ((3, 12, 12, 12), np.float32)
+    threshold = generator.trained.settings.data.threshold_gev
+    assert ((cells == 0) | (cells >= threshold)).all()
+    assert (cells > 0).any()
+    assert generator.sample(50.0).shape == (1, 12, 12, 12)
+    assert generator.sample([]).shape == (0, 12, 12, 12)
+
+
+def test_a_shower_depends_on_its_place_and_the_seed_alone(generator: Generator) -> None:
+    energy = np.linspace(10, 100, 2 * CHUNK + 9)
+    whole = generator.sample(energy, seed=3)
+    assert np.array_equal(generator.sample(energy[: CHUNK + 3], seed=3)[:CHUNK], whole[:CHUNK])
+    np.testing.assert_allclose(generator.sample(energy[:5], seed=3), whole[:5], rtol=1e-4, atol=1e-6)
+    first, second = whole[:CHUNK], generator.sample(energy[CHUNK : 2 * CHUNK], seed=3)
+    assert not np.allclose(first, second), "another chunk has other noise"
+    assert not np.allclose(generator.sample(energy[:5], seed=4), whole[:5])
+
+
+def test_a_state_can_be_named_instead_of_its_trial(generator: Generator, tmp_path: Path) -> None:
+    state = trial_folder(tmp_path, 1).state(5)
+    write(state, settings())
+    assert Generator.load(str(state)).trained.epoch == 5
+    with pytest.raises(ConfigError, match="no folder of a trial"):
+        Generator.load(tmp_path)
+
+
+def test_angles_are_asked_for_where_they_mean_something(generator: Generator, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="normal incidence only"):
+        generator.sample([50.0], [1.5])
+    inclined = loaded(tmp_path / "inclined", polar_angle=True)
+    with pytest.raises(ConfigError, match="give one for each shower"):
+        inclined.sample([50.0])
+    with pytest.raises(ConfigError, match="between 0 and pi"):
+        inclined.sample([50.0], [90.0])
+    assert not np.allclose(inclined.sample([50.0, 60.0], [1.2, 1.2]), inclined.sample([50.0, 60.0], [1.9, 1.9]))
+    assert np.array_equal(inclined.sample([50.0, 60.0], 1.2), inclined.sample([50.0, 60.0], [1.2, 1.2]))
+
+
+@pytest.mark.parametrize("energy", [[0.0], [-5.0], [np.nan], [np.inf], [[50.0]]])
+def test_energies_that_no_electron_has_are_refused(generator: Generator, energy: list[float]) -> None:
+    with pytest.raises(ConfigError, match="incident energies must be"):
+        generator.sample(energy)
