@@ -31,8 +31,8 @@ from gan3d.training.checkpoint import TrialFolder, load_state
 MARK = "GAN3D_TEST_SESSION"
 #: What follows from the seed alone, bit for bit.
 EXACT = ("losses.", "physics.")
-#: Longest wait for anything, and for a session's last process to be gone, on a busy machine [s]. Ray's agents tell their head that their node
-#: died before they end, and where the head died with it they give up after 60 s (gcs_rpc_server_reconnect_timeout_s).
+#: Longest wait for anything, and for a session's last process to be gone, on a busy machine [s]. Ray's agents tell their head that
+#: their node died before they end, and where the head died with it they give up after 60 s (gcs_rpc_server_reconnect_timeout_s).
 PATIENCE, GONE = 300.0, 150.0
 
 
