@@ -29,6 +29,7 @@ CASES = [
     ),
     ("training.pretrain_epochs", {}, {"data__pretrain": ("cheap.h5",)}),
     ("training.response", {"training__loss_weights__deposited_energy": 0.0}, {}),
+    ("training.matched_observables", {}, {"training__loss_weights__observables": 1.0}),
     *((key, {"workers__gpus_per_worker": 1}, {}) for key in OF_A_CPU),
     ("workers.shared_memory", {"workers__per_trial": 1}, {"workers__per_trial": 2}),
     ("training.discriminator.filters.2", {"training__discriminator__blocks": 2}, {"training__discriminator__blocks": 3}),
@@ -63,7 +64,7 @@ def other_value(key: str, settings: TrialSettings) -> Any:
     if key == "training.virtual_ranks":
         return 4  # of which each takes two showers
     candidates = [True, False, 1, 3, 4, 16, 32, 0.25, 0.5, "seed", "training_set", "group", "adam", "concatenate", "linear", "tf32"]
-    candidates += ["rectified_normal", "measured", "contiguous", "strong", "hinge", "cosine", "fitted", "logarithm"]
+    candidates += ["rectified_normal", "measured", "contiguous", "strong", "hinge", "cosine", "fitted", "logarithm", "layers"]
     return next(value for value in candidates if knobs()[key].accepts(value) and value != current)
 
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan3d.models.observable_matching import ObservableDistributions, log_smooth_occupancy, observables
+from gan3d.models.observable_matching import ObservableDistributions, ObservableSet, log_smooth_occupancy, observables
 from gan3d.physics.observables import occupancy
+from gan3d.physics.readout import polar_centres
 
 GRID = (8, 9, 10)
 
@@ -81,5 +82,65 @@ def test_the_smooth_occupancy_follows_the_occupancy() -> None:
     assert (smooth / sharp - 1).abs().mean() < 0.2
 
 
-def test_there_is_one_column_per_observable() -> None:
-    assert observables(*showers(3, 1)).shape == (3, 11)
+@pytest.mark.parametrize(("kind", "number"), [("moments", 11), ("layers", 11 + 2 + 6 + 5 * GRID[2])])
+def test_there_is_one_column_per_observable(kind: ObservableSet, number: int) -> None:
+    assert observables(*showers(3, 1), kind).shape == (3, number)
+
+
+def test_on_polar_cells_centres_are_places_and_there_is_no_slope() -> None:
+    cells, energy = showers(3, 1)
+    x, y = (torch.from_numpy(one).float() for one in polar_centres(*GRID[:2]))
+    found = observables(cells, energy, "layers", (x, y))
+    assert found.shape == (3, 11 + 6 + 5 * GRID[2])
+    layer = cells[:, :, :, 4]
+    expected = (layer * x).sum(dim=(1, 2)) / layer.sum(dim=(1, 2))
+    torch.testing.assert_close(found[:, 11 + 6 + 4], expected)
+
+
+@pytest.fixture(scope="module")
+def of_layers() -> ObservableDistributions:
+    return ObservableDistributions.fit([showers(200, seed) for seed in range(5)], "layers")
+
+
+def test_what_goes_together_is_seen_only_along_directions(of_layers: ObservableDistributions) -> None:
+    """Layers that are shuffled among showers of one energy keep every distribution of a layer, and lose the axis that they share."""
+    random = torch.Generator().manual_seed(3)
+    energy = torch.full((256,), 50.0)
+    straight = around(4 + 0.2 * torch.randn(256, 3, generator=random), 0.02 * energy)
+    shuffled = torch.stack([straight[torch.randperm(256, generator=random), :, :, layer] for layer in range(GRID[2])], dim=3)
+    num_columns = of_layers.spread.numel()
+    alone = ObservableDistributions(
+        of_layers.coefficients, of_layers.spread, of_layers.directions[:, :0], of_layers.residuals[:, :num_columns], "layers"
+    )
+    centres = slice(11 + 2 + 6, 11 + 2 + 6 + 2 * GRID[2])
+    one, other = (observables(cells, energy, "layers")[:, centres].sort(dim=0).values for cells in (straight, shuffled))
+    torch.testing.assert_close(one, other)
+    assert of_layers.distance(shuffled, energy) > 3 * of_layers.distance(straight, energy)
+    assert of_layers.distance(shuffled, energy) > 1.5 * alone.distance(shuffled, energy)
+
+
+def test_the_set_of_layers_pulls_cells_to_the_spectrum(of_layers: ObservableDistributions) -> None:
+    """Cells that a power sharpens hold the same sum; the gradient blunts them."""
+    cells, energy = showers(64, 70)
+    power = torch.tensor(1.3, requires_grad=True)
+    sharp = cells**power
+    sharp = sharp * (cells.sum(dim=(1, 2, 3)) / sharp.sum(dim=(1, 2, 3)))[:, None, None, None]
+    of_layers.distance(sharp, energy).backward()
+    assert power.grad is not None
+    assert power.grad > 0
+
+
+def test_the_set_of_layers_is_finite_for_empty_showers(of_layers: ObservableDistributions) -> None:
+    cells = torch.zeros(4, *GRID, requires_grad=True)
+    loss = of_layers.distance(cells, torch.full((4,), 50.0))
+    loss.backward()
+    assert loss.isfinite()
+    assert cells.grad is not None
+    assert cells.grad.isfinite().all()
+
+
+def test_the_same_showers_have_the_same_directions(of_layers: ObservableDistributions) -> None:
+    again = ObservableDistributions.fit([showers(200, seed) for seed in range(5)], "layers")
+    assert torch.equal(again.directions, of_layers.directions)
+    along = of_layers.residuals[:, of_layers.spread.numel() :]
+    torch.testing.assert_close(along.square().mean(dim=0).median(), torch.tensor(1.0), rtol=1e-3, atol=0.0)

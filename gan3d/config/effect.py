@@ -44,6 +44,7 @@ ADDED = {
     "training.generator_average": 0.0,
     "training.adversarial_loss": "cross_entropy",
     "training.gradient_penalty": 0.0,
+    "training.matched_observables": "moments",
     "training.pretrain_epochs": 0,
     "training.generator.layer_energies": "network",
     "training.generator.residual_blocks": 0,
@@ -79,6 +80,8 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
         found["workers.shared_memory"] = "one worker has nobody to sum gradients with: workers.per_trial is 1"
     if settings.data.pretrain is None:
         found["training.pretrain_epochs"] = "there is nothing to pre-train on: data.pretrain names no files"
+    if training.loss_weights.observables == 0:
+        found["training.matched_observables"] = "no observables are matched: training.loss_weights.observables is 0"
     if training.loss_weights.deposited_energy == 0:
         found["training.response"] = "the deposited energy is not trained on: training.loss_weights.deposited_energy is 0"
     return found

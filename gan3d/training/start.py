@@ -15,8 +15,9 @@ from gan3d.config.training import Training, TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.showers import Showers
 from gan3d.models.layer_energies import LayerEnergies
-from gan3d.models.observable_matching import ObservableDistributions
+from gan3d.models.observable_matching import ObservableDistributions, ObservableSet
 from gan3d.models.rectified_normal import RectifiedNormal
+from gan3d.physics.readout import polar_centres
 from gan3d.physics.transform import Transform
 from gan3d.training.noise import stream
 from gan3d.training.showers import CHUNK
@@ -24,6 +25,8 @@ from gan3d.training.state import TrainState, transform_of
 
 #: Training showers that are looked at, the first so many: every rank reads them, and keeps them for a moment only.
 MOST_SHOWERS = 1_000
+#: Training showers whose observables are looked at in the set `layers`: correlations of some 150 take more of them.
+MOST_OBSERVED = 4_000
 #: Training showers whose layer energies are looked at: only these are kept, and their tails count.
 MOST_LAYER_ENERGIES = 10_000
 #: Showers generated to standardise the fluctuations.
@@ -87,13 +90,18 @@ def fitted_layer_energies(train: ShowerSet, transform: Transform, *, has_polar_a
 
 def observable_distributions(train: ShowerSet, training: Training, device: torch.device) -> ObservableDistributions | None:
     """What the loss on observables compares with; None where it has no weight."""
-    return None if training.loss_weights.observables == 0 else fitted_distributions(train).to(device)
+    return None if training.loss_weights.observables == 0 else fitted_distributions(train, training.matched_observables).to(device)
 
 
 @lru_cache(maxsize=1)
-def fitted_distributions(train: ShowerSet) -> ObservableDistributions:
+def fitted_distributions(train: ShowerSet, kind: ObservableSet) -> ObservableDistributions:
     """Distributions of the first training showers."""
-    return ObservableDistributions.fit(chunks(first_showers(train)))
+    most = min(len(train), MOST_OBSERVED if kind == "layers" else MOST_SHOWERS)
+    parts = (train.read(np.arange(start, min(start + CHUNK, most))) for start in range(0, most, CHUNK))
+    showers = ((torch.from_numpy(part.cells), torch.from_numpy(part.incident_energy)) for part in parts)
+    centres = polar_centres(*train.grid[:2]) if all(file.layout.is_polar for file in train.files) else None
+    positions = None if centres is None else (torch.from_numpy(centres[0]).float(), torch.from_numpy(centres[1]).float())
+    return ObservableDistributions.fit(showers, kind, positions)
 
 
 def first_showers(train: ShowerSet) -> Showers:
