@@ -99,7 +99,7 @@ environment: $(READY) ## only make the environment
 $(READY): pyproject.toml constraints.txt setup.py gan3d/models/fourier/kernel.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev,export]'
 	@touch $(READY)
 
 constraints: ## pin what is installed now

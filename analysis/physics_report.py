@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from gan3d.data.shower_file import open_shower_file
 from gan3d.data.showers import Showers
 from gan3d.errors import Gan3dError
-from gan3d.generation.trained import load_trained
+from gan3d.generation.formats.catalog import format_of
+from gan3d.generation.generator import Generator
 from gan3d.physics.calorimeter_file import calorimeter
-from gan3d.training.checkpoint import TrialFolder
 from gan3d.validation.collection import blocks, generated_like, read_all
 from gan3d.validation.detector import Detector
 from gan3d.validation.table import ObservableTable, joined, table_of
@@ -91,8 +91,8 @@ def both_kinds(arguments: argparse.Namespace) -> tuple[Kind, Kind]:
     layout = open_shower_file(arguments.reference[0]).layout
     detector = Detector.told_by(layout) if arguments.calorimeter is None else Detector.of(calorimeter(arguments.calorimeter))
     reference = read_all(arguments.reference, arguments.most)
-    if arguments.what.is_dir():
-        showers = generated_like(load_trained(TrialFolder(arguments.what)), reference, arguments.seed)
+    if arguments.what.is_dir() or format_of(arguments.what):
+        showers = generated_like(Generator.load(arguments.what), reference, arguments.seed)
     else:
         showers = read_all([arguments.what], arguments.most)
     tables = [joined(table_of(part, detector) for part in blocks(one)) for one in (reference, showers)]

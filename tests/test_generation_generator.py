@@ -28,7 +28,7 @@ def loaded(folder: Path, *, polar_angle: bool = False) -> Generator:
 def test_showers_are_cells_in_gev_of_the_trials_grid(generator: Generator) -> None:
     cells = generator.sample(incident_energy_gev=[50.0, 100.0, 20.0])
     assert (cells.shape, cells.dtype) == ((3, 12, 12, 12), np.float32)
-    threshold = generator.trained.settings.data.threshold_gev
+    threshold = generator.card.threshold_gev
     assert ((cells == 0) | (cells >= threshold)).all()
     assert (cells > 0).any()
     assert generator.sample(50.0).shape == (1, 12, 12, 12)
@@ -48,7 +48,7 @@ def test_a_shower_depends_on_its_place_and_the_seed_alone(generator: Generator) 
 def test_a_state_can_be_named_instead_of_its_trial(generator: Generator, tmp_path: Path) -> None:
     state = trial_folder(tmp_path, 1).state(5)
     write(state, settings())
-    assert Generator.load(str(state)).trained.epoch == 5
+    assert Generator.load(str(state)).card.epoch == 5
     with pytest.raises(ConfigError, match="no folder of a trial"):
         Generator.load(tmp_path)
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gan3d.errors import ConfigError
 from gan3d.generation.conditions import Conditions, Drawn, Listed
 from gan3d.generation.executors import processes, ray_tasks
+from gan3d.generation.formats.catalog import format_of
 from gan3d.generation.production import Production, produce
 from gan3d.generation.trained import trial_folder
 from gan3d.terminal.console import console_for, is_live
@@ -67,7 +68,7 @@ def best_of(model: Path) -> Path:
     Raises:
         ConfigError: the study has no trial with an objective.
     """
-    if model.is_file() and model.suffix == ".pt":
+    if format_of(model) or (model.is_file() and model.suffix == ".pt"):
         return model
     if TrialFolder(model).best.is_file():
         return model

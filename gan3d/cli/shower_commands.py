@@ -1,4 +1,4 @@
-"""Commands about showers rather than studies: `gan3d simulate` and `gan3d validate`."""
+"""Commands about showers rather than studies: `gan3d simulate`, `validate`, `generate` and `export`."""
 
 from __future__ import annotations
 
@@ -41,14 +41,19 @@ def add_to(app: typer.Typer) -> None:
         "A study's best trial, with the energies of a file: gan3d generate quickstart showers.h5 --like geant4.h5\n\n"
         "Interrupted, or killed: the same command goes on from the parts that were done."
     )(generate)
+    app.command(
+        epilog="Example: gan3d export quickstart generator.onnx --precision int8\n\n"
+        "It is judged first, against the trial's own showers and against Monte Carlo, by the gate of gan3d validate.\n\n"
+        "Exit codes: 0 it was written, 1 its showers fall through the gate and it was not forced, 2 the request was wrong."
+    )(export)
 
 
 def generate(  # noqa: PLR0913, PLR0917 - one per option
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="TRIAL|STATE.pt|STUDY",
-            help="A trial's folder, at its best epoch; a state of it; or a study, its best trial.",
+            metavar="TRIAL|STATE.pt|STUDY|FILE",
+            help="A trial's folder, at its best epoch; a state of it; a study, its best trial; or an exported file.",
             show_default=False,
         ),
     ],
@@ -88,6 +93,51 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
         generate_showers(model, output, wanted, How(processes, address, fresh, force), as_json=as_json)
 
 
+def export(  # noqa: PLR0913, PLR0917 - one per option
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRIAL|STATE.pt|STUDY",
+            help="A trial's folder, at its best epoch; a state of it; or a study, its best trial.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="The file to write: .onnx, .xml (OpenVINO) or .pt2 (torch-export).", show_default=False),
+    ],
+    format: Annotated[
+        Literal["onnx", "openvino", "torch-export"] | None,
+        typer.Option(help="By default what the output's name ends on says.", show_default=False),
+    ] = None,
+    precision: Annotated[Literal["fp32", "bf16", "int8"], typer.Option(help="Of convolutions; int8 is calibrated on showers.")] = "fp32",
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Monte Carlo, twice as many showers as are judged. May be repeated. By default the trial's validation files.",
+            show_default=False,
+        ),
+    ] = None,
+    calorimeter: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE.yaml", help="As of gan3d validate. By default all layers count alike.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=100, metavar="N", help="Showers to judge, at most.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Write it although its showers fall through the gate; its card says so.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a trained generator for onnxruntime, OpenVINO or torch alone, once its showers have passed the gate."""
+    from gan3d.cli.exporting import Wanted, export_and_show
+
+    with reported(as_json=as_json):
+        wanted = Wanted(model, output, format, precision, tuple(reference or ()), calorimeter, most, seed, force, replace)
+        _, written = export_and_show(wanted, as_json=as_json)
+    if written is None:
+        raise typer.Exit(FAILED)
+
+
 def simulate(  # noqa: PLR0913, PLR0917 - one per option
     output: Annotated[Path, typer.Argument(metavar="OUTPUT.h5", help="The file to write.", show_default=False)],
     calorimeter: Calorimeter = "clic",
@@ -112,7 +162,12 @@ def simulate(  # noqa: PLR0913, PLR0917 - one per option
 
 
 def validate(
-    what: Annotated[Path, typer.Argument(metavar="FILE|TRIAL", help="A file of showers, or the folder of a trial.", show_default=False)],
+    what: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|TRIAL", help="A file of showers, the folder of a trial, or an exported generator.", show_default=False
+        ),
+    ],
     reference: Annotated[
         list[Path],
         typer.Option(metavar="FILE", help="Monte Carlo, twice as many showers as are judged. May be repeated.", show_default=False),

@@ -15,7 +15,9 @@ from rich.table import Table
 from gan3d.data.paths import find_files
 from gan3d.data.shower_file import open_shower_file
 from gan3d.errors import ConfigError, DataError
-from gan3d.generation.trained import Trained, load_trained
+from gan3d.generation.formats.catalog import format_of
+from gan3d.generation.generator import Generator
+from gan3d.generation.trained import load_trained
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.terminal.console import console_for
 from gan3d.training.checkpoint import TrialFolder
@@ -49,17 +51,17 @@ def validated(asked: Validation) -> Report:
         DataError: a file cannot be read, or there are too few showers.
     """
     console = console_for(stderr=True)
-    if asked.what.is_dir():
-        trained = load_trained(TrialFolder(asked.what))
-        crop_to = trained.settings.data.grid if trained.settings.data.crop else None
+    if asked.what.is_dir() or format_of(asked.what):
+        generator = Generator.load(asked.what)
+        crop_to = generator.grid if generator.card.crop else None
         reference = read_all(asked.reference, 2 * asked.most, crop_to)
         half = reference.take(slice(0, max(1, len(reference) // 2)))
-        showers, training = generated_like(trained, half, asked.seed), asked.training or trained_on(trained)
+        showers, training = generated_like(generator, half, asked.seed), asked.training or trained_on(asked.what)
     elif asked.what.is_file():
         crop_to, training = None, asked.training
         reference, showers = read_all(asked.reference, 2 * asked.most), read_all([asked.what], asked.most)
     else:
-        message = "there is no such file and no such folder. Name a file of showers, or the folder of a trial."
+        message = "there is no such file and no such folder. Name a file of showers, the folder of a trial, or an exported generator."
         raise ConfigError(message, where=str(asked.what))
     layout = open_shower_file(asked.reference[0]).layout
     detector = Detector.told_by(layout) if asked.calorimeter is None else Detector.of(calorimeter(asked.calorimeter))
@@ -74,10 +76,12 @@ def validated(asked: Validation) -> Report:
     )
 
 
-def trained_on(trained: Trained) -> tuple[Path, ...]:
-    """The training files of a trial, as far as they are here."""
+def trained_on(what: Path) -> tuple[Path, ...]:
+    """The training files of a trial, as far as they are here; none of an exported file, which does not name them."""
+    if not what.is_dir():
+        return ()
     try:
-        return find_files(trained.settings.data.train, Path.cwd())
+        return find_files(load_trained(TrialFolder(what)).settings.data.train, Path.cwd())
     except DataError:
         return ()
 

@@ -1,6 +1,6 @@
 """A trained generator for those who want showers, not studies.
 
-    generator = Generator.load("results/quickstart/trials/0005")
+    generator = Generator.load("results/quickstart/trials/0005")  # or an exported file: generator.onnx
     cells = generator.sample(incident_energy_gev=[50.0, 100.0], seed=1)  # (2, X, Y, L) [GeV]
 
 Showers are made by the chunk, each with noise of its own from the seed and the chunk's number: a shower depends on its place and the seed
@@ -9,6 +9,7 @@ alone, not on how many there are, nor on who makes the others. Legend: N showers
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+import gan3d
 from gan3d.errors import ConfigError
+from gan3d.generation.card import Card
+from gan3d.generation.formats.catalog import FORMATS, format_of
+from gan3d.generation.formats.made import Make
 from gan3d.generation.trained import Trained, load_trained
 from gan3d.training.checkpoint import TrialFolder
 
@@ -32,33 +37,48 @@ Floats = NDArray[np.float32]
 class Generator:
     """Makes showers."""
 
-    trained: Trained
+    card: Card
+    make: Make
+    """From noise, energies and angles to cells."""
 
     @classmethod
-    def load(cls, model: str | Path) -> Self:
-        """From a trial's folder, at its best epoch, or from a state of it (``best.pt``, ``epoch_0007.pt``).
+    def load(cls, model: str | Path, *, threads: int | None = None) -> Self:
+        """From a trial's folder, at its best epoch; from a state of it (``best.pt``, ``epoch_0007.pt``); or from an exported file.
+
+        Args:
+            model: which.
+            threads: of an exported file's library; None: as it likes. Trials and programs of torch compute with torch's threads.
 
         Raises:
-            ConfigError: there is no such trial or state.
-            DataError: it is of another version of this package.
+            ConfigError: there is no such trial, state or file, or a package is missing.
+            DataError: it is of another version of this package, or of none.
         """
-        folder, state = place_of(Path(model))
-        return cls(load_trained(folder, state))
+        path = Path(model)
+        if kind := format_of(path):
+            for file in kind.files(path):
+                if not file.is_file():
+                    message = "there is no such file. An exported generator is a file that gan3d export wrote."
+                    raise ConfigError(message, where=str(file))
+            card = kind.read_card(path)
+            return cls(card, kind.open(path, card, threads))
+        folder, state = place_of(path)
+        trained = load_trained(folder, state)
+        return cls(card_of(trained, state or folder.best), make_with(trained))
 
     @property
     def grid(self) -> tuple[int, int, int]:
         """Cells along x, along y, and layers."""
-        return self.trained.settings.data.grid
+        return self.card.grid
 
     @property
     def has_polar_angle(self) -> bool:
         """Whether showers are made at an angle each."""
-        return self.trained.settings.training.polar_angle
+        return self.card.polar_angle
 
     @property
     def is_polar(self) -> bool:
         """Whether x and y are angles and rings about the shower's axis."""
-        return self.trained.settings.data.cells == "polar"
+        return self.card.cells == "polar"
 
     def sample(self, incident_energy_gev: ArrayLike, polar_angle: ArrayLike | None = None, *, seed: int = 1) -> Floats:
         """Cells (N, X, Y, L) float32, deposited energy [GeV]; those below the training's threshold are 0.
@@ -83,11 +103,9 @@ class Generator:
 
     def chunk(self, energy: Floats, angle: Floats | None, *, seed: int, number: int) -> Floats:
         """The showers of one chunk: at most `CHUNK`."""
-        noise_seed = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
         # Always of a whole chunk: how many normal numbers are drawn together changes them.
-        noise = self.trained.noise(CHUNK, seed=noise_seed)[: len(energy)]
-        angles = None if angle is None else torch.from_numpy(angle)
-        return np.asarray(self.trained.showers_of(noise, torch.from_numpy(energy), angles).numpy())
+        noise = noise_of_chunk(self.card.noise_dim, seed=seed, number=number)[: len(energy)]
+        return self.make(noise, energy, angle)
 
     def conditions(self, incident_energy_gev: ArrayLike, polar_angle: ArrayLike | None) -> tuple[Floats, Floats | None]:
         """Energies and angles as arrays (N,), refused where the generator has no use for them.
@@ -115,6 +133,55 @@ class Generator:
         return energy, angle.copy()
 
 
+def noise_of_chunk(noise_dim: int, *, seed: int, number: int) -> Floats:
+    """Of all `CHUNK` showers of one chunk, (CHUNK, Z)."""
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
+    found: Floats = torch.randn(CHUNK, noise_dim, generator=torch.Generator().manual_seed(own)).numpy()
+    return found
+
+
+def make_with(trained: Trained) -> Make:
+    """With a trial's own network."""
+
+    def make(noise: Floats, energy: Floats, angle: Floats | None) -> Floats:
+        angles = None if angle is None else torch.from_numpy(angle)
+        found: Floats = trained.showers_of(torch.from_numpy(noise), torch.from_numpy(energy), angles).numpy()
+        return found
+
+    return make
+
+
+def card_of(trained: Trained, state: Path) -> Card:
+    """Of a trial's generator as ``state`` holds it."""
+    settings = trained.settings
+    return Card(
+        format="trial",
+        precision="fp32",
+        grid=settings.data.grid,
+        cells=settings.data.cells,
+        crop=settings.data.crop,
+        polar_angle=settings.training.polar_angle,
+        noise_dim=settings.training.generator.noise_dim,
+        threshold_gev=settings.data.threshold_gev,
+        study_settings=settings.digest(),
+        epoch=trained.epoch,
+        parent_sha256=hashlib.sha256(state.read_bytes()).hexdigest(),
+        gan3d=gan3d.__version__,
+    )
+
+
+def files_of(model: Path) -> tuple[Path, ...]:
+    """Those that decide what a generator makes.
+
+    Raises:
+        ConfigError: as `place_of`.
+    """
+    if kind := format_of(model):
+        return kind.files(model)
+    folder, state = place_of(model)
+    return (state or folder.best,)
+
+
 def place_of(model: Path) -> tuple[TrialFolder, Path | None]:
     """The trial that a path names, and which of its states; None: that of its best epoch.
 
@@ -127,6 +194,7 @@ def place_of(model: Path) -> tuple[TrialFolder, Path | None]:
     if folder.best.is_file():
         return folder, None
     message = (
-        "is no folder of a trial that has finished an epoch, nor a state of one. Give results/STUDY/trials/NUMBER, or a .pt file in it."
+        "is no folder of a trial that has finished an epoch, nor a state of one. Give results/STUDY/trials/NUMBER, a .pt file in it, "
+        f"or an exported generator ({', '.join(one.suffix for one in FORMATS.values())})."
     )
     raise ConfigError(message, where=str(model))

@@ -22,7 +22,7 @@ import torch
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.conditions import Conditions
 from gan3d.generation.executors import Executor, processes
-from gan3d.generation.generator import CHUNK, Generator, place_of
+from gan3d.generation.generator import CHUNK, Generator, files_of
 from gan3d.simulation.writer import ShowerWriter
 from gan3d.training.checkpoint import write_atomically, write_text
 
@@ -38,7 +38,7 @@ class Production:
     """What is made."""
 
     model: Path
-    """A trial's folder or a state of it."""
+    """A trial's folder, a state of it, or an exported file."""
     conditions: Conditions
     seed: int
 
@@ -52,9 +52,10 @@ class Production:
         return min(SHOWERS_PER_PART, self.conditions.num_showers - number * SHOWERS_PER_PART)
 
     def digest(self) -> str:
-        """Of all that decides what the showers are: the state's bytes, the seed, every energy and angle."""
-        folder, state = place_of(self.model)
-        found = hashlib.sha256((state or folder.best).read_bytes())
+        """Of all that decides what the showers are: the model's bytes, the seed, every energy and angle."""
+        found = hashlib.sha256()
+        for file in files_of(self.model):
+            found.update(file.read_bytes())
         found.update(json.dumps([self.seed, self.conditions.num_showers, CHUNK]).encode())
         for number in range(-(-self.conditions.num_showers // CHUNK)):
             for values in self.conditions.of_chunk(number):
@@ -172,12 +173,12 @@ class PartMaker:
 @lru_cache(maxsize=1)
 def _loaded(model: Path, _digest: str) -> Generator:
     """Once for a process and a request."""
-    return Generator.load(model)
+    return Generator.load(model, threads=1)
 
 
 def _origin(generator: Generator, seed: int) -> dict[str, str | int]:
     """What a file tells of where its showers come from."""
-    return {"made_by": "gan3d generate", "epoch": generator.trained.epoch, "settings": generator.trained.settings.digest(), "seed": seed}
+    return {"made_by": "gan3d generate", "epoch": generator.card.epoch, "settings": generator.card.study_settings, "seed": seed}
 
 
 def _join(parts: list[Path], output: Path) -> None:

@@ -76,13 +76,14 @@ class GeneratorNetwork(nn.Module):
         Returns:
             Cells (B, X, Y, L).
         """
-        cells = self._cells(self._features(noise_BZ, incident_energy_B, polar_angle_B), incident_energy_B)
+        cells = self.cells_of(self._features(noise_BZ, incident_energy_B, polar_angle_B), incident_energy_B)
         if self.layer_energies is None:
             return cells
         scaled: torch.Tensor = self.layer_energies(cells, noise_BZ, incident_energy_B, polar_angle_B)
         return scaled
 
-    def _cells(self, features: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
+    def cells_of(self, features: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
+        """Cells (B, X, Y, L) in network units of what block 3 and the residual blocks make, before layers are scaled."""
         if self.cells is not None:
             cells: torch.Tensor = self.cells(features, incident_energy_B)
             return cells

@@ -1,4 +1,4 @@
-"""The showers that are judged: of one or several files of any origin, or of a trial's generator, all in memory."""
+"""The showers that are judged: of one or several files of any origin, or of a generator, all in memory."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gan3d.data.layouts import GridShape
 from gan3d.data.shower_file import open_shower_file
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
-from gan3d.generation.trained import Trained
+from gan3d.generation.generator import Generator
 
 #: Showers to a block.
 BLOCK = 100
@@ -47,11 +46,11 @@ def read_all(paths: Sequence[Path], most: int | None = None, crop_to: GridShape 
     return in_a_row(parts)
 
 
-def generated_like(trained: Trained, reference: Showers, seed: int) -> Showers:
+def generated_like(generator: Generator, reference: Showers, seed: int) -> Showers:
     """As many showers as the reference has, with its energies and angles."""
-    angle = None if reference.polar_angle is None or not trained.settings.training.polar_angle else torch.from_numpy(reference.polar_angle)
-    cells = trained.showers(torch.from_numpy(reference.incident_energy), angle, seed=seed)
-    return Showers(cells.numpy(), reference.incident_energy, reference.polar_angle, reference.identity)
+    angle = reference.polar_angle if generator.has_polar_angle else None
+    cells = generator.sample(reference.incident_energy, angle, seed=seed)
+    return Showers(cells, reference.incident_energy, reference.polar_angle, reference.identity)
 
 
 def blocks(showers: Showers) -> Iterator[Showers]:

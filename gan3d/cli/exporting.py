@@ -1,0 +1,136 @@
+"""`gan3d export`: a trial's generator as a file for other libraries, judged before it is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from gan3d.cli.generation import best_of
+from gan3d.data.paths import find_files
+from gan3d.data.shower_file import open_shower_file
+from gan3d.errors import ConfigError, DataError
+from gan3d.generation.card import FormatName, Precision
+from gan3d.generation.formats.catalog import FORMATS, format_of, see_that_there_is
+from gan3d.generation.generator import Generator, place_of
+from gan3d.generation.trained import load_trained
+from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.terminal.console import console_for
+from gan3d.validation.collection import read_all
+from gan3d.validation.detector import Detector
+from gan3d.validation.exporting import Export, Judged, tried
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options of `gan3d export`."""
+
+    model: Path
+    output: Path
+    format: FormatName | None
+    precision: Precision
+    reference: tuple[Path, ...]
+    calorimeter: str | None
+    most: int
+    seed: int
+    may_fall_through: bool
+    may_replace: bool
+
+    def file_and_format(self) -> tuple[Path, FormatName]:
+        """The output with its suffix, and the format that it or --format says.
+
+        Raises:
+            ConfigError: they say none, or not the same.
+        """
+        told = format_of(self.output)
+        name = self.format or next((name for name, kind in FORMATS.items() if kind is told), None)
+        if name is None:
+            suffixes = ", ".join(f"{kind.suffix} ({name})" for name, kind in FORMATS.items())
+            message = f"{self.output} does not say which format. Give --format, or a name that ends on one of {suffixes}."
+            raise ConfigError(message, key="format")
+        suffix = FORMATS[name].suffix
+        if told not in (None, FORMATS[name]):
+            message = f"{self.output} is no name of a file of {name}, which end on {suffix}."
+            raise ConfigError(message, key="format")
+        return (self.output if told else self.output.with_name(self.output.name + suffix)), name
+
+
+def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | None]:
+    """Export, judge, write if it may be; returns what was found, and the file if it was written.
+
+    Raises:
+        ConfigError: there is no such trial or format, or the file exists.
+        DataError: the trial or the reference cannot be read, or nothing can be written.
+    """
+    output, name = wanted.file_and_format()
+    see_that_there_is(name, wanted.precision)
+    if output.exists() and not wanted.may_replace:
+        message = "the file exists already. Give --replace to write it anew, or another name."
+        raise ConfigError(message, where=str(output))
+    model, console = best_of(wanted.model), console_for(stderr=True)
+    if format_of(model):
+        message = "it is an exported generator already. Export from the trial that it was made of."
+        raise ConfigError(message, where=str(model))
+    parent = Generator.load(model)
+    paths = wanted.reference or validated_with(model)
+    reference = read_all(paths, 2 * wanted.most, parent.grid if parent.card.crop else None)
+    layout = open_shower_file(paths[0]).layout
+    detector = Detector.told_by(layout) if wanted.calorimeter is None else Detector.of(calorimeter(wanted.calorimeter))
+    asked = Export(model, name, wanted.precision, reference, detector, wanted.seed)
+    console.print(f"converting to {name}, {wanted.precision} ...")
+    card, save = asked.converted()
+    judged = asked.judged(card, tried(card, save), lambda what: console.print(f"{what} ..."))
+    written = output if judged.passes or wanted.may_fall_through else None
+    if written is not None:
+        try:
+            save(written, judged.card)
+        except OSError as problem:
+            message = f"cannot be written: {problem}"
+            raise DataError(message, file=str(written)) from problem
+    show(judged, written, as_json=as_json)
+    return judged, written
+
+
+def validated_with(model: Path) -> tuple[Path, ...]:
+    """The validation files of a trial.
+
+    Raises:
+        ConfigError: they are not here.
+    """
+    folder, state = place_of(model)
+    data = load_trained(folder, state).settings.data
+    try:
+        return find_files(data.validation, Path.cwd())
+    except DataError as problem:
+        message = f"the trial's validation files are not here ({problem}). Give Monte Carlo showers with --reference."
+        raise ConfigError(message, key="reference") from problem
+
+
+def show(judged: Judged, written: Path | None, *, as_json: bool) -> None:
+    """Print what was found, and where it lies."""
+    card = judged.card
+    if as_json:
+        found = {
+            "file": None if written is None else str(written),
+            "passes": judged.passes,
+            "difference": judged.difference,
+            "card": json.loads(card.as_json()),
+            "parent": json.loads(judged.parents.model_dump_json()),
+        }
+        typer.echo(json.dumps(found))
+        return
+    console, table = console_for(), Table("showers", "held against", "gate")
+    named = f"{card.format}, {card.precision}"
+    for one in card.verdicts:
+        table.add_row(named, "Monte Carlo" if one.against == "monte_carlo" else "the trial's own", one.in_words())
+    table.add_row("the trial's own", "Monte Carlo", judged.parents.in_words())
+    console.print(table)
+    console.print(f"With the same noise a shower's deposited energy differs by {judged.difference:.2%} (root mean square).")
+    if written is None:
+        text = "Nothing was written: its showers fall through the gate. With --force it is written all the same, and its card says so."
+    else:
+        text = f"{written} ({written.stat().st_size / 1e6:.1f} MB)" + ("" if judged.passes else ", although it falls through the gate")
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
