@@ -1,4 +1,4 @@
-"""Commands about showers rather than studies: `gan3d simulate`, `validate`, `generate` and `export`."""
+"""Commands about showers rather than studies: `gan3d simulate`, `validate`, `generate`, `export` and `benchmark`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ def add_to(app: typer.Typer) -> None:
         "Exit codes: 0 it was written, 1 its showers fall through the gate and it was not forced, 2 the request was wrong."
     )(export)
 
+    benchmark = typer.Typer(no_args_is_help=True, help="Measure what was made, on this machine.")
+    benchmark.command(
+        epilog="Example: gan3d benchmark generation quickstart generator.onnx --batch 128 --monte-carlo geant4.h5",
+    )(generation)
+    app.add_typer(benchmark, name="benchmark")
+
 
 def generate(  # noqa: PLR0913, PLR0917 - one per option
     model: Annotated[
@@ -91,6 +97,39 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
     with reported(as_json=as_json, go_on="the same command"):
         wanted = Wanted(showers, energy, angle, spectrum, like, seed)
         generate_showers(model, output, wanted, How(processes, address, fresh, force), as_json=as_json)
+
+
+def generation(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...", help="Trials, states, studies (their best trials) or exported files, timed by turns.", show_default=False
+        ),
+    ],
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="Showers to a call. May be repeated. By default 1, 8, 100, 128, 1000.", show_default=False),
+    ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, metavar="N", help="Of each generator. May be repeated. By default 1.", show_default=False),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Calls that count, of each batch.")] = 10,
+    monte_carlo: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Monte Carlo showers with the seconds that each took (cpu_s).", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Keep the numbers, as for the verdict page.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time generators: milliseconds per shower by batch and threads, with noise, inverse transform, threshold and copy."""
+    from gan3d.cli.benchmarking import Asked, benchmark_and_show
+
+    with reported(as_json=as_json):
+        asked = Asked(tuple(models), tuple(batch or ()), tuple(threads or ()), repeats, monte_carlo, output)
+        benchmark_and_show(asked, as_json=as_json)
 
 
 def export(  # noqa: PLR0913, PLR0917 - one per option
