@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import gan3d
-from gan3d.cli import shower_commands
+from gan3d.cli import generator_commands, shower_commands
 from gan3d.cli.failures import FAILED, INTERRUPTED, reported
 from gan3d.cli.options import AsJson
 
@@ -264,3 +264,4 @@ def schema(
 
 
 shower_commands.add_to(app)
+generator_commands.add_to(app)

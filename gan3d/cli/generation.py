@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
+import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from gan3d.generation.conditions import Conditions, Drawn, Listed
 from gan3d.generation.executors import processes, ray_tasks
 from gan3d.generation.formats.catalog import format_of
 from gan3d.generation.production import Production, produce
+from gan3d.generation.registry import SCHEME, fetched
 from gan3d.generation.trained import trial_folder
 from gan3d.terminal.console import console_for, is_live
 from gan3d.training.checkpoint import TrialFolder
@@ -60,14 +64,17 @@ class How:
     address: str | None
     is_fresh: bool
     may_replace: bool
+    tracking_uri: str | None = None
 
 
-def best_of(model: Path) -> Path:
-    """The folder of the best trial, where a study's name, file or results folder is given; else the path as it is.
+def best_of(model: Path, tracking_uri: str | None = None) -> Path:
+    """The folder of the best trial of a study's name, file or results; the file of a registered model; else the path as it is.
 
     Raises:
-        ConfigError: the study has no trial with an objective.
+        ConfigError: the study has no trial with an objective, or there is no such registered model.
     """
+    if str(model).startswith(SCHEME):
+        return _registered(str(model), tracking_uri)
     if format_of(model) or (model.is_file() and model.suffix == ".pt"):
         return model
     if TrialFolder(model).best.is_file():
@@ -83,6 +90,16 @@ def best_of(model: Path) -> Path:
     return trial_folder(folder, best.number).path
 
 
+def _registered(uri: str, tracking_uri: str | None) -> Path:
+    place = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if place is None:
+        message = f"{uri} is a registered model: say where with --tracking-uri, or in MLFLOW_TRACKING_URI."
+        raise ConfigError(message, key="tracking_uri")
+    folder = Path(tempfile.mkdtemp(prefix="gan3d_model_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return fetched(uri, place, folder)
+
+
 def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_json: bool) -> None:
     """Generate, and say where the showers are.
 
@@ -93,7 +110,7 @@ def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_
     if output.exists() and not how.may_replace:
         message = "the file exists already. Give --force to replace it, or another name."
         raise ConfigError(message, where=str(output))
-    asked = Production(best_of(model), wanted.conditions(), wanted.seed)
+    asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed)
     executor = processes(how.processes or len(os.sched_getaffinity(0))) if how.address is None else ray_tasks(how.address)
     console = console_for(stderr=as_json)
     columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

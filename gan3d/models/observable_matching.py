@@ -44,6 +44,8 @@ SMALLEST_CELL_GEV, SMALLEST_OCCUPANCY = 1e-7, 1e-6
 MIDDLE_ENERGY_GEV = 50.0
 #: Least spread that anything is divided by.
 SMALLEST_SPREAD = 1e-6
+#: Columns of the set ``moments``.
+NUM_MOMENTS = 11
 #: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
 SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
 #: Directions of the set ``layers``, and the least variance, over the mean one, that is divided by where they are drawn.
@@ -136,7 +138,9 @@ class ObservableDistributions:
         return ObservableDistributions(coefficients, spread, self.directions.to(device), self.residuals.to(device), self.kind, positions)
 
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
-        """How far a batch [GeV] is from the training showers: scalar, mean over observables and directions, in standard deviations.
+        """How far a batch [GeV] is from the training showers: scalar, in standard deviations.
+
+        The sum of the means over moments, over what the set ``layers`` adds to them, and over the directions.
 
         The i-th smallest of B numbers is compared with the training showers' quantile (i + 1/2) / B. The batch is one rank's.
         """
@@ -144,7 +148,10 @@ class ObservableDistributions:
         standard = (observables(cells_BXYL, incident_energy_B, self.kind, self.positions) - mean) / self.spread
         residuals = torch.cat([standard, standard @ self.directions], dim=1).sort(dim=0).values
         places = (torch.arange(len(residuals), device=residuals.device) + 0.5) / len(residuals) * len(self.residuals)
-        return functional.smooth_l1_loss(residuals, self.residuals[places.long()], beta=SMOOTH_BELOW)
+        apart = functional.smooth_l1_loss(residuals, self.residuals[places.long()], beta=SMOOTH_BELOW, reduction="none").mean(dim=0)
+        # Each group by itself: 11 moments would be lost among some 300 others.
+        groups = torch.split(apart, [NUM_MOMENTS, self.spread.numel() - NUM_MOMENTS, self.directions.shape[1]])
+        return torch.stack([group.mean() for group in groups if group.numel()]).sum()
 
 
 def powers(incident_energy_B: torch.Tensor) -> torch.Tensor:

@@ -56,6 +56,10 @@ def pointing_here(database: Path, results: Path, folder: Path) -> Path:
             write.execute(
                 "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE artifact_uri LIKE ?", (new, len(old) + 1, f"{old}/%")
             )
+            for column in ("source", "storage_location"):
+                write.execute(
+                    f"UPDATE model_versions SET {column} = ? || substr({column}, ?) WHERE {column} LIKE ?", (new, len(old) + 1, f"{old}/%")
+                )
         write.commit()
     return copy
 
