@@ -43,16 +43,17 @@ class Validation:
     is_quick: bool
 
 
-def validated(asked: Validation) -> Report:
-    """Read or generate, and judge.
+def validated(asked: Validation) -> tuple[Report, str | None]:
+    """Read or generate, and judge; returns also the digest of the settings of the trial whose generator it was, if it was one.
 
     Raises:
         ConfigError: there is nothing of that name.
         DataError: a file cannot be read, or there are too few showers.
     """
-    console = console_for(stderr=True)
+    console, settings = console_for(stderr=True), None
     if asked.what.is_dir() or format_of(asked.what):
         generator = Generator.load(asked.what)
+        settings = generator.card.study_settings
         crop_to = generator.grid if generator.card.crop else None
         reference = read_all(asked.reference, 2 * asked.most, crop_to)
         half = reference.take(slice(0, max(1, len(reference) // 2)))
@@ -65,7 +66,7 @@ def validated(asked: Validation) -> Report:
         raise ConfigError(message, where=str(asked.what))
     layout = open_shower_file(asked.reference[0]).layout
     detector = Detector.told_by(layout) if asked.calorimeter is None else Detector.of(calorimeter(asked.calorimeter))
-    return validate_showers(
+    report = validate_showers(
         showers,
         reference,
         detector,
@@ -74,6 +75,7 @@ def validated(asked: Validation) -> Report:
         is_quick=asked.is_quick,
         progress=lambda what: console.print(f"{what} ..."),
     )
+    return report, settings
 
 
 def trained_on(what: Path) -> tuple[Path, ...]:
@@ -88,9 +90,9 @@ def trained_on(what: Path) -> tuple[Path, ...]:
 
 def show_validation(asked: Validation, *, as_json: bool) -> bool:
     """Print; returns whether the showers passed."""
-    report = validated(asked)
+    report, settings = validated(asked)
     if as_json:
-        typer.echo(json.dumps(plain(report), ensure_ascii=False))
+        typer.echo(json.dumps({"what": str(asked.what), "settings": settings} | plain(report), ensure_ascii=False))
         return report.passes
     console = console_for()
     verdict = (

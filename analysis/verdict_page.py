@@ -1,0 +1,188 @@
+"""The verdict as a page: plots by Plotly, which lies in the page, and a table that filters. Reads the JSON document and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from gan3d.verdict.recipes import TOLD
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
+#: What stands in place of a number that is not known.
+UNKNOWN = "not known"
+
+
+def page(document: dict[str, Any]) -> str:
+    """The whole page, self-contained."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
+    environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
+    figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
+    return environment.get_template("verdict_page.html").render(
+        document=document,
+        told=told(document["recommended"]),
+        varying=varying(document["recipes"]),
+        recipes=sorted(document["recipes"], key=lambda one: one["distance"]["value"]),
+        plotly=Markup(get_plotlyjs()),  # noqa: S704, RUF100 - Plotly's own code
+        figures={name: embedded(figure) for name, figure in figures.items() if figure is not None},
+        data=embedded_json(points(document)),
+    )
+
+
+def points(document: dict[str, Any]) -> dict[str, Any]:
+    """What the page's own script draws and filters."""
+    front, keys = set(document["front"]), varying(document["recipes"])
+    rows = [
+        {
+            "name": one["name"],
+            "study": one["study"],
+            "distance": one["distance"]["value"],
+            "low": one["distance"]["low"],
+            "high": one["distance"]["high"],
+            "core_hours": one["core_hours"]["value"],
+            "hours_to_target": one["hours_to_target"]["value"],
+            "passes": one["passes_the_gate"],
+            "front": one["name"] in front,
+            "knee": one["name"] == document["knee"],
+            "recommended": one["name"] == document["recommended"]["name"],
+            "told": differing(one, keys),
+        }
+        for one in document["recipes"]
+    ]
+    return {"rows": rows, "floor": document["recommended"]["floor"], "target": document["target"]["distance"]}
+
+
+def varying(recipes: list[dict[str, Any]]) -> list[str]:
+    """Keys of settings and samples that not all recipes have the same value of; an element of a list, as filters.1, goes with its list."""
+    known: dict[str, set[str]] = {}
+    for one in recipes:
+        for key, value in everything(one).items():
+            known.setdefault(key, set()).add(json.dumps(value))
+    return [key for key, values in known.items() if len(values) > 1 and key.rpartition(".")[0] not in TOLD]
+
+
+def told(recipe: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a recipe is, by label."""
+    found = {key: value for key, value in everything(recipe).items() if value is not None and key.rpartition(".")[0] not in TOLD}
+    return [(short(key), setting(value)) for key, value in found.items()]
+
+
+def everything(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Of one recipe."""
+    found: dict[str, Any] = recipe["settings"] | recipe["sample"]
+    return found
+
+
+def differing(recipe: dict[str, Any], keys: list[str]) -> str:
+    """Its values of these keys."""
+    found = everything(recipe)
+    return ", ".join(f"{short(key)} {setting(found[key])}" for key in keys if found.get(key) is not None)
+
+
+def short(key: str) -> str:
+    """A dotted key as a reader calls it."""
+    return key.removeprefix("training.").removeprefix("data.").replace("_", " ").replace(".", ": ")
+
+
+def scaling_figure(document: dict[str, Any]) -> go.Figure | None:
+    """Speed-up by workers of every curve, beside the ideal."""
+    if not document["scaling"]:
+        return None
+    figure, largest = go.Figure(), 1
+    for curve, colour in zip(document["scaling"], (BLUE, ORANGE, GREEN, RED) * 3, strict=False):
+        sizes = curve["sizes"]
+        largest = max(largest, *(one["workers"] / sizes[0]["workers"] for one in sizes))
+        up, down = ([abs((one[end] or one["speed_up"]) - one["speed_up"]) for one in sizes] for end in ("speed_up_high", "speed_up_low"))
+        figure.add_scatter(
+            x=[one["workers"] for one in sizes],
+            y=[one["speed_up"] for one in sizes],
+            error_y={"type": "data", "symmetric": False, "array": up, "arrayminus": down},
+            mode="lines+markers",
+            name=f"{curve['study']}, {curve['kind']}",
+            line={"color": colour},
+            text=[f"efficiency {one['efficiency']:.0%}" for one in sizes],
+            hovertemplate="%{x} workers: %{y:.2f} times, %{text}<extra></extra>",
+        )
+    base = document["scaling"][0]["sizes"][0]["workers"]
+    figure.add_scatter(x=[base, base * largest], y=[1, largest], mode="lines", name="ideal", line={"color": GREY, "dash": "dot"})
+    return arranged(figure, "workers", "speed-up of training")
+
+
+def generation_figure(document: dict[str, Any]) -> go.Figure | None:
+    """Milliseconds per shower by batch."""
+    if not document["generation"]:
+        return None
+    figure = go.Figure()
+    for timing in document["generation"]:
+        kinds = dict.fromkeys((row["model"], row["format"], row["precision"], row["threads"]) for row in timing["rows"])
+        for kind, colour in zip(kinds, (BLUE, ORANGE, GREEN, RED, GREY) * 4, strict=False):
+            rows = [row for row in timing["rows"] if (row["model"], row["format"], row["precision"], row["threads"]) == kind]
+            model, name, precision, threads = kind
+            figure.add_scatter(
+                x=[row["batch"] for row in rows],
+                y=[row["mean_ms"] for row in rows],
+                error_y={"type": "data", "array": [row["spread_ms"] for row in rows]},
+                mode="lines+markers",
+                name=f"{name}, {precision}, {threads} thread{'s' if threads > 1 else ''} ({Path(model).name})",
+                line={"color": colour},
+            )
+    figure = arranged(figure, "showers to a call", "ms per shower")
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(type="log")
+    return figure
+
+
+def arranged(figure: go.Figure, x: str, y: str) -> go.Figure:
+    """Axes, margins and the legend below, for narrow screens too."""
+    figure.update_layout(
+        template="plotly_white",
+        margin={"l": 60, "r": 15, "t": 20, "b": 50},
+        legend={"orientation": "h", "y": -0.25},
+        xaxis_title=x,
+        yaxis_title=y,
+        height=420,
+        autosize=True,
+    )
+    return figure
+
+
+def embedded(figure: go.Figure) -> Markup:
+    """A figure as JSON for the page's script."""
+    return embedded_json(json.loads(figure.to_json()))
+
+
+def embedded_json(content: Any) -> Markup:
+    """JSON that no text in it can end a script with."""
+    return Markup(json.dumps(content).replace("</", "<\\/"))  # noqa: S704, RUF100 - escaped here
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """With so many digits."""
+    return UNKNOWN if value is None else f"{value:.{digits}g}"
+
+
+def hours(value: float | None) -> str:
+    """In minutes where it is less than one."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.3g} h" if value >= 1 else f"{60 * value:.3g} min"
+
+
+def quantity(value: dict[str, Any], digits: int = 3) -> str:
+    """With its interval, where there is one."""
+    if value["value"] is None:
+        return UNKNOWN
+    interval = "" if value["low"] is None else f" [{value['low']:.{digits}g}, {value['high']:.{digits}g}]"
+    return f"{value['value']:.{digits}g}{interval}"
+
+
+def setting(value: Any) -> str:
+    """As a reader writes it."""
+    if isinstance(value, list):
+        return " / ".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,102 @@
+"""How many workers: what scaling studies measured, and what that makes of a recipe's time and cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gan3d.errors import ConfigError
+from gan3d.scaling.speedup import SEED_KEY, scaling_table
+from gan3d.verdict.evidence import Records
+
+#: Least parallel efficiency, at the lower end of its interval, of a team that is recommended.
+LEAST_EFFICIENCY = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class TeamSize:
+    """One number of workers of one scaling curve."""
+
+    workers: int
+    speed_up: float
+    speed_up_low: float
+    speed_up_high: float
+    efficiency: float
+    efficiency_low: float
+    efficiency_high: float
+    num_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Strong or weak scaling of one study, training alone."""
+
+    study: str
+    kind: str
+    fixed_batch: int
+    """Global (strong) or per worker (weak)."""
+    cores: int
+    """Of the driver's machine; 0: not recorded."""
+    sizes: tuple[TeamSize, ...]
+
+    def at_most(self, workers: int) -> TeamSize:
+        """The fastest team of at most so many workers."""
+        fitting = [one for one in self.sizes if one.workers <= workers] or [self.sizes[0]]
+        return max(fitting, key=lambda one: one.speed_up)
+
+    def recommended(self, least: float = LEAST_EFFICIENCY) -> TeamSize:
+        """The largest team that is surely efficient enough; the smallest that was measured, if none is."""
+        sure = [one for one in self.sizes if max(one.efficiency_low, 0.0) >= least or one is self.sizes[0]]
+        return max(sure, key=lambda one: one.workers)
+
+
+def curves_of(records: Sequence[Records], warmup_epochs: int = 1) -> list[Curve]:
+    """Of every study whose trials differ in their numbers of workers; those without a curve are left out."""
+    found: list[Curve] = []
+    for one in records:
+        if one.is_of_scaling:
+            found += _curves(one, warmup_epochs)
+    return found
+
+
+def _curves(records: Records, warmup_epochs: int) -> list[Curve]:
+    blocks = records.study.sampler.blocks or SEED_KEY
+    try:
+        table = scaling_table(records.epochs, warmup_epochs, block_key=blocks)
+    except ConfigError:
+        return []
+    table = table[table["rate"] == "training"]
+    told = records.info.provenance
+    cores = int(float(told.get("usable_cores") or told.get("logical_cores") or 0))
+    return [
+        Curve(records.info.name, str(kind), int(rows["fixed"].iloc[0]), cores, tuple(_sizes(rows)))
+        for kind, rows in table.groupby("kind", sort=False)
+    ]
+
+
+def _sizes(rows: pd.DataFrame) -> list[TeamSize]:
+    names = [f"{name}{end}" for name in ("speedup", "efficiency") for end in ("", "_low", "_high")]
+    found = []
+    for _, row in rows.sort_values("world_size").iterrows():
+        speed_up, faster_low, faster_high, efficiency, low, high = (_number(row[name]) for name in names)
+        sizes = (int(row["world_size"]), speed_up, faster_low, faster_high, efficiency, low, high, int(row["blocks"]))
+        found.append(TeamSize(*sizes))
+    return found
+
+
+def _number(value: Any) -> float:
+    return float(value) if pd.notna(value) else math.nan
+
+
+def on_team(hours: float, core_hours: float, workers: int, size: TeamSize, curve: Curve) -> tuple[float, float]:
+    """Wall hours and core-hours of what took so much on ``workers`` workers, on another team of the curve.
+
+    Between measured sizes the nearest smaller one counts for ``workers``.
+    """
+    had = max((one for one in curve.sizes if one.workers <= workers), key=lambda one: one.workers, default=curve.sizes[0])
+    faster = size.speed_up / had.speed_up
+    return hours / faster, core_hours * (size.workers / had.workers) / faster

@@ -1,0 +1,132 @@
+"""The verdict page in a browser: it draws without a network, filters, and fits a phone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAME = "beyond_the_seed"
+
+IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def run(*arguments: str, output: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "analysis" / "verdict.py"), *arguments, "--output", str(output)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=200, cwd=output)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a search and its confirmation, with timings."""
+    output = tmp_path_factory.mktemp("verdict")
+    row = {"model": "m.onnx", "format": "onnx", "precision": "int8", "threads": 1, "mean_ms": 1.5, "spread_ms": 0.1, "median_ms": 1.5}
+    rows = [row | {"batch": batch, "repeats": 10, "peak_memory_mb": 100.0, "speed_up": 500.0} for batch in (1, 128)]
+    seed = {"geant4_seconds": 17.0, "3dgan_seconds": 0.007, "batch": 128, "cores": 56}
+    machine = {"processor": "A </script> processor", "cores": 2, "system": "Linux"}
+    timing = {"machine": machine, "energy_gev": [10, 100], "monte_carlo_seconds": 0.7, "seed": seed, "rows": rows}
+    (output / "times.json").write_text(json.dumps(timing))
+    places = [str(ROOT / "studies" / "published" / name) for name in (NAME, f"{NAME}_confirmation")]
+    uris = [word for place in places for word in ("--tracking-uri", place)]
+    done = run(NAME, f"{NAME}_confirmation", *uris, "--generation", "times.json", output=output)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(output / "verdict.json"), str(output / "verdict.html")]
+    return output
+
+
+def test_page_and_document_say_the_same(folder: Path) -> None:
+    document, page = json.loads((folder / "verdict.json").read_text()), (folder / "verdict.html").read_text()
+    assert document["recommended"]["name"] == "best"
+    assert f"<strong>{document['recommended']['name']}</strong>" in page
+    for text in document["not_measured"]:
+        assert text.split("(")[0].strip()[:40] in page.replace("&#39;", "'")
+    own = page[: page.index("<script>/")] + page[page.index('<script type="application/json"') :]
+    assert 'src="http' not in own
+    assert 'href="http' not in own
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nobody",), "there is no database"),
+        ((NAME, "--tracking-uri", "a", "--tracking-uri", "b"), "2 tracking URIs for 1 studies"),
+        ((NAME, "--tracking-uri", str(ROOT / "studies" / "published" / NAME), "--validation", "none.json"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_answered_ends_with_two(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = run(*arguments, output=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "verdict.html").exists()
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> Iterator[tuple[Page, list[str]]]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        problems: list[str] = []
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else problems.append(request.url))
+        page.goto((folder / "verdict.html").as_uri())
+        page.wait_for_selector("#recipes-plot .main-svg")
+        yield page, problems
+        browser.close()
+
+
+@IN_A_BROWSER
+def test_it_draws_without_an_error_and_asks_nobody(opened: tuple[Page, list[str]]) -> None:
+    page, problems = opened
+    assert page.locator("#recipes-plot .scatterlayer .trace").count() == 3
+    assert page.locator("#generation-plot .main-svg").count() > 0
+    assert problems == []
+
+
+@IN_A_BROWSER
+def test_filters_leave_what_was_asked_for(opened: tuple[Page, list[str]], folder: Path) -> None:
+    page, problems = opened
+    document = json.loads((folder / "verdict.json").read_text())
+    shown = page.locator("#recipes tbody tr:not([hidden])")
+    assert shown.count() == len(document["recipes"])
+    page.check("#front")
+    assert shown.count() == len(document["front"])
+    page.select_option("#study", f"{NAME}_confirmation")
+    names = {one["name"] for one in document["recipes"] if one["study"].endswith("confirmation")} & set(document["front"])
+    assert set(shown.evaluate_all("rows => rows.map(row => row.dataset.name)")) == names
+    page.check("#passing")
+    assert shown.count() == 0
+    assert page.inner_text("#shown").startswith("0 of")
+    for name in ("#front", "#passing"):
+        page.uncheck(name)
+    page.select_option("#study", "")
+    page.fill("#most", "0.01")
+    assert shown.count() == sum(one["core_hours"]["value"] <= 0.01 for one in document["recipes"])
+    page.fill("#most", "")
+    assert problems == []
+
+
+@IN_A_BROWSER
+def test_columns_sort(opened: tuple[Page, list[str]]) -> None:
+    page, _ = opened
+    page.click("th button >> text=core-hours")
+    values = page.locator("#recipes tbody tr").evaluate_all("rows => rows.map(row => Number(row.cells[2].dataset.value))")
+    assert values == sorted(values)
+    assert len(set(values)) > 3
+
+
+@IN_A_BROWSER
+def test_it_fits_a_phone_and_prints(opened: tuple[Page, list[str]]) -> None:
+    page, _ = opened
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert len(page.pdf()) > 20_000
