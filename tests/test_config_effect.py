@@ -124,3 +124,11 @@ def test_knobs_of_speed_may_be_sampled_for_an_objective_of_speed() -> None:
 def test_fixed_knobs_are_keys_of_the_schema(key: str) -> None:
     assert key in knobs()
     assert Study.model_fields.keys() >= {key.split(".", maxsplit=1)[0]}
+
+
+def test_the_portable_digest_is_the_same_wherever_files_lie_and_no_other() -> None:
+    here, there = trial(data__train=("$DATA/train_[12].h5",)), trial(data__train=("/somewhere/else/train_[12].h5",))
+    assert here.digest() != there.digest()
+    assert here.portable_digest() == there.portable_digest()
+    assert here.portable_digest() != trial(data__train=("$DATA/train_[34].h5",)).portable_digest()
+    assert here.portable_digest() != trial(data__train=("$DATA/train_[12].h5",), training__seed=99).portable_digest()

@@ -120,3 +120,23 @@ def test_polar_angle_is_asked_for_exactly_where_the_network_has_it() -> None:
 def test_same_seed_makes_the_same_network() -> None:
     first, second = network(settings()), network(settings())
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_renormalised_running_statistics_are_those_of_the_showers() -> None:
+    generator, energy = network(settings(normalisation="batch")), torch.linspace(10, 100, 32)
+    generator.renormalise_(noise(32), energy)
+    found = generator.eval()(noise(32), energy)
+    # A batch of the same showers has the same mean, and a variance that is unbiased only in the running statistics.
+    difference = found - generator.train()(noise(32), energy)
+    assert difference.abs().max() < 0.02 * found.max()
+    batch_norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert {module.momentum for module in batch_norms} != {None}
+
+
+def test_a_second_renormalisation_forgets_the_first() -> None:
+    generator, other = network(settings(normalisation="batch")), network(settings(normalisation="batch"))
+    generator.renormalise_(noise(40), torch.full((40,), 500.0))
+    for one in (generator, other):
+        one.renormalise_(noise(70), torch.linspace(10, 100, 70))
+    for mine, theirs in zip(generator.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs)

@@ -90,6 +90,18 @@ def test_generating_is_in_evaluation_mode_and_validation_gives_the_generator_bac
     assert checksum(state.generator) == before
 
 
+def test_two_workers_renormalise_an_average_alike(two_ranks: GlooProcesses, files: Path) -> None:
+    def averaged(world_size: int) -> TrialSettings:
+        changes = {"training.generator.normalisation": "batch", "training.generator_average": 0.9}
+        return small_trial(files, {"workers.per_trial": world_size} | changes)
+
+    one = asdict(physics(ALONE, averaged(1)))
+    first, second = (asdict(found) for found in two_ranks.run(physics, averaged(2)))
+    assert first == second
+    assert first == pytest.approx(one, rel=1e-9, abs=1e-12)
+    assert first["shower_distance"] != asdict(physics(ALONE, settings_for(files, 1)))["shower_distance"]
+
+
 def test_the_polar_angle_is_passed_on(tmp_path: Path) -> None:
     settings = small_trial(small_files_with_angle(tmp_path), {"training.polar_angle": True})
     state, showers = TrainState(settings, ALONE), showers_of(settings).validation

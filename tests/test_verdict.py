@@ -18,7 +18,7 @@ from gan3d.tracking.frames import StudyInfo
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.choice import front_of, knee_of, recommended_of
 from gan3d.verdict.evidence import Gated, Records, read_gates, read_timings
-from gan3d.verdict.recipes import Quantity, Recipe
+from gan3d.verdict.recipes import Quantity, Recipe, sample_of, trial_settings
 from gan3d.verdict.teams import Curve, TeamSize, on_team
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "studies" / "published"
@@ -73,8 +73,9 @@ def search() -> Records:
     return records("search", rows, SEEDS)
 
 
-def gate(number: int, *, passes: bool) -> Gated:
-    return Gated(f"digest {number}", passes, 0 if passes else 7, 178, 500, None)
+def gate(search: Records, number: int, *, passes: bool) -> Gated:
+    sample = sample_of(search.study.search_space, search.trials.iloc[number])
+    return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, 500, None)
 
 
 def test_trials_that_differ_in_the_seed_are_one_recipe_with_an_interval(search: Records) -> None:
@@ -103,11 +104,11 @@ def test_without_a_target_it_is_a_tenth_above_the_best(search: Records) -> None:
 
 
 def test_the_cheapest_that_passes_the_gate_is_recommended(search: Records) -> None:
-    both = [gate(number, passes=True) for number in range(6)]
+    both = [gate(search, number, passes=True) for number in range(6)]
     answer = answer_of([search], both)
     assert answer.recommended.settings["training.global_batch"] == 16
     assert "pass the gate" in answer.rule
-    only_large = [gate(0, passes=False), *both[1:]]
+    only_large = [gate(search, 0, passes=False), *both[1:]]
     answer = answer_of([search], only_large)
     assert answer.recommended.settings["training.global_batch"] == 32
     assert answer.recommended == answer.cheapest_passing

@@ -15,10 +15,10 @@ from gan3d.generation.card import Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
 from gan3d.generation.registry import Version, register
 from gan3d.terminal.console import console_for
-from gan3d.tracking import frames
 from gan3d.tracking.client import SQLITE
-from gan3d.tracking.store import RUN_FILE
 from gan3d.tracking.viewing import database_of
+from gan3d.verdict.evidence import Records
+from gan3d.verdict.recipes import sample_of, trial_settings
 
 
 def register_and_show(file: Path, study: Path, name: str | None, *, as_json: bool) -> Version:
@@ -37,8 +37,8 @@ def register_and_show(file: Path, study: Path, name: str | None, *, as_json: boo
     asked = kept_request(folder)
     database = database_of(folder, asked.tracking_uri)
     tracking_uri = f"{SQLITE}{database}" if database is not None else str(asked.tracking_uri)
-    study_name = load_study(folder / STUDY).study.name
-    found = register(file, card, name or study_name, tracking_uri, run_of(card, tracking_uri, study_name, folder))
+    records = Records.read(tracking_uri, load_study(folder / STUDY).study.name)
+    found = register(file, card, name or records.info.name, tracking_uri, run_of(card, records))
     if as_json:
         typer.echo(json.dumps({"name": found.name, "version": found.number, "uri": found.uri, "tracking_uri": tracking_uri}))
         return found
@@ -50,20 +50,17 @@ def register_and_show(file: Path, study: Path, name: str | None, *, as_json: boo
     return found
 
 
-def run_of(card: Card, tracking_uri: str, study_name: str, folder: Path) -> str:
+def run_of(card: Card, records: Records) -> str:
     """MLflow's run of the trial whose settings the card has.
 
     Raises:
         ConfigError: no trial of the study has them.
     """
-    run_file = folder / RUN_FILE
-    run_id = run_file.read_text(encoding="utf-8").strip() if run_file.is_file() else None
-    trials = frames.trials(tracking_uri, study_name, run_id)
-    same = trials[trials["digest"] == card.study_settings]
-    if same.empty:
-        message = (
-            f"none of the {len(trials)} trials of study {study_name} has the settings of this file ({card.study_settings}). "
-            "Name the study that it is of."
-        )
-        raise ConfigError(message, key="study")
-    return str(same["run_id"].iloc[0])
+    for _, row in records.trials.iterrows():
+        if trial_settings(records, sample_of(records.study.search_space, row)).portable_digest() == card.study_settings:
+            return str(row["run_id"])
+    message = (
+        f"none of the {len(records.trials)} trials of study {records.info.name} has the settings of this file ({card.study_settings}). "
+        "Name the study that it is of."
+    )
+    raise ConfigError(message, key="study")

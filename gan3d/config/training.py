@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -205,6 +206,12 @@ class TrialSettings(Settings):
         """Twelve hex digits, equal for two trials that train alike: SHA-256 of the effective settings' canonical JSON."""
         text = json.dumps(effective_settings(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def portable_digest(self) -> str:
+        """The same wherever the shower files lie: of their names only."""
+        places = {name: getattr(self.data, name) for name in ("train", "validation", "pretrain")}
+        names = {name: None if paths is None else tuple(PurePath(path).name for path in paths) for name, paths in places.items()}
+        return self.model_copy(update={"data": self.data.model_copy(update=names | {"node_cache": None})}).digest()
 
     @property
     def threads_per_worker(self) -> int:

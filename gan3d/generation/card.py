@@ -67,7 +67,7 @@ class Card(_Frozen):
     incident_energy_gev: tuple[float, float] | None = None
     """Least and largest of the training showers; None: their files are not here any more."""
     study_settings: str
-    """Digest of the trial's settings."""
+    """Digest of the trial's settings, wherever its shower files lie."""
     epoch: int
     """After which epoch of training."""
     parent_sha256: str

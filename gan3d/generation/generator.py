@@ -163,7 +163,7 @@ def card_of(trained: Trained, state: Path) -> Card:
         polar_angle=settings.training.polar_angle,
         noise_dim=settings.training.generator.noise_dim,
         threshold_gev=settings.data.threshold_gev,
-        study_settings=settings.digest(),
+        study_settings=settings.portable_digest(),
         epoch=trained.epoch,
         parent_sha256=hashlib.sha256(state.read_bytes()).hexdigest(),
         gan3d=gan3d.__version__,

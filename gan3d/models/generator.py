@@ -27,6 +27,8 @@ from gan3d.physics.transform import ENERGY_UNIT_GEV, Transform
 
 #: Channels into which the dense layer's output is shaped (the seed's).
 START_CHANNELS = 8
+#: Showers of a batch whose statistics are taken.
+RENORMALISED_TOGETHER = 32
 
 
 class GeneratorNetwork(nn.Module):
@@ -99,6 +101,24 @@ class GeneratorNetwork(nn.Module):
         for module in batch_norms:
             module.momentum = 1.0
         self.cells.standardise_(self.train()._features(noise_BZ, incident_energy_B, polar_angle_B))
+        for module, momentum in zip(batch_norms, momenta, strict=True):
+            module.momentum = momentum
+
+    @torch.no_grad()
+    def renormalise_(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> None:
+        """Make the running statistics of these showers: averaged weights have others than the weights that they are the average of.
+
+        As ``torch.optim.swa_utils.update_bn`` (Izmailov et al., arXiv:1803.05407). Without batch normalisation nothing is done.
+        """
+        batch_norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        if not batch_norms:
+            return
+        momenta = [module.momentum for module in batch_norms]
+        for module in batch_norms:
+            module.reset_running_stats()
+            module.momentum = None  # the mean of all batches
+        for rows in torch.split(torch.arange(len(noise_BZ)), RENORMALISED_TOGETHER):
+            self.train()._features(noise_BZ[rows], incident_energy_B[rows], None if polar_angle_B is None else polar_angle_B[rows])
         for module, momentum in zip(batch_norms, momenta, strict=True):
             module.momentum = momentum
 

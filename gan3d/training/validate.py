@@ -15,11 +15,13 @@ from gan3d.physics.sums import ShowerSums
 from gan3d.physics.transform import Transform
 from gan3d.records import PhysicsDistance
 from gan3d.training.clock import PhaseClock
-from gan3d.training.noise import noise_of_showers
+from gan3d.training.noise import noise_of_showers, stream
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import CHUNK, TrialShowers, merged
 from gan3d.training.state import TrainState
 
+#: Generated showers whose statistics an averaged generator is normalised with.
+NUM_RENORMALISED = 128
 #: A generator of which more than this share of showers is empty has died: behind the last ReLU no gradient comes back.
 MOST_EMPTY = 0.5
 #: Before so many steps it may only be young: showers are generated with running statistics of the batch normalisation, which follow a young
@@ -56,6 +58,8 @@ def validate(
         DivergedError: on all ranks; generated cells are not finite, or most showers are empty though training is past its first steps.
     """
     generator = state.judged()
+    if state.average is not None:
+        renormalise(generator, showers, noise_seed)
     sums = ShowerSums(showers.monte_carlo.binning)
     empty = torch.zeros((), dtype=torch.float64)
     for cells, energy in generate_like(generator, transform, showers.validation, noise_seed=noise_seed):
@@ -70,6 +74,16 @@ def validate(
     if state.step >= FIRST_STEPS:
         refuse_empty(num_empty, total)
     return physics_distance(everything, showers.monte_carlo, showers.floor)
+
+
+def renormalise(generator: GeneratorNetwork, showers: TrialShowers, seed: int) -> None:
+    """Give averaged weights running statistics of their own, from conditions of training showers; the same on every rank."""
+    device, random = next(generator.parameters()).device, stream("renormalise", seed)
+    rows = torch.randint(len(showers.train), (NUM_RENORMALISED,), generator=random)
+    noise = torch.randn(NUM_RENORMALISED, generator.conditioning.noise_dim, generator=random)
+    energy = torch.from_numpy(showers.train.incident_energies())[rows]
+    angle = None if showers.polar_angles is None else showers.polar_angles[rows].to(device)
+    generator.renormalise_(noise.to(device), energy.to(device), angle)
 
 
 def refuse_not_finite(count: float, total: float) -> None:

@@ -67,7 +67,7 @@ class Gated:
     """What `gan3d validate --json` found of one trial."""
 
     settings: str
-    """Digest of the trial's."""
+    """Digest of the trial's, wherever its shower files lie."""
     passes: bool
     num_flagged: int
     num_numbers: int

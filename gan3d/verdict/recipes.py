@@ -117,8 +117,9 @@ def recipes_of(records: Records, target: float, gates: Sequence[Gated]) -> list[
 
 def _recipe(records: Records, rows: pd.DataFrame, spent: pd.DataFrame, target: float, gates: Sequence[Gated]) -> Recipe:
     first = rows.iloc[0]
-    sample = {key: _plain(first[key]) for key in records.study.search_space.ranges if key in rows and key != SEED and pd.notna(first[key])}
+    sample = {key: value for key, value in sample_of(records.study.search_space, first).items() if key != SEED}
     settings = trial_settings(records, sample)
+    digests = {trial_settings(records, sample_of(records.study.search_space, row)).portable_digest() for _, row in rows.iterrows()}
     reached = spent[spent[DISTANCE] <= target].groupby("trial").first()
     last = spent.groupby("trial").last()
     rates, told = records.rates, rows["energy_source"].dropna() if "energy_source" in rows else pd.Series(dtype=str)
@@ -142,7 +143,7 @@ def _recipe(records: Records, rows: pd.DataFrame, spent: pd.DataFrame, target: f
         energy_source="+".join(sorted({str(one) for one in told if one})) or "declared",
         money=Quantity.of(_money(core_hours, kwh, records).tolist()),
         currency=rates.currency,
-        gates=tuple(one for one in gates if one.settings in set(rows["digest"])),
+        gates=tuple(one for one in gates if one.settings in digests),
     )
 
 
@@ -152,6 +153,11 @@ def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series
     if rates.price_per_core_hour is None and rates.price_per_kwh is None:
         return core_hours * math.nan
     return core_hours * (rates.price_per_core_hour or 0.0) + kwh * (rates.price_per_kwh or 0.0)
+
+
+def sample_of(space: SearchSpace, row: pd.Series) -> dict[str, Any]:
+    """What the search space gave a trial."""
+    return {key: _plain(row[key]) for key in space.ranges if key in row and pd.notna(row[key])}
 
 
 def trial_settings(records: Records, sample: Mapping[str, Any]) -> TrialSettings:
