@@ -11,7 +11,7 @@ SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_50
 # Two processes of tests on two cores: with two threads each they wait for one another most of the time.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help study clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
+.PHONY: help study docs clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -19,6 +19,10 @@ help: ## what there is
 
 study: $(READY) ## run a study, by default the quickstart: make study STUDY=studies/other.yaml ARGS="--set training.epochs=2"
 	$(BIN)/gan3d run $(STUDY) --fresh $(ARGS)
+
+docs: $(READY) ## the documentation as pages in site/, which open without a server
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	@echo site/index.html
 
 scaling: $(READY) ## strong, weak and single-node scaling, ten minutes on two idle cores; goes on where it was interrupted
 	$(BIN)/gan3d run studies/scaling.yaml --resume $(ARGS)
@@ -99,7 +103,7 @@ environment: $(READY) ## only make the environment
 $(READY): pyproject.toml constraints.txt setup.py gan3d/models/fourier/kernel.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev,export]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev,docs,export]'
 	@touch $(READY)
 
 constraints: ## pin what is installed now
