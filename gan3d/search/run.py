@@ -51,6 +51,7 @@ from gan3d.search.spending import SpentBudget
 from gan3d.search.storage import settled
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
+from gan3d.tracking import notes
 from gan3d.tracking.callback import StudyCallback, Watcher
 from gan3d.tracking.catching_up import catch_up
 from gan3d.tracking.client import open_client
@@ -131,7 +132,8 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
             _keep_best(tracker, best, results)
             ended: State = "failed" if state == "complete" and best is None else state
             spent, cost = account.exhausted, account.total()
-            tracker.tag_study(cost.tags | {"reason": spent if state == "stopped" else ""})
+            note = notes.ended(loaded.study.question, loaded.study.objective, best, ended, cost.tags)
+            tracker.tag_study(cost.tags | {"reason": spent if state == "stopped" else "", notes.NOTE: note})
             tracker.end(ended)
             # Drawn while Ray shuts down.
             drawing = start_drawing(loaded.study, uri, results, say=watcher.say) if best is not None else ()

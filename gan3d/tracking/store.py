@@ -22,6 +22,7 @@ from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, EpochRecord, TrialRecord
 from gan3d.tracking.client import SQLITE, failures, load_mlflow, open_client, search_runs, sqlite_file
+from gan3d.tracking.notes import NOTE, begun
 from gan3d.tracking.spool import Entry, Rejected, Spool, Unavailable
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class StudyTracker:
     ) -> None:
         """What was asked and with what: tags for the short, artefacts for the long."""
         tags = {"question": question, "objective_metric": objective.metric, "objective_direction": objective.direction}
-        tags["objective"] = objective.model_dump_json()
+        tags |= {"objective": objective.model_dump_json(), NOTE: begun(question, objective)}
         tags |= {f"provenance.{key}": str(value) for key, value in provenance.items() if isinstance(value, str | int | float)}
         texts = {"study.yaml": yaml_text, "overrides.txt": "".join(f"{text}\n" for text in overrides)}
         texts |= {"plan.json": _pretty(plan), "provenance.json": _pretty(provenance)}

@@ -1,0 +1,38 @@
+"""What MLflow's pages say above a study's numbers: its question, and when it has ended its answer, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gan3d.config.objective import Objective
+from gan3d.records import METRICS, TrialRecord
+
+#: The tag that MLflow shows as a run's description.
+NOTE = "mlflow.note.content"
+
+
+def begun(question: str, objective: Objective) -> str:
+    """Of a study that runs."""
+    meaning = METRICS[objective.metric].meaning if objective.metric in METRICS else ""
+    what = f"`{objective.metric}`, which is to be {'as small' if objective.direction == 'minimize' else 'as large'} as possible"
+    lines = [
+        f"**{question}**",
+        f"Optimised is {what}{f' ({meaning})' if meaning else ''}.",
+        "Its trials are the nested runs: open them beside each other under *Chart*, or sort the table by a metric. "
+        "Tags say how each ended (`state`, `reason`) and what it cost; `study.yaml` and `plan.json` are among the artefacts, figures in `figures/`.",
+    ]
+    return "\n\n".join(lines)
+
+
+def ended(question: str, objective: Objective, best: TrialRecord | None, state: str, cost: Mapping[str, str]) -> str:
+    """Of one that has ended."""
+    if best is None or best.objective is None:
+        answer = "No trial has an objective."
+    else:
+        sample = ", ".join(f"`{key}` {value}" for key, value in best.sample.items())
+        answer = f"Best: trial {best.number:04d} with {objective.metric} **{best.objective:.4g}**" + (f" ({sample})." if sample else ".")
+    spent = cost.get("cost.core_hours")
+    paid = f" for {cost['cost.money']} {cost.get('cost.currency', '')}".rstrip() if "cost.money" in cost else ""
+    return "\n\n".join(
+        [begun(question, objective), f"{answer} The study is {state}" + (f"; it took {spent} core-hours{paid}." if spent else ".")]
+    )
