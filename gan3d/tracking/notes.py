@@ -15,12 +15,11 @@ def begun(question: str, objective: Objective) -> str:
     """Of a study that runs."""
     meaning = METRICS[objective.metric].meaning if objective.metric in METRICS else ""
     what = f"`{objective.metric}`, which is to be {'as small' if objective.direction == 'minimize' else 'as large'} as possible"
-    lines = [
-        f"**{question}**",
-        f"Optimised is {what}{f' ({meaning})' if meaning else ''}.",
+    where = (
         "Its trials are the nested runs: open them beside each other under *Chart*, or sort the table by a metric. "
-        "Tags say how each ended (`state`, `reason`) and what it cost; `study.yaml` and `plan.json` are among the artefacts, figures in `figures/`.",
-    ]
+        "Tags say how each ended (`state`, `reason`) and what it cost; `study.yaml`, `plan.json` and `figures/` are among the artefacts."
+    )
+    lines = [f"**{question}**", f"Optimised is {what}{f' ({meaning})' if meaning else ''}.", where]
     return "\n\n".join(lines)
 
 
@@ -33,6 +32,5 @@ def ended(question: str, objective: Objective, best: TrialRecord | None, state: 
         answer = f"Best: trial {best.number:04d} with {objective.metric} **{best.objective:.4g}**" + (f" ({sample})." if sample else ".")
     spent = cost.get("cost.core_hours")
     paid = f" for {cost['cost.money']} {cost.get('cost.currency', '')}".rstrip() if "cost.money" in cost else ""
-    return "\n\n".join(
-        [begun(question, objective), f"{answer} The study is {state}" + (f"; it took {spent} core-hours{paid}." if spent else ".")]
-    )
+    took = f"; it took {spent} core-hours{paid}." if spent else "."
+    return "\n\n".join([begun(question, objective), f"{answer} The study is {state}{took}"])
