@@ -30,7 +30,7 @@ from gan3d.tracking.client import load_mlflow, open_client
 from gan3d.tracking.store import default_tracking_uri
 from gan3d.tracking.viewing import pointing_here, uri_of
 
-pytestmark = pytest.mark.filterwarnings("default")  # MLflow's own
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own advice
 
 PASSED = Verdict(against="monte_carlo", num_showers=500, num_numbers=178, num_flagged=0, worst="mean/response", worst_deviations=2.0)
 FALLEN = PASSED.model_copy(update={"num_flagged": 3})
