@@ -206,15 +206,17 @@ def test_what_falls_through_the_gate_is_not_written_unless_it_is_forced(trial: P
         (("TRIAL", "generator"), "does not say which format"),
         (("TRIAL", "generator.onnx", "--format", "openvino"), "which end on .xml"),
         (("TRIAL", "generator.onnx"), "Give Monte Carlo showers with --reference"),
+        (("TRIAL", "generator.onnx", "--reference", "FEW"), "80 showers in few.h5: the gate needs 200 at least. Give more"),
         (("nothing", "generator.onnx"), "no study was run in results/nothing"),
         (("generator.pt2", "other.onnx"), "is an exported generator already"),
     ],
-    ids=["format", "suffix", "reference", "model", "exported"],
+    ids=["format", "suffix", "reference", "few", "model", "exported"],
 )
 def test_requests_that_cannot_be_met(
     trial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = export(*(trial if argument == "TRIAL" else argument for argument in arguments))
+    produce(Production(trial, Drawn(80, (10.0, 100.0), None, "uniform", 1), 1), Path("few.h5"))
+    told = export(*({"TRIAL": trial, "FEW": "few.h5"}.get(argument, argument) for argument in arguments))
     assert told.exit_code == 2, told.output
     assert message in told.output.replace("\n", " ")

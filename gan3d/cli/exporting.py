@@ -22,6 +22,7 @@ from gan3d.terminal.console import console_for
 from gan3d.validation.collection import read_all
 from gan3d.validation.detector import Detector
 from gan3d.validation.exporting import Export, Judged, tried
+from gan3d.validation.report import SMALLEST_NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,12 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
     parent = Generator.load(model)
     paths = wanted.reference or validated_with(model)
     reference = read_all(paths, 2 * wanted.most, parent.grid if parent.card.crop else None)
+    if len(reference) < 2 * SMALLEST_NUMBER:
+        named = ", ".join(str(path) for path in paths)
+        message = (
+            f"{len(reference)} showers in {named}: the gate needs {2 * SMALLEST_NUMBER} at least. Give more Monte Carlo with --reference."
+        )
+        raise ConfigError(message, key="reference")
     layout = open_shower_file(paths[0]).layout
     detector = Detector.told_by(layout) if wanted.calorimeter is None else Detector.of(calorimeter(wanted.calorimeter))
     asked = Export(model, name, wanted.precision, reference, detector, wanted.seed)

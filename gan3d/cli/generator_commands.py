@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
         "Interrupted, or killed: the same command goes on from the parts that were done."
     )(generate)
     app.command(
-        epilog="Example: gan3d export quickstart generator.onnx --precision int8\n\n"
+        epilog="Example: gan3d export quickstart generator.onnx --precision int8 --reference geant4.h5\n\n"
         "It is judged first, against the trial's own showers and against Monte Carlo, by the gate of gan3d validate.\n\n"
         "Exit codes: 0 it was written, 1 its showers fall through the gate and it was not forced, 2 the request was wrong."
     )(export)
