@@ -5,7 +5,6 @@ Whatever depends on the showers alone is computed once per process, so that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -107,10 +106,3 @@ def fitted_distributions(train: ShowerSet, kind: ObservableSet) -> ObservableDis
 def first_showers(train: ShowerSet) -> Showers:
     """The first training showers."""
     return train.read(np.arange(min(len(train), MOST_SHOWERS)))
-
-
-def chunks(showers: Showers) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Cells [GeV] and incident energies [GeV], a few showers at a time."""
-    for start in range(0, len(showers), CHUNK):
-        part = showers.take(slice(start, start + CHUNK))
-        yield torch.from_numpy(part.cells), torch.from_numpy(part.incident_energy)

@@ -26,7 +26,6 @@ class Asked:
     target: float | None = None
     """Distance that counts as reached; None: a tenth above the best one."""
     least_efficiency: float = LEAST_EFFICIENCY
-    most_workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
