@@ -128,6 +128,18 @@ def test_code_in_a_program_of_torch_is_not_run(trial: Path, reference: Path, tmp
     assert Evil.trace == []
 
 
+def test_weights_that_ask_to_be_unpickled_are_refused(trial: Path, reference: Path, tmp_path: Path) -> None:
+    good, bad = exported(trial, reference, "torch-export", "fp32"), tmp_path / "bad.pt2"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w") as target:
+        for entry in source.namelist():
+            content = source.read(entry)
+            if "weights_config" in entry:
+                content = content.replace(b'"use_pickle": false', b'"use_pickle": true', 1)
+            target.writestr(entry, content)
+    with pytest.raises(DataError, match="weights_config.json would run code"):
+        Generator.load(bad)
+
+
 @pytest.mark.parametrize("suffix", [kind.suffix for kind in FORMATS.values()])
 def test_what_is_no_generator_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"other{suffix}"
