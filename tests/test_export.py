@@ -136,7 +136,7 @@ def test_weights_that_ask_to_be_unpickled_are_refused(trial: Path, reference: Pa
             if "weights_config" in entry:
                 content = content.replace(b'"use_pickle": false', b'"use_pickle": true', 1)
             target.writestr(entry, content)
-    with pytest.raises(DataError, match="weights_config.json would run code"):
+    with pytest.raises(DataError, match=r"weights_config\.json would run code"):
         Generator.load(bad)
 
 
