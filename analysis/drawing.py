@@ -25,7 +25,8 @@ from gan3d.config.study import Study
 from gan3d.errors import ConfigError, Gan3dError
 from gan3d.records import METRICS
 from gan3d.tracking import frames
-from gan3d.tracking.store import add_to_study, default_tracking_uri
+from gan3d.tracking.additions import add_to_study
+from gan3d.tracking.store import default_tracking_uri
 
 if TYPE_CHECKING:
     from gan3d.generation.trained import Trained

@@ -1,7 +1,7 @@
 """The answer to a question that several studies were run for: one page, and the same as JSON.
 
     python analysis/verdict.py STUDY [STUDY ...] [--tracking-uri URI|FOLDER ...] [--validation FILE.json ...] [--generation FILE.json ...]
-        [--target DISTANCE] [--least-efficiency SHARE] [--output DIR]
+        [--target DISTANCE] [--least-efficiency SHARE] [--output DIR] [--log]
 
 Joins searches, confirmations and scaling studies, what ``gan3d validate TRIAL --json`` said of trials, and what ``gan3d benchmark
 generation --output`` measured. Writes verdict.html, which needs no network, and verdict.json. What is chosen and how: ``gan3d.verdict``.
@@ -17,6 +17,8 @@ from pathlib import Path
 import verdict_page
 
 from gan3d.errors import ConfigError, Gan3dError
+from gan3d.tracking.additions import add_verdict
+from gan3d.tracking.published import is_published
 from gan3d.tracking.store import default_tracking_uri
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.evidence import Records, read_gates, read_timings
@@ -27,19 +29,17 @@ def main() -> int:
     """Write both; 2 if there is no answer."""
     arguments = parser().parse_args()
     try:
-        answer = read(arguments)
+        uris = tracking_uris(arguments)
+        records = [Records.read(uri, name) for uri, name in zip(uris, arguments.studies, strict=True)]
+        asked = Asked(arguments.target, arguments.least_efficiency)
+        answer = answer_of(records, read_gates(arguments.validation), read_timings(arguments.generation), asked)
+        written = write(answer, arguments.output)
+        if arguments.log:
+            log(answer, written, uris, records)
     except Gan3dError as error:
         print(error, file=sys.stderr)
         return 2
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    document = answer.as_document()
-    for name, text in (
-        ("verdict.json", json.dumps(document, indent=1, allow_nan=False) + "\n"),
-        ("verdict.html", verdict_page.page(document)),
-    ):
-        path = arguments.output / name
-        path.write_text(text, encoding="utf-8")
-        print(path)
+    print(answer.sentence(), *written, sep="\n")
     return 0
 
 
@@ -60,25 +60,45 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--target", type=float, default=None, help="shower distance that counts as reached; without: 1.1 x the best one")
     found.add_argument("--least-efficiency", type=float, default=LEAST_EFFICIENCY, help="parallel efficiency of a team that is recommended")
     found.add_argument("--output", type=Path, default=Path("verdict"), help="folder of the page")
+    found.add_argument(
+        "--log", action="store_true", help="add page and JSON to each study's MLflow run, and the verdict to its description"
+    )
     return found
 
 
-def read(arguments: argparse.Namespace) -> Answer:
-    """The answer.
+def tracking_uris(arguments: argparse.Namespace) -> list[str]:
+    """One for each study.
 
     Raises:
-        ConfigError: there is no such study, or as many tracking URIs as there are studies are not given.
-        DataError: a file is not what it should be.
+        ConfigError: neither one nor as many as there are studies are given; or the verdict is to be logged where nothing can be.
     """
-    uris = arguments.tracking_uri or [default_tracking_uri(Path("results") / name) for name in arguments.studies]
+    uris: list[str] = arguments.tracking_uri or [default_tracking_uri(Path("results") / name) for name in arguments.studies]
     if len(uris) == 1:
         uris *= len(arguments.studies)
     if len(uris) != len(arguments.studies):
         message = f"{len(uris)} tracking URIs for {len(arguments.studies)} studies: give one for all of them, or one for each."
         raise ConfigError(message, key="tracking_uri")
-    records = [Records.read(uri, name) for uri, name in zip(uris, arguments.studies, strict=True)]
-    asked = Asked(arguments.target, arguments.least_efficiency)
-    return answer_of(records, read_gates(arguments.validation), read_timings(arguments.generation), asked)
+    frozen = [uri for uri in uris if is_published(uri)]
+    if arguments.log and frozen:
+        message = f"published frames take no verdict: {', '.join(frozen)}. Leave out --log."
+        raise ConfigError(message, key="log")
+    return uris
+
+
+def write(answer: Answer, folder: Path) -> list[Path]:
+    """Page and JSON."""
+    document = answer.as_document()
+    texts = {"verdict.html": verdict_page.page(document), "verdict.json": json.dumps(document, indent=1, allow_nan=False) + "\n"}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def log(answer: Answer, written: list[Path], uris: list[str], records: list[Records]) -> None:
+    """Into the MLflow run of each study."""
+    for uri, record in zip(uris, records, strict=True):
+        add_verdict(uri, record.info.run_id, written, answer.sentence())
 
 
 if __name__ == "__main__":

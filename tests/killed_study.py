@@ -192,7 +192,7 @@ class Results:
             "select t.value, m.key, m.step, m.value from metrics m "
             "join tags t on t.run_uuid = m.run_uuid and t.key = 'trial_number' where m.is_nan = 0"
         )
-        return sorted((int(number), key, int(step), float(value)) for number, key, step, value in self._asked(text))
+        return sorted((int(number), key.replace("/", ".", 1), int(step), float(value)) for number, key, step, value in self._asked(text))
 
     def num_study_runs(self) -> int:
         return len(self._asked("select 1 from tags where key = 'kind' and value = 'study'"))

@@ -6,7 +6,7 @@ import pytest
 
 from gan3d.config.objective import Objective
 from gan3d.records import TrialRecord
-from gan3d.tracking.notes import begun, ended
+from gan3d.tracking.notes import begun, ended, with_verdict
 
 OBJECTIVE = Objective(metric="physics.shower_distance")
 BEST = TrialRecord(3, {"training.global_batch": 16}, "complete", "", 4, 0.12345, 60.0)
@@ -29,3 +29,10 @@ def test_one_that_has_ended_says_what_was_found_and_what_it_took() -> None:
 @pytest.mark.parametrize("best", [None, TrialRecord(1, {}, "failed", "diverged", 0, None, 1.0)])
 def test_one_without_an_objective_says_so(best: TrialRecord | None) -> None:
     assert "No trial has an objective. The study is failed." in ended("Which?", OBJECTIVE, best, "failed", {})
+
+
+def test_the_newest_verdict_ends_a_description() -> None:
+    first = with_verdict("**Which batch?**", "The first one.")
+    assert first.startswith("**Which batch?**")
+    assert first.endswith("The first one.")
+    assert with_verdict(first, "Another one.") == first.replace("The first one.", "Another one.")

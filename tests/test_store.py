@@ -19,6 +19,7 @@ from gan3d.errors import ConfigError
 from gan3d.records import METRICS, Cost, EpochRecord, Losses, NoiseScale, PhysicsDistance, Timing, TrialRecord
 from gan3d.tracking import frames
 from gan3d.tracking.client import open_client, search_runs
+from gan3d.tracking.names import NAMES_TAG
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG, RUN_FILE, StudyTracker, default_tracking_uri
 
 SETTINGS = TrialSettings.model_validate(
@@ -35,6 +36,11 @@ def results(tracked_folder):
 @pytest.fixture(scope="module")
 def client(results):
     return open_client(default_tracking_uri(results), create=True)
+
+
+def study_name(request):
+    """Each test's own."""
+    return request.node.name.replace("[", "_").replace("]", "")
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def trial_runs(client, tracker):
 
 
 def logged_steps(client, run, metric=MARKER_METRIC):
-    return [point.step for point in client.get_metric_history(run.info.run_id, metric)]
+    return [point.step for point in client.get_metric_history(run.info.run_id, metric.replace(".", "/", 1))]
 
 
 @contextmanager
@@ -105,7 +111,7 @@ def test_every_metric_of_a_record_is_logged_at_its_epoch(opened, client):
     start(tracker)
     tracker.log_epoch(0, record(1, 5.0))
     (run,) = trial_runs(client, tracker)
-    assert run.data.metrics == dict.fromkeys(METRICS, 5.0)
+    assert run.data.metrics == {name.replace(".", "/", 1): 5.0 for name in METRICS}
     assert logged_steps(client, run, "physics.shower_distance") == [1]
 
 
@@ -113,7 +119,23 @@ def test_what_is_no_metric_of_a_record_is_not_logged(opened, client):
     tracker = opened()
     start(tracker)
     tracker.log_metrics(0, 1, {MARKER_METRIC: 1.0, "time_total_s": 3.0, "done": False})
-    assert trial_runs(client, tracker)[0].data.metrics == {MARKER_METRIC: 1.0}
+    assert trial_runs(client, tracker)[0].data.metrics == {"timing/epoch_seconds": 1.0}
+
+
+def test_a_study_that_began_with_names_with_dots_keeps_them(opened, client, results, request):
+    """An older version's study: continued, read, and no epoch logged twice."""
+    tracker = opened()
+    client.delete_tag(tracker.study_run_id, NAMES_TAG)
+    start(again := opened(resume=True))
+    assert again.continued
+    again.log_epoch(0, record(1, 5.0))
+    (run,) = trial_runs(client, again)
+    assert run.data.metrics == dict.fromkeys(METRICS, 5.0)
+    last = opened(resume=True)
+    for epoch in (1, 2):
+        last.log_epoch(0, record(epoch, 6.0))
+    frame = frames.epochs(default_tracking_uri(results), study_name(request))
+    assert frame[["epoch", "physics.shower_distance"]].to_numpy().tolist() == [[1, 5.0], [2, 6.0]]
 
 
 def test_the_same_epoch_logged_twice_is_one_point(opened, client):
@@ -320,6 +342,7 @@ def test_tracking_is_quiet_and_leaves_the_working_directory_clean(tmp_path):
     code = """
 import sys
 from pathlib import Path
+from gan3d.tracking.names import NAMES_TAG
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 assert "mlflow" not in sys.modules
 results = Path("results/quiet")
@@ -338,6 +361,7 @@ def test_drivers_that_open_the_same_new_database_wait_for_each_other(tmp_path):
     code = """
 import sys
 from pathlib import Path
+from gan3d.tracking.names import NAMES_TAG
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 results = Path(sys.argv[1])
 tracker = StudyTracker.open(default_tracking_uri(results), study_name="shared", results=results, resume=False)

@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 from small_study import write_study
 
+from gan3d.tracking import frames
+from gan3d.tracking.additions import VERDICT_TAG
+from gan3d.tracking.client import open_client
+from gan3d.tracking.notes import NOTE
+from gan3d.tracking.store import default_tracking_uri
+
 ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -35,8 +41,10 @@ def test_studies_are_run_and_answered(tmp_path: Path) -> None:
     gan3d("run", str(path), "--set", "training.global_batch=16", "--set", "training.epochs=4")
     gan3d("export", "small", "small.pt2", "--force", "--reference", str(reference(tmp_path, gan3d)))
     gan3d("benchmark", "generation", "small", "small.pt2", "--batch", "16", "--repeats", "3", "--output", "times.json")
-    run(tmp_path, str(ROOT / "analysis" / "verdict.py"), "small", "teams", "--generation", "times.json", "--output", "verdict")
+    run(tmp_path, str(ROOT / "analysis" / "verdict.py"), "small", "teams", "--generation", "times.json", "--output", "verdict", "--log")
 
+    for name in ("small", "teams"):
+        assert_logged(tmp_path / "results" / name, name)
     answer = json.loads((tmp_path / "verdict" / "verdict.json").read_text())
     assert [(one["name"], one["kind"], one["trials"]) for one in answer["studies"]] == [("small", "search", 4), ("teams", "scaling", 4)]
     best = answer["recommended"]
@@ -51,6 +59,17 @@ def test_studies_are_run_and_answered(tmp_path: Path) -> None:
     (timing,) = answer["generation"]
     assert {row["format"] for row in timing["rows"]} == {"trial", "torch-export"}
     assert any("held against the gate" in text for text in answer["not_measured"])
+
+
+def assert_logged(results: Path, name: str) -> None:
+    """The study's run says the verdict and holds its page."""
+    uri = default_tracking_uri(results)
+    tags = open_client(uri).get_run(frames.study(uri, name).run_id).data.tags
+    assert "shower distance" in tags[VERDICT_TAG]
+    assert tags[NOTE].endswith(tags[VERDICT_TAG])
+    folder = frames.study(uri, name).artifact_dir
+    assert folder is not None
+    assert {file.name for file in (folder / "verdict").iterdir()} == {"verdict.html", "verdict.json"}
 
 
 def reference(folder: Path, gan3d) -> Path:  # type: ignore[no-untyped-def]

@@ -26,6 +26,7 @@ from gan3d.errors import ConfigError
 from gan3d.records import METRICS
 from gan3d.tracking import published
 from gan3d.tracking.client import open_client, search_experiments, search_runs, sqlite_file
+from gan3d.tracking.names import logged_name
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG
 from gan3d.training.merit import Judge, Merit, order
 
@@ -114,7 +115,7 @@ def trials(tracking_uri: str, study_name: str, run_id: str | None = None) -> pd.
     client, parent = _study_run(tracking_uri, study_name, run_id)
     runs = _trial_runs(client, parent)
     objective = _objective(parent.data.tags)
-    points = _points(client, runs, [MARKER_METRIC, *objective.metrics])
+    points = _points(client, parent, runs, [MARKER_METRIC, *objective.metrics])
     best = _best_epochs(points, objective)
     frame = pd.DataFrame([_trial_row(run) for run in runs], columns=None if runs else ["trial", "run_id"])
     frame["epochs"] = frame["run_id"].map(points.groupby(level="run_id").size()).fillna(0).astype(int)
@@ -134,7 +135,7 @@ def epochs(tracking_uri: str, study_name: str, run_id: str | None = None, metric
     runs = _trial_runs(client, parent)
     # Not the names the runs have: they were read before the points, and a run's first epoch may arrive in between.
     names = list(METRICS) if metrics is None else list(metrics)
-    points = _points(client, runs, [MARKER_METRIC, *names]).reset_index()
+    points = _points(client, parent, runs, [MARKER_METRIC, *names]).reset_index()
     rows = pd.DataFrame([_trial_row(run) for run in runs], columns=None if runs else ["trial", "run_id"])
     frame = rows.merge(points, on="run_id", how="inner")
     if metrics is not None and MARKER_METRIC not in metrics:
@@ -194,7 +195,7 @@ def _trial_row(run: Run) -> dict[str, Any]:
     return row | {key: published.value_of(text) for key, text in run.data.params.items()}
 
 
-def _points(client: MlflowClient, runs: Sequence[Run], names: Iterable[str]) -> pd.DataFrame:
+def _points(client: MlflowClient, parent: Run, runs: Sequence[Run], names: Iterable[str]) -> pd.DataFrame:
     """Metrics as columns, with ``logged_at``, by ``(run_id, epoch)``.
 
     The first name is read first and decides which epochs show: a record is written whole, so whatever is read later has them all.
@@ -203,7 +204,7 @@ def _points(client: MlflowClient, runs: Sequence[Run], names: Iterable[str]) -> 
     index = ["run_id", "epoch"]
     frame: pd.DataFrame | None = None
     for name in dict.fromkeys(names):
-        history = _histories(client, run_ids, name)
+        history = _histories(client, run_ids, logged_name(name, parent.data.tags))
         column = pd.DataFrame(history, columns=[*index, name, "logged_at"]).drop_duplicates(index, keep="last").set_index(index)
         frame = column if frame is None else frame.join(column[[name]], how="left")
     assert frame is not None

@@ -9,6 +9,8 @@ from gan3d.records import METRICS, TrialRecord
 
 #: The tag that MLflow shows as a run's description.
 NOTE = "mlflow.note.content"
+#: Begins the verdict in a description, which ends with it.
+_VERDICT = "\n\n**Verdict** (`verdict/verdict.html` among the artefacts): "
 
 
 def begun(question: str, objective: Objective) -> str:
@@ -34,3 +36,8 @@ def ended(question: str, objective: Objective, best: TrialRecord | None, state: 
     paid = f" for {cost['cost.money']} {cost.get('cost.currency', '')}".rstrip() if "cost.money" in cost else ""
     took = f"; it took {spent} core-hours{paid}." if spent else "."
     return "\n\n".join([begun(question, objective), f"{answer} The study is {state}{took}"])
+
+
+def with_verdict(description: str, sentence: str) -> str:
+    """A description that ends with the verdict; one given before is replaced."""
+    return description.partition(_VERDICT)[0] + _VERDICT + sentence

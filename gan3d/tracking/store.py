@@ -22,11 +22,13 @@ from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, EpochRecord, TrialRecord
 from gan3d.tracking.client import SQLITE, failures, load_mlflow, open_client, search_runs, sqlite_file
+from gan3d.tracking.names import NAMES_TAG, WITH_SLASHES, logged_name
 from gan3d.tracking.notes import NOTE, begun
 from gan3d.tracking.spool import Entry, Rejected, Spool, Unavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 StudyState = Literal["complete", "failed", "interrupted", "stopped"]
 
@@ -48,27 +50,17 @@ def default_tracking_uri(results: Path) -> str:
     return f"{SQLITE}{results.absolute() / 'tracking.db'}"
 
 
-def add_to_study(tracking_uri: str, study_run_id: str, files: Sequence[Path], folder: str) -> None:
-    """Copy files into ``folder`` of a study's artefacts, after the study: figures and tables.
-
-    Raises:
-        ConfigError: The tracking server does not answer.
-    """
-    client = open_client(tracking_uri)
-    for file in files:
-        client.log_artifact(study_run_id, str(file), folder)
-
-
 class StudyTracker:
     """The study's parent run and its trials' runs. Made by :meth:`open`; ``continued`` says whether the run was there before."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, study_run_id: str, results: Path, *, continued: bool = False) -> None:
-        self.study_run_id, self.continued = study_run_id, continued
+    def __init__(self, client: MlflowClient, study_run: Run, results: Path, *, continued: bool = False) -> None:
+        self.study_run_id, self.continued = study_run.info.run_id, continued
         self._client = client
-        self._experiment_id = experiment_id
+        self._experiment_id = study_run.info.experiment_id
+        self._study_tags = dict(study_run.data.tags)
         self._trial_runs: dict[int, str] = {}
         self._logged_epochs: dict[int, set[int]] = {}
-        self._spool = Spool(results / f"tracking_spool_{study_run_id}.jsonl", self._apply)
+        self._spool = Spool(results / f"tracking_spool_{self.study_run_id}.jsonl", self._apply)
 
     @classmethod
     def open(cls, tracking_uri: str, *, study_name: str, results: Path, resume: bool) -> StudyTracker:
@@ -81,16 +73,16 @@ class StudyTracker:
         """
         client = open_client(tracking_uri, create=True)
         experiment_id = _experiment(client, tracking_uri, study_name, results)
-        run_id = _own_study_run(client, experiment_id, results) if resume else None
-        if run_id is None:
-            tags = {"kind": "study", "study": study_name, "state": "running"}
+        own = _own_study_run(client, experiment_id, results) if resume else None
+        if own is None:
+            tags = {"kind": "study", "study": study_name, "state": "running", NAMES_TAG: WITH_SLASHES}
             run = client.create_run(experiment_id, run_name=study_name, tags=tags)
             _remember_study_run(run.info.run_id, results)
-            tracker = cls(client, experiment_id, run.info.run_id, results)
         else:
-            client.update_run(run_id, status="RUNNING")
-            client.set_tag(run_id, "state", "running")
-            tracker = cls(client, experiment_id, run_id, results, continued=True)
+            run = own
+            client.update_run(run.info.run_id, status="RUNNING")
+            client.set_tag(run.info.run_id, "state", "running")
+        tracker = cls(client, run, results, continued=own is not None)
         tracker._spool.drain()
         return tracker
 
@@ -200,7 +192,8 @@ class StudyTracker:
     def _apply_log_metrics(self, milliseconds: int, number: int, epoch: int, metrics: dict[str, float]) -> None:
         if epoch in self._epochs_of(number):
             return
-        points = [load_mlflow().entities.Metric(key, value, milliseconds, epoch) for key, value in metrics.items()]
+        point = load_mlflow().entities.Metric
+        points = [point(logged_name(name, self._study_tags), value, milliseconds, epoch) for name, value in metrics.items()]
         self._client.log_batch(self._run_of(number), metrics=points)
         self._logged_epochs[number].add(epoch)
 
@@ -243,7 +236,7 @@ class StudyTracker:
     def _epochs_of(self, number: int) -> set[int]:
         """Epochs logged so far, asked of the server the first time."""
         if number not in self._logged_epochs:
-            history = self._client.get_metric_history(self._run_of(number), MARKER_METRIC)
+            history = self._client.get_metric_history(self._run_of(number), logged_name(MARKER_METRIC, self._study_tags))
             self._logged_epochs[number] = {point.step for point in history}
         return self._logged_epochs[number]
 
@@ -269,14 +262,14 @@ def _artifact_location(tracking_uri: str, study_name: str, results: Path) -> str
     return (folder / "artifacts" / study_name).as_uri()
 
 
-def _own_study_run(client: MlflowClient, experiment_id: str, results: Path) -> str | None:
+def _own_study_run(client: MlflowClient, experiment_id: str, results: Path) -> Run | None:
     """The parent run this results folder belongs to, if it is among the experiment's."""
     file = results / RUN_FILE
     if not file.is_file():
         return None
     own = file.read_text(encoding="utf-8").strip()
     runs = search_runs(client, experiment_id, "tags.kind = 'study'")
-    return own if own in {run.info.run_id for run in runs} else None
+    return next((run for run in runs if run.info.run_id == own), None)
 
 
 def _remember_study_run(run_id: str, results: Path) -> None:

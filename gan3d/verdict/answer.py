@@ -64,6 +64,14 @@ class Answer:
         cleaned: dict[str, Any] = _plain(found)
         return cleaned
 
+    def sentence(self) -> str:
+        """What is recommended and why, in one sentence."""
+        recipe = self.recommended
+        gate = {True: "passes the gate", False: "does not pass the gate", None: "was not held against the gate"}[recipe.passes]
+        floor = f", floor {recipe.floor:.3g}" if math.isfinite(recipe.floor) else ""
+        told = f"shower distance {recipe.distance.value:.3g}{floor}, {recipe.core_hours.value:.3g} core-hours"
+        return f"{recipe.name} ({self.rule}): {told}; {gate}."
+
     def _workers(self) -> list[dict[str, Any]]:
         """Of each curve the team that is recommended, and what it makes of the recommended recipe."""
         rows = []
