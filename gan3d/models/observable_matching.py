@@ -4,24 +4,29 @@ Legend: B showers of a batch, N training showers, K observables, P directions.
 
 Adversarial losses judge single showers; a generator whose every shower is the mean shower passes for long. The 3DGAN line therefore
 adds losses on sums over cells (svalleco/3Dgan: the deposited energy; branch Anglegan: also counts of cells per energy bin). Here the
-spread counts as well: of each observable the Wasserstein-1 distance between batch and training set, in standard deviations.
+spread counts as well: of each observable the energy distance between batch and training set, in standard deviations.
 
-The set ``moments`` has 11 observables of the whole shower. The set ``layers`` adds its axis, its cells' spectrum, and of each layer centre,
-widths and occupancy. Showers whose every observable is right may still combine them wrongly; so there the same distance is taken along
-fixed random directions as well (sliced Wasserstein distance: Bonneel et al., J. Math. Imaging Vis. 51 (2015) 22), drawn in the space where
-the training showers' observables are uncorrelated, for that two neighbouring layers' centres agree is as telling as where they are.
+The set ``moments`` has 11 observables of the whole shower. The set ``layers`` adds its axis, its cells' spectrum, and of each layer
+centre, widths and occupancy. Showers whose every observable is right may still combine them wrongly; so there the same distance is taken
+along fixed random directions as well (sliced, as Bonneel et al., J. Math. Imaging Vis. 51 (2015) 22, do with Wasserstein's), drawn in the
+space where the training showers' observables are uncorrelated: that two neighbouring layers' centres agree is as telling as where they are.
+
+Observables count by their distance from the training showers' mean at the incident energy, in standard deviations there. That alone would
+not see showers with too many cells at low energies and too few at high ones: so the distance is also taken of each observable's sum with
+the incident energy, and of their difference.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
 
 import torch
-from torch.nn import functional
 
+from gan3d.models.energy_distance import FixedSample
 from gan3d.physics.observables import (
     READOUT_THRESHOLD_GEV,
     Positions,
@@ -42,16 +47,17 @@ THRESHOLD_WIDTH = 0.3
 SMALLEST_CELL_GEV, SMALLEST_OCCUPANCY = 1e-7, 1e-6
 #: Middle of the energies [GeV], in a logarithm: about that of an electron shower, its value changes no result.
 MIDDLE_ENERGY_GEV = 50.0
-#: Least spread that anything is divided by.
+#: Least spread that anything is divided by, and least size of a residual in a logarithm.
 SMALLEST_SPREAD = 1e-6
+SQRT_2 = math.sqrt(2.0)
 #: Columns of the set ``moments``.
 NUM_MOMENTS = 11
 #: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
 SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
 #: Directions of the set ``layers``, and the least variance, over the mean one, that is divided by where they are drawn.
 NUM_DIRECTIONS, SMALLEST_VARIANCE = 128, 1e-2
-#: Distances below so many standard deviations count by their squares: the gradient goes to 0 with them.
-SMOOTH_BELOW = 0.5
+#: Standard deviations up to which tails are pulled out.
+FURTHEST = 3.0
 
 
 ObservableSet = Literal["moments", "layers"]
@@ -106,11 +112,13 @@ class ObservableDistributions:
     coefficients: torch.Tensor
     """(3, K): the mean is a parabola in the logarithm of the incident energy."""
     spread: torch.Tensor
-    """(K,): standard deviation around the mean."""
+    """(2, K): logarithm of the standard deviation around the mean, a line in the logarithm of the incident energy."""
+    energies: torch.Tensor
+    """(2,): mean and standard deviation of the logarithm of the incident energy."""
     directions: torch.Tensor
     """(K, P): along which observables are taken together; P is 0 in the set ``moments``."""
-    residuals: torch.Tensor
-    """(N, K + P): distances from the mean in standard deviations, then along the directions; each column rising."""
+    residuals: FixedSample
+    """3 K + P numbers of N showers: see `columns`."""
     kind: ObservableSet = "moments"
     positions: Positions | None = None
     """x and y of each cell's centre, where they are not its indices."""
@@ -125,33 +133,63 @@ class ObservableDistributions:
         # gelsd takes showers of few energies too: of the solutions it returns the smallest.
         coefficients = torch.linalg.lstsq(terms, values, driver="gelsd").solution
         residuals = values - terms @ coefficients
-        spread = residuals.square().mean(dim=0).sqrt().clamp_min(SMALLEST_SPREAD)
-        standard = residuals / spread
+        spread = fitted_spread(residuals, terms[:, :2])
+        standard = residuals / (terms[:, :2] @ spread).exp()
+        energies = torch.stack([terms[:, 1].mean(), terms[:, 1].std().clamp_min(SMALLEST_SPREAD)])
         directions = uncorrelated_directions(standard, NUM_DIRECTIONS if kind == "layers" else 0)
-        columns = torch.cat([standard, standard @ directions], dim=1).sort(dim=0).values
-        return cls(coefficients.float(), spread.float(), directions.float(), columns.float(), kind, positions)
+        fixed = FixedSample.of(stretched(columns(standard, (terms[:, 1] - energies[0]) / energies[1], directions)))
+        return cls(coefficients.float(), spread.float(), energies.float(), directions.float(), fixed, kind, positions)
 
     def to(self, device: torch.device) -> ObservableDistributions:
         """The same on a device."""
         positions = None if self.positions is None else (self.positions[0].to(device), self.positions[1].to(device))
-        coefficients, spread = self.coefficients.to(device), self.spread.to(device)
-        return ObservableDistributions(coefficients, spread, self.directions.to(device), self.residuals.to(device), self.kind, positions)
+        coefficients, spread, energies, directions = (
+            one.to(device) for one in (self.coefficients, self.spread, self.energies, self.directions)
+        )
+        return ObservableDistributions(coefficients, spread, energies, directions, self.residuals.to(device), self.kind, positions)
 
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
-        """How far a batch [GeV] is from the training showers: scalar, in standard deviations.
+        """How far a batch [GeV] is from the training showers, which it has the incident energies of: scalar, in standard deviations.
 
-        The sum of the means over moments, over what the set ``layers`` adds to them, and over the directions.
-
-        The i-th smallest of B numbers is compared with the training showers' quantile (i + 1/2) / B. The batch is one rank's.
+        0 on average for showers like them. The sum of the means over moments, over what the set ``layers`` adds to them, and over the
+        directions. The batch is one rank's.
         """
-        mean = powers(incident_energy_B) @ self.coefficients
-        standard = (observables(cells_BXYL, incident_energy_B, self.kind, self.positions) - mean) / self.spread
-        residuals = torch.cat([standard, standard @ self.directions], dim=1).sort(dim=0).values
-        places = (torch.arange(len(residuals), device=residuals.device) + 0.5) / len(residuals) * len(self.residuals)
-        apart = functional.smooth_l1_loss(residuals, self.residuals[places.long()], beta=SMOOTH_BELOW, reduction="none").mean(dim=0)
+        terms = powers(incident_energy_B)
+        found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions)
+        standard = (found - terms @ self.coefficients) / (terms[:, :2] @ self.spread).exp()
+        energy = (terms[:, 1] - self.energies[0]) / self.energies[1]
+        apart = self.residuals.distance(stretched(columns(standard, energy, self.directions)))
+        number = standard.shape[1]
+        each = apart[: 3 * number].view(3, number)
         # Each group by itself: 11 moments would be lost among some 300 others.
-        groups = torch.split(apart, [NUM_MOMENTS, self.spread.numel() - NUM_MOMENTS, self.directions.shape[1]])
+        groups = (each[:, :NUM_MOMENTS], each[:, NUM_MOMENTS:], apart[3 * number :])
         return torch.stack([group.mean() for group in groups if group.numel()]).sum()
+
+
+def columns(standard_BK: torch.Tensor, energy_B: torch.Tensor, directions_KP: torch.Tensor) -> torch.Tensor:
+    """Of each shower its observables, their sums with its energy, their differences from it, its place along directions: (B, 3 K + P)."""
+    energy = energy_B.unsqueeze(1)
+    return torch.cat([standard_BK, (standard_BK + energy) / SQRT_2, (standard_BK - energy) / SQRT_2, standard_BK @ directions_KP], dim=1)
+
+
+def fitted_spread(residuals_NK: torch.Tensor, terms_N2: torch.Tensor) -> torch.Tensor:
+    """(2, K): the line in the logarithm of the energy that the logarithm of a residual's size follows, raised to where its square is 1."""
+    sizes = residuals_NK.abs().clamp_min(SMALLEST_SPREAD).log()
+    line: torch.Tensor = torch.linalg.lstsq(terms_N2, sizes, driver="gelsd").solution
+    relative = residuals_NK / (terms_N2 @ line).exp()
+    line[0] += relative.square().mean(dim=0).sqrt().clamp_min(SMALLEST_SPREAD).log()
+    return line
+
+
+def stretched(standard: torch.Tensor) -> torch.Tensor:
+    """Standard deviations with tails pulled out, so that a wrong spread counts as a wrong mean of the same size does.
+
+    An energy distance is the integral of the squared difference of two distribution functions. Weighted with the inverse density it is
+    Wasserstein's squared, for small differences; the first two terms of that weight, 1 + x^2 / 2 for a Gaussian, are this one's slope.
+    Beyond `FURTHEST` the slope stays: one odd shower must not be a batch's whole gradient.
+    """
+    near = standard.clamp(-FURTHEST, FURTHEST)
+    return near + near**3 / 6 + (standard - near) * (1 + FURTHEST**2 / 2)
 
 
 def powers(incident_energy_B: torch.Tensor) -> torch.Tensor:
