@@ -115,6 +115,12 @@ def interrupt(session: Session) -> None:
     os.killpg(session.driver.pid, signal.SIGINT)
 
 
+def ask_to_stop(session: Session) -> None:
+    """From another terminal."""
+    command = [sys.executable, "-m", "gan3d.cli", "stop", "killed"]
+    subprocess.run(command, cwd=psutil.Process(session.driver.pid).cwd(), check=True, stdout=subprocess.DEVNULL)
+
+
 def kill_worker(session: Session) -> None:
     kill(session.named("RayTrainWorker")[-1:])
 

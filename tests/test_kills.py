@@ -11,6 +11,7 @@ import pytest
 from killed_study import (
     Results,
     Session,
+    ask_to_stop,
     assert_same,
     assert_whole,
     interrupt,
@@ -39,7 +40,13 @@ TRIALS, EPOCHS = 2, 10
 CHANGES: dict[str, Any] = {"workers": {"per_trial": 2, "convolutions": "plain"}}
 #: What the study survives by itself, and what needs a `gan3d resume`; in this order.
 WITHIN: dict[str, Callable[[Session], None]] = {"worker": kill_worker, "trial actor": kill_trial_actor}
-DEATHS: dict[str, Callable[[Session], None]] = {"Ctrl-C": interrupt, "driver": kill_driver, "Ray's head": kill_head, "reboot": reboot}
+DEATHS: dict[str, Callable[[Session], None]] = {
+    "Ctrl-C": interrupt,
+    "driver": kill_driver,
+    "stop": ask_to_stop,
+    "Ray's head": kill_head,
+    "reboot": reboot,
+}
 
 
 @dataclass
@@ -126,6 +133,13 @@ def test_no_process_is_left_behind(story: Story, name: str) -> None:
 def test_who_presses_ctrl_c_is_told_how_to_go_on(story: Story) -> None:
     assert story.deaths["Ctrl-C"].returncode == INTERRUPTED
     assert "go on gan3d run" in story.deaths["Ctrl-C"].output
+
+
+def test_who_asks_a_study_to_stop_gets_the_epoch_that_it_is_in(story: Story) -> None:
+    death = story.deaths["stop"]
+    assert death.returncode == INTERRUPTED
+    assert "go on gan3d run" in death.output
+    assert sum(map(len, death.after.values())) > sum(map(len, death.before.values()))
 
 
 class BetweenTwoTrials(Notes):

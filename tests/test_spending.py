@@ -15,10 +15,12 @@ from gan3d.config.load import LoadedStudy
 from gan3d.config.objective import Objective
 from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
+from gan3d.search import stopping
 from gan3d.search.optuna_trials import best_of
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.searcher import FINISHED, OptunaSearcher
 from gan3d.search.spending import SpentBudget
+from gan3d.search.stopping import StopRequest, ask_to_stop
 from gan3d.tracking.outcome import STOPPED, outcome_of
 
 EPOCHS = 3
@@ -47,7 +49,8 @@ class Session:
         """Whether the stopper ends the trial, and the result it was asked about."""
         self.clock.wait(3600 * hours)
         result = (failed_result("lost", epoch) if failed else epoch_result(epoch, 1.0 / epoch)) | {"config": config}
-        return self.stopper("a", result | epoch_of(1.0)), result
+        told = result | epoch_of(1.0)
+        return self.stopper("a", told), told
 
     def train(self, name: str, hours: float) -> str:
         """A trial of so many hours per epoch, as Tune would run it; returns how it ended."""
@@ -155,3 +158,17 @@ def test_it_never_ends_all_trials_at_once_and_tune_can_pickle_it(session: Sessio
     session.train("a", hours=9)
     assert session.stopper.stop_all() is False
     assert isinstance(pickle.loads(pickle.dumps(session.stopper)), SpentBudget)
+
+
+def test_a_study_that_is_asked_to_stop_ends_its_trials_with_their_epochs(session: Session, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(stopping, "LOOK_SECONDS", 0.0)
+    request = StopRequest(tmp_path)
+    session.stopper = SpentBudget(session.account, lambda: request.reason)
+    config = session.start("a")
+    ends, _ = session.epoch(config, 1)
+    assert not ends
+    ask_to_stop(tmp_path)
+    ends, result = session.epoch(config, 2)
+    assert ends
+    assert result[STOPPED] == "asked to stop"
+    assert not StopRequest(tmp_path).reason, "a request is for the session that it was made in"

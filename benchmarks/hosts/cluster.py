@@ -7,8 +7,9 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ RAY = str(Path(sys.executable).parent / "ray")
 PYTHON = sys.executable
 #: Of a node [bytes]. Nothing large goes through Ray's store: showers are read from files, gradients are gloo's.
 STORE_BYTES, MEMORY_BYTES = 100_000_000, 3_000_000_000
+#: Below those that systems choose for connections, so that a test may block these alone.
+FIXED_PORTS = (
+    "--node-manager-port=6401",
+    "--object-manager-port=6402",
+    "--runtime-env-agent-port=6403",
+    "--dashboard-agent-grpc-port=6404",
+)
 #: How long all nodes may take to be there [s].
 START_SECONDS = 180.0
 #: Ray asks for this token on every host, so it is told beforehand; nobody else can reach the hosts anyway.
@@ -35,11 +43,24 @@ print(json.dumps([(worker['NodeID'], worker['IPAddress']) for worker in workers]
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """What a node has of its own."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    cpus: int = 1
+    """That Ray gives out there."""
+
+
 class RayCluster:
     """Ray on all hosts of a test bed."""
 
-    def __init__(self, bed: TestBed) -> None:
+    def __init__(self, bed: TestBed, odd: Mapping[str, Oddity] | None = None) -> None:
         """Start the head, then the nodes; returns when all are there.
+
+        Args:
+            bed: the hosts.
+            odd: by host name, what a node is to have otherwise than the others.
 
         Raises:
             OSError: they are not, within `START_SECONDS`; the logs' last lines are in the message.
@@ -47,25 +68,42 @@ class RayCluster:
         self.bed, self.head = bed, bed.hosts[0]
         self.address = f"{self.head.address}:{PORT}"
         self.environment = ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._odd = dict(odd or {})
         self._processes: dict[str, subprocess.Popen[Any]] = {}
         deadline = time.monotonic() + START_SECONDS
         try:
             nodes: list[tuple[Host, Sequence[str]]] = [
                 (self.head, ("--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0"))
             ]
-            nodes += [(host, (f"--address={self.address}", "--num-cpus=1")) for host in bed.hosts[1:]]
+            nodes += [(host, self._joining(host)) for host in bed.hosts[1:]]
             for number in range(1, len(nodes) + 1):  # one after the other: at once they starve each other on few cores
                 self._wait_for_nodes(nodes[:number], deadline)
         except BaseException:
             self.close()
             raise
 
+    def _joining(self, host: Host) -> Sequence[str]:
+        return (f"--address={self.address}", f"--num-cpus={self._of(host).cpus}")
+
+    def revive(self, host: Host) -> None:
+        """Start Ray on a host anew, after it was stopped or killed; returns at once."""
+        self._processes[host.name] = self._start(host, self._joining(host))
+
+    def _of(self, host: Host) -> Oddity:
+        return self._odd.get(host.name, Oddity())
+
     def _start(self, host: Host, words: Sequence[str]) -> subprocess.Popen[Any]:
         resources = ["--num-gpus=0", f"--memory={MEMORY_BYTES}", f"--object-store-memory={STORE_BYTES}"]
-        own = [f"--node-ip-address={host.address}", f"--temp-dir={self.bed.local / 'ray'}", "--disable-usage-stats", "--block"]
+        own = [
+            *FIXED_PORTS,
+            f"--node-ip-address={host.address}",
+            f"--temp-dir={self.bed.local / 'ray'}",
+            "--disable-usage-stats",
+            "--block",
+        ]
         with self._log(host).open("w") as log:
             command = [RAY, "start", *words, *resources, *own]
-            return host.start(command, self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return host.start(command, self.environment | self._of(host).environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _log(self, host: Host) -> Path:
         return self.bed.folder / f"ray-{host.name}.log"
@@ -101,6 +139,10 @@ class RayCluster:
         asked.check_returncode()
         return [(node, address) for node, address in json.loads(asked.stdout)]
 
+    def process_on(self, host: Host) -> subprocess.Popen[Any]:
+        """Of `ray start` on a host."""
+        return self._processes[host.name]
+
     def close(self) -> None:
         """Stop Ray on all hosts. Can be called again; what it forgets dies with the hosts."""
         for process in self._processes.values():
@@ -109,9 +151,9 @@ class RayCluster:
 
 
 @contextmanager
-def ray_on(bed: TestBed) -> Iterator[RayCluster]:
+def ray_on(bed: TestBed, odd: Mapping[str, Oddity] | None = None) -> Iterator[RayCluster]:
     """For as long as the block lasts."""
-    cluster = RayCluster(bed)
+    cluster = RayCluster(bed, odd)
     try:
         yield cluster
     finally:

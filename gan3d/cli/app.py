@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 import gan3d
-from gan3d.cli import generator_commands, shower_commands
+from gan3d.cli import cluster_commands, generator_commands, shower_commands
 from gan3d.cli.failures import FAILED, INTERRUPTED, reported
 from gan3d.cli.options import AsJson
 
@@ -122,6 +122,23 @@ def resume(
     with reported(as_json=as_json, go_on=asked.command_to_go_on):
         state = run_and_show(asked, resume=True, as_json=as_json)
     _exit_as(state)
+
+
+@app.command(
+    epilog="Example: gan3d stop quickstart\n\nGo on with it later: gan3d resume quickstart\n\n"
+    "Exit codes: 0 it was asked to, 2 there is no such study, or nobody runs it.",
+)
+def stop(
+    study: StudyPlace,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
+    ] = None,
+) -> None:
+    """Ask a study that runs, here or on another node, to stop when its trials' epochs end: nothing that was trained is lost."""
+    from gan3d.cli.stopping import stop_study
+
+    with reported():
+        stop_study(study, results)
 
 
 @app.command(
@@ -265,3 +282,4 @@ def schema(
 
 shower_commands.add_to(app)
 generator_commands.add_to(app)
+cluster_commands.add_to(app)

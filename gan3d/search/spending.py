@@ -1,11 +1,12 @@
-"""Ends trials when the study's budget is spent. Runs in the driver's process.
+"""Ends trials when the study's budget is spent, or when it is asked to stop. Runs in the driver's process.
 
-Once it is spent the searcher proposes nothing more and every running trial ends with its epoch, as one that the scheduler stops
+Then the searcher proposes nothing more and every running trial ends with its epoch, as one that the scheduler stops
 would; nothing is killed, and `gan3d.tracking.outcome` tells the two apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
@@ -17,8 +18,9 @@ from gan3d.tracking.outcome import EPOCH, FAILED, STOPPED
 class SpentBudget(tune.Stopper):
     """Asked by Tune about every result, before anybody else hears of it."""
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, account: Account, asked: Callable[[], str] = lambda: "") -> None:
+        """``asked`` says why the study is to stop, if somebody wants it to."""
+        self._account, self._asked = account, asked
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its stoppers with its own state and we never read them back."""
@@ -29,7 +31,7 @@ class SpentBudget(tune.Stopper):
         number, known = (result["config"][name] for name in ("number", "known_epochs"))
         if result[FAILED] or not self._account.end_epoch(number, result[EPOCH], result) or result[EPOCH] < known:
             return False  # a trial taken up tells its epochs again: stopped before the last, it would look shorter than it is
-        reason = self._account.exhausted
+        reason = self._account.exhausted or self._asked()
         if reason:
             result[STOPPED] = reason
         return bool(reason)
