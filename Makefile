@@ -11,7 +11,7 @@ SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_50
 # Two processes of tests on two cores: with two threads each they wait for one another most of the time.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help study docs clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
+.PHONY: help study docs screenshots clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -23,6 +23,10 @@ study: $(READY) ## run a study, by default the quickstart: make study STUDY=stud
 docs: $(READY) ## the documentation as pages in site/, which open without a server
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
 	@echo site/index.html
+
+screenshots: $(READY) ## pictures of MLflow's pages on the quickstart, for the documentation; takes a Chromium
+	$(BIN)/gan3d run studies/quickstart.yaml --resume
+	$(BIN)/python docs/screenshots.py results/quickstart
 
 scaling: $(READY) ## strong, weak and single-node scaling, ten minutes on two idle cores; goes on where it was interrupted
 	$(BIN)/gan3d run studies/scaling.yaml --resume $(ARGS)

@@ -1,0 +1,107 @@
+"""The batch script for SLURM, really run: by a fake sbatch, on three hosts made of network namespaces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_slurm import FakeSlurm, sbatch_options
+from killed_study import Results, assert_whole
+from small_study import write_study
+
+from benchmarks.hosts.namespaces import why_not
+from benchmarks.hosts.testbed import TestBed
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "deploy" / "slurm" / "study.sbatch"
+#: How long a session of the job may take [s], starting three Ray nodes on few cores included.
+PATIENCE = 500.0
+TRIALS, EPOCHS = 2, 6
+#: Two runs agree to the last bit: convolutions that measure nothing, and sums over ranks that are gloo's on one host too.
+CHANGES: dict[str, Any] = {"workers": {"per_trial": 2, "convolutions": "plain", "shared_memory": False}}
+
+
+@dataclass
+class Job:
+    """What was seen of a job that came near its time limit once, and of the same study on this machine alone."""
+
+    slurm: Results
+    laptop: Results
+    codes: list[int]
+    requeues: list[int]
+    epochs_before: int
+    output: str
+    hosts: set[str]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    if reason := why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("slurm")
+    study = write_study(folder, {"training.seed": {"choice": [1, 2]}}, **CHANGES)
+    words = ("--set", f"training.epochs={EPOCHS}")
+    laptop = [sys.executable, "-m", "gan3d.cli", "run", str(study), *words, "--results", "laptop"]
+    subprocess.run(laptop, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+    results = Results(folder / "slurm_results", "small")
+    with TestBed(3) as bed:
+        slurm = FakeSlurm(bed, folder)
+        try:
+            log = slurm.sbatch(SCRIPT, str(study), *words, RESULTS=str(results.folder), RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT="400")
+            wait_for_an_epoch(slurm, results, log)
+            before = results.num_finished()
+            slurm.time_limit_is_near()
+            codes, requeues = [slurm.ended(PATIENCE)], [slurm.requeues]
+            slurm.sbatch(SCRIPT, str(study), *words, RESULTS=str(results.folder), RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT="400")
+            codes.append(slurm.ended(PATIENCE))
+            requeues.append(slurm.requeues)
+        finally:
+            slurm.close()
+    seats = [json.loads(path.read_text()) for path in sorted((results.folder / "trials").glob("*/workers.json"))]
+    hosts = {seat["host"] for trial in seats for seat in trial}
+    return Job(results, Results(folder / "laptop", "small"), codes, requeues, before, log.read_text(encoding="utf-8"), hosts)
+
+
+def wait_for_an_epoch(slurm: FakeSlurm, results: Results, log: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not (results.folder / "trials").exists() or not results.num_finished():
+        assert slurm.is_running, log.read_text(encoding="utf-8")[-3000:]
+        assert time.monotonic() < end, log.read_text(encoding="utf-8")[-3000:]
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_near_its_time_limit_a_job_is_requeued_and_goes_on(job: Job) -> None:
+    assert job.codes == [0, 0], job.output
+    assert job.requeues == [1, 1]
+    assert "the time limit is near" in job.output
+    assert 0 < job.epochs_before < TRIALS * EPOCHS
+    assert_whole(job.slurm, TRIALS, EPOCHS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_on_three_hosts_physics_is_that_of_the_laptop(job: Job) -> None:
+    assert len(job.hosts) > 1, job.hosts
+    ours, theirs = job.slurm.rows(), job.laptop.rows()
+    for number in range(TRIALS):
+        for one, other in zip(ours[number], theirs[number], strict=True):
+            physics = {name: value for name, value in other["metrics"].items() if name.startswith(("physics.", "losses."))}
+            assert {name: one["metrics"][name] for name in physics} == physics, (number, one["epoch"])
+
+
+def test_its_options_are_ones_that_sbatch_has() -> None:
+    options = dict(sbatch_options(SCRIPT))
+    assert options["signal"].startswith("B:USR1@"), "to the batch shell alone"
+    lead = int(options["signal"].rpartition("@")[2])
+    text = SCRIPT.read_text(encoding="utf-8")
+    (patience,) = [line for line in text.splitlines() if line.startswith("PATIENCE=")]
+    assert int(patience.partition(":-")[2].rstrip("}")) < lead
+    subprocess.run(["bash", "-n", str(SCRIPT)], check=True)
