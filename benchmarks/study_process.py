@@ -119,8 +119,8 @@ def run(study: Path, results: Path) -> Marks:
 
 def bare(study: Path) -> Marks:
     """One rank trains one trial after the other."""
+    from gan3d.search.files import found_from
     from gan3d.search.samplers import first_samples
-    from gan3d.search.searcher import found_from
     from gan3d.training.loop import Trial, epochs
     from gan3d.training.ranks import Ranks
     from gan3d.training.showers import open_showers

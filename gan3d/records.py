@@ -109,6 +109,8 @@ class Timing:
     checkpoint_seconds_max: float = measured("s", "lower", "the same, slowest rank")
     overlapped_communication_seconds_mean: float = measured("s", "neither", "all-reduce time that computation hid; beside the phases")
     overlapped_communication_seconds_max: float = measured("s", "neither", "the same, longest of all ranks")
+    slowest_rank: float = measured("", "neither", "the rank that computed and read longest, waits for others left out")
+    slowest_rank_ratio: float = measured("", "lower", "its time over that of the median rank")
     unaccounted_share: float = measured("", "lower", "of an epoch, the part by which a rank's phases miss it; largest of all ranks")
 
 

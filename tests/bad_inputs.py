@@ -242,10 +242,23 @@ CONTRADICTIONS = (
         "lower learning_rate",
     ),
     study(
+        "observables_of_other_energies",
+        "epochs: 4",
+        "conditions: seed\n  loss_weights: {observables: 1.0}",
+        "training.loss_weights.observables = 1.0 compares showers of the same incident energies, but training.conditions = seed (line 17)",
+        "Set training.conditions to training_set",
+    ),
+    study(
         "bf16_on_cpu",
         "epochs: 4",
         "precision: bf16",
         "study.yaml:17: training.precision = bf16 needs a GPU, but workers.gpus_per_worker = 0",
+    ),
+    study(
+        "elastic_beyond_all",
+        "per_trial: 2",
+        "per_trial: 2\n  elastic: 3",
+        "workers.elastic = 3 exceeds workers.per_trial = 2",
     ),
     study(
         "threads",

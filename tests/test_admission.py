@@ -35,7 +35,7 @@ def test_room_is_counted_by_node_where_a_trial_must_share_one(
 
 def test_a_wait_is_explained_once_and_ends_with_whoever_held_the_cpus() -> None:
     said: list[str] = []
-    admission = Admission((6,), 2, one_node=False, say=said.append)
+    admission = Admission(lambda: (6,), 2, one_node=False, say=said.append)
     for number, workers in ((3, 2), (5, 3)):
         assert admission.admits(number, workers)
         admission.begin(number, workers)
@@ -49,13 +49,24 @@ def test_a_wait_is_explained_once_and_ends_with_whoever_held_the_cpus() -> None:
     assert said[1:] == ["trial 8 waits for 4 CPUs held by trials 5, 7"]
 
 
+def test_a_node_that_joins_or_leaves_counts_for_the_next_trial() -> None:
+    rooms = [2]
+    admission = Admission(lambda: rooms, 1, one_node=False, say=lambda _: None)
+    admission.begin(0, 2)
+    assert not admission.admits(1, 2)
+    rooms.append(2)
+    assert admission.admits(1, 2)
+    rooms.pop()
+    assert not admission.admits(1, 2)
+
+
 def test_somebody_runs_always() -> None:
     """What can never have room is refused before; a cluster that has shrunk meanwhile is no reason to wait for nobody."""
-    assert Admission((1,), 1, one_node=False, say=print).admits(0, 4)
+    assert Admission(lambda: (1,), 1, one_node=False, say=print).admits(0, 4)
 
 
 def test_tune_can_pickle_it() -> None:
-    assert isinstance(cloudpickle.loads(cloudpickle.dumps(Admission((1,), 1, one_node=False, say=Lock().acquire))), Admission)
+    assert isinstance(cloudpickle.loads(cloudpickle.dumps(Admission(lambda: (1,), 1, one_node=False, say=Lock().acquire))), Admission)
 
 
 @pytest.mark.slow

@@ -47,6 +47,7 @@ TRIALS: dict[str, dict[str, Any]] = {
         "training.virtual_ranks": 2,
         "training.global_batch": 8,
     },
+    "small_buckets": {"training.generator.filters": [64, 32, 4], "training.generator.kernel": 5, "workers.bucket_megabytes": 0.25},
     "polar_angle": {"training.polar_angle": True, "training.discriminator.filters": [8, 64, 96, 64]},
 }
 

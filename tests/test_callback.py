@@ -26,7 +26,7 @@ from gan3d.data.shower_file import write_clic_file
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.searcher import OptunaSearcher
 from gan3d.tracking import frames
-from gan3d.tracking.callback import StudyCallback
+from gan3d.tracking.callback import SLOWEST, SLOWEST_RATIO, WORLD_SIZE, StudyCallback
 from gan3d.tracking.client import open_client
 from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, REASON
 from gan3d.tracking.store import MARKER_METRIC, StudyTracker, default_tracking_uri
@@ -72,8 +72,16 @@ class Told:
         self.callback.on_trial_start(0, [trial], trial)
         return trial
 
-    def report(self, trial: SimpleNamespace, epoch: int, value: float = 0.5, reason: str = "") -> None:
-        metrics = {METRIC: value, MARKER_METRIC: 1.0}
+    def report(
+        self,
+        trial: SimpleNamespace,
+        epoch: int,
+        value: float = 0.5,
+        reason: str = "",
+        slowest: tuple[float, float] = (0.0, 1.0),
+        size: int = 4,
+    ) -> None:
+        metrics = {METRIC: value, MARKER_METRIC: 1.0, SLOWEST: slowest[0], SLOWEST_RATIO: slowest[1], WORLD_SIZE: float(size)}
         told = {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: Merit(0.0, (value,)), "time_total_s": 2.0}
         trial.last_result = metrics | told
         self.callback.on_trial_result(0, [trial], trial, trial.last_result)
@@ -107,6 +115,26 @@ def test_a_trial_s_life_is_told_to_mlflow_and_the_user(told: Told) -> None:
     assert told.notes.epochs == [(0, 1), (0, 2), (0, 3)]
     assert told.notes.ended == list(told.callback.records.values())
     assert "error" not in told.mlflow_tags()
+
+
+def test_a_rank_that_keeps_the_others_waiting_is_named_once(told: Told, tmp_path: Path) -> None:
+    folder = tmp_path / "trials" / "0000"
+    folder.mkdir(parents=True)
+    TrialFolder(folder).write_workers([{"rank": 0, "host": "node1"}, {"rank": 1, "host": "node7"}])
+    trial = told.start()
+    for epoch, ratio in ((1, 1.5), (2, 10.2), (3, 9.9)):
+        told.report(trial, epoch, slowest=(1.0, ratio))
+    said = "rank 1 on node7 takes 10.2 times as long as the median rank (epoch 2)"
+    assert told.notes.said == [f"trial 0: {said}; the others wait for it"]
+    assert told.mlflow_tags()["straggler"] == said
+
+
+def test_a_trial_that_loses_and_regains_workers_says_so(told: Told) -> None:
+    trial = told.start()
+    for epoch, size in ((1, 4), (2, 3), (3, 3), (4, 4)):
+        told.report(trial, epoch, size=size)
+    assert told.notes.said == ["trial 0: 3 of 4 workers from epoch 2 on", "trial 0: 4 of 4 workers from epoch 4 on"]
+    assert told.mlflow_tags()["elastic"] == "4 of 4 workers from epoch 4 on"
 
 
 def test_an_epoch_reported_again_is_logged_once(told: Told) -> None:

@@ -15,10 +15,12 @@ from tune_results import epoch_result, failed_result
 from gan3d.config.load import LoadedStudy
 from gan3d.config.objective import Objective
 from gan3d.config.study import Sampler
+from gan3d.data.paths import on_this_node
 from gan3d.errors import ConfigError, DataError
+from gan3d.search.files import found_from, written_in
 from gan3d.search.optuna_trials import best_of
 from gan3d.search.samplers import distributions, make_sampler, open_optuna_study
-from gan3d.search.searcher import FINISHED, MOST_STARTS, OptunaSearcher, found_from
+from gan3d.search.searcher import FINISHED, MOST_STARTS, OptunaSearcher
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED
 
 pytestmark = pytest.mark.filterwarnings("default::optuna.exceptions.ExperimentalWarning")
@@ -319,9 +321,24 @@ def test_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
     found = found_from(data, Path("/studies/mine"))
     assert found.train == ("/physicist/a.h5", "/studies/b_*.h5", "/studies/mine/showers/c.h5")
     assert found.validation == ("/d.h5",)
+    assert written_in(data, Path("/studies/mine")) == {
+        "train": ["/physicist/a.h5", "/studies/b_*.h5", "$SHOWERS/c.h5"],
+        "validation": ["/d.h5"],
+    }
     monkeypatch.delenv("SHOWERS")
     with pytest.raises(DataError, match="SHOWERS is not defined"):
         found_from(data, Path("/studies/mine"))
+
+
+def test_a_node_s_own_variables_count_where_it_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOWERS", raising=False)
+    assert on_this_node("$SHOWERS/c.h5", "/driver/c.h5") == "/driver/c.h5"
+    monkeypatch.setenv("SHOWERS", "/node/7")
+    assert on_this_node("$SHOWERS/c.h5", "/driver/c.h5") == "/node/7/c.h5"
+    assert on_this_node("$SHOWERS/$RUN/c.h5", "/driver/c.h5") == "/driver/c.h5"
+    assert on_this_node("/shared/c.h5", "/shared/c.h5") == "/shared/c.h5"
+    monkeypatch.setenv("SHOWERS", "beside/the/study")
+    assert on_this_node("$SHOWERS/c.h5", "/driver/c.h5") == "/driver/c.h5"
 
 
 def test_the_best_is_a_complete_trial_where_there_is_one(tmp_path: Path) -> None:

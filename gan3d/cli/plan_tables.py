@@ -93,6 +93,7 @@ def _trained(plan: Plan) -> list[tuple[str, str]]:
         networks = f"smallest: {_network_text(plan.smallest)}\nlargest: {networks}"
     return [
         ("workers per trial", shown),
+        ("", plan.placement.text),
         ("global batch", f"{_span(plan.global_batch)} ({_ranks(plan)})"),
         ("epochs", f"{_span(plan.epochs)} of {steps} steps"),
         ("showers", showers),

@@ -26,6 +26,7 @@ def trial_problems(settings: TrialSettings) -> Iterator[Problem]:
     else:
         yield from _batch(settings)
     yield from _schedule(settings)
+    yield from _observables(settings)
     yield from _workers(settings)
     yield from _data(settings)
     yield from _networks(settings)
@@ -97,6 +98,18 @@ def _schedule(settings: TrialSettings) -> Iterator[Problem]:
         )
 
 
+def _observables(settings: TrialSettings) -> Iterator[Problem]:
+    training = settings.training
+    if training.loss_weights.observables and training.conditions == "seed":
+        yield Problem(
+            "training.loss_weights.observables",
+            "compares showers of the same incident energies, but",
+            "Set training.conditions to training_set, or the weight to 0.",
+            training.loss_weights.observables,
+            (("training.conditions", training.conditions),),
+        )
+
+
 def _workers(settings: TrialSettings) -> Iterator[Problem]:
     workers, precision = settings.workers, settings.training.precision
     if precision != "fp32" and not workers.gpus_per_worker:
@@ -114,6 +127,22 @@ def _workers(settings: TrialSettings) -> Iterator[Problem]:
             "Threads would take turns on a CPU: lower threads_per_worker or raise cpus_per_worker.",
             workers.threads_per_worker,
             (("workers.cpus_per_worker", workers.cpus_per_worker),),
+        )
+    if workers.elastic is not None and workers.elastic > workers.per_trial:
+        yield Problem(
+            "workers.elastic",
+            "exceeds",
+            "It is the least number of workers of a trial: lower it, or leave it out.",
+            workers.elastic,
+            (("workers.per_trial", workers.per_trial),),
+        )
+    if workers.elastic is not None and workers.one_node:
+        yield Problem(
+            "workers.elastic",
+            "cannot be had with",
+            "Room for fewer workers is counted over all nodes: set workers.one_node to false, or leave workers.elastic out.",
+            workers.elastic,
+            (("workers.one_node", workers.one_node),),
         )
     if workers.memory_format == "contiguous" and workers.convolutions == "measured":
         yield Problem(

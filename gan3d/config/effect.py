@@ -22,6 +22,9 @@ FIXED = {
     "data.node_cache": "it only says where a node keeps decoded showers and changes no trial",
     "workers.cpus_per_worker": "workers outlive a trial, so their CPUs are reserved once for the study",
     "workers.gpus_per_worker": "workers outlive a trial, so their GPUs are reserved once for the study",
+    "workers.elastic": "teams are formed alike for the whole study",
+    "workers.binding": "workers outlive a trial, so they are bound once for the study",
+    "workers.interface": "workers outlive a trial, so their groups are made once for the study",
     "workers.one_node": "workers outlive a trial, so their places are chosen once for the study",
 }
 
@@ -30,6 +33,7 @@ SPEED_ONLY = (
     "data.cache_megabytes_per_worker",
     "data.read_ahead_batches",
     "workers.threads_per_worker",
+    "workers.bucket_megabytes",
     "workers.convolutions",
     "workers.onednn",
     "workers.memory_format",
@@ -54,7 +58,12 @@ ADDED = {
     "data.cells": "square",
     "data.crop": False,
     "data.cell_curve": "power",
+    "workers.bucket_megabytes": None,
 }
+#: Version of the loss on observables (`gan3d.models.observable_matching`): a trial of an older one trained otherwise.
+OBSERVABLES_LOSS = 2
+#: Knobs that say where workers run, not what they do.
+PLACES = ("workers.elastic", "workers.binding", "workers.interface", "workers.one_node")
 #: Knobs of arithmetic that only a CPU has.
 OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format", "workers.shared_memory")
 
@@ -77,7 +86,8 @@ def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
         reason = f"the discriminator has no block {block + 1}: training.discriminator.blocks is {blocks}"
         found |= {f"training.discriminator.{name}.{block}": reason for name in ("filters", "strides")}
     if settings.world_size == 1:
-        found["workers.shared_memory"] = "one worker has nobody to sum gradients with: workers.per_trial is 1"
+        alone = "one worker has nobody to sum gradients with: workers.per_trial is 1"
+        found |= dict.fromkeys(("workers.shared_memory", "workers.bucket_megabytes"), alone)
     if settings.data.pretrain is None:
         found["training.pretrain_epochs"] = "there is nothing to pre-train on: data.pretrain names no files"
     if training.loss_weights.observables == 0:
@@ -91,7 +101,7 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
     """What the trial really does: derived batch and threads filled in, knobs without effect and mere expectations left out."""
     effective = settings.model_dump(mode="json")
     effective["workers"]["threads_per_worker"] = settings.threads_per_worker
-    for key in [*ineffective_knobs(settings), "data.num_train_showers", "data.node_cache", "workers.one_node"]:
+    for key in [*ineffective_knobs(settings), "data.num_train_showers", "data.node_cache", *PLACES]:
         *above, last = key.split(".")
         section: Any = effective
         for part in above:
@@ -107,6 +117,8 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
             section = section[part]
         if section.get(last, seed) == seed:
             section.pop(last, None)
+    if settings.training.loss_weights.observables:
+        effective["training"]["observables_loss"] = OBSERVABLES_LOSS
     if settings.learning_rate_factor == 1.0:
         # Any rule is none at the reference batch, and has nothing to warm up to.
         if settings.training.learning_rate_rule != "none":

@@ -129,6 +129,18 @@ class Workers(Settings):
     """GPUs that Ray reserves for one worker: 0, or 1."""
     threads_per_worker: Annotated[int, Field(ge=1)] | None = None
     """CPU threads that torch uses in one worker; by default `cpus_per_worker`."""
+    elastic: Annotated[int, Field(ge=1)] | None = None
+    """Least workers with which a trial goes on after a node has gone, and until another one comes; by default it waits for all of them. A
+    fixed global batch is shared by fewer, a fixed batch per worker makes the global one smaller."""
+    binding: Literal["none", "core", "numa"] = "none"
+    """`core`: each worker runs on `cpus_per_worker` CPUs of its own; `numa`: on those of the NUMA domain in which these are, as the
+    seed's four on a node. Linux only; where a node has fewer CPUs free than Ray gives out, the worker is left unbound."""
+    interface: str | None = None
+    """Network interface of gradients (gloo, NCCL), the same name on every node; by default the one with the address that Ray knows a node
+    by, or what `GLOO_SOCKET_IFNAME` says."""
+    bucket_megabytes: Annotated[float, Field(gt=0, le=1024)] | None = None
+    """MiB of gradients that are summed over ranks in one piece (the seed's fusion threshold: 64); by default torch's, 1 for the first piece
+    of a network and 25 for the others."""
     one_node: bool = False
     """All workers on one node. A trial with fewer workers than the study's largest may then use the sleeping ones' CPUs: its
     `threads_per_worker` may exceed `cpus_per_worker`."""

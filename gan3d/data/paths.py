@@ -39,6 +39,24 @@ def located(pattern: str, base: Path) -> str:
     return os.path.normpath(base.absolute() / Path(_expanded(pattern)).expanduser())
 
 
+def on_this_node(pattern: str, by_driver: str) -> str:
+    """A pattern's place here, of an absolute ``pattern`` whose `$VARS` are not expanded yet.
+
+    Where this process has all of its variables, theirs: nodes may keep files in different places. Else where the driver has them.
+    """
+    names = [match[1] or match[2] for match in VARIABLE.finditer(pattern)]
+    if not names or any(name not in os.environ for name in names):
+        return by_driver
+    here = _expanded(pattern)
+    # One that is relative belongs to the study's folder, which only the driver knows.
+    return os.path.normpath(here) if Path(here).is_absolute() else by_driver
+
+
+def anchored(pattern: str, base: Path) -> str:
+    """The pattern as an absolute one, but for `$VARS`, which are those of whoever reads it."""
+    return pattern if VARIABLE.match(pattern) else os.path.normpath(base.absolute() / Path(pattern).expanduser())
+
+
 def _matches(pattern: str, base: Path) -> list[Path]:
     where = located(pattern, base)
     if Path(where).is_file():

@@ -13,16 +13,16 @@ from typing import Any
 class Admission:
     """Keeps count of the workers of running trials."""
 
-    def __init__(self, rooms: Sequence[int], cpus_per_worker: int, *, one_node: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, rooms: Callable[[], Sequence[int]], cpus_per_worker: int, *, one_node: bool, say: Callable[[str], None]) -> None:
         """Nothing runs yet.
 
         Args:
-            rooms: workers that have room on each node.
+            rooms: workers that have room on each node, asked again for each trial: nodes come and go.
             cpus_per_worker: for the explanation.
             one_node: whether a trial's workers must share a node.
             say: told once why a trial waits.
         """
-        self._rooms, self._cpus, self._one_node, self._say = tuple(rooms), cpus_per_worker, one_node, say
+        self._rooms, self._cpus, self._one_node, self._say = rooms, cpus_per_worker, one_node, say
         self._held: dict[int, int] = {}
         self._waiting: int | None = None
 
@@ -32,7 +32,7 @@ class Admission:
 
     def admits(self, number: int, workers: int) -> bool:
         """Whether trial ``number`` may begin with so many workers; if not, who holds what it waits for is said."""
-        if not self._held or have_room(self._rooms, [*self._held.values(), workers], one_node=self._one_node):
+        if not self._held or have_room(self._rooms(), [*self._held.values(), workers], one_node=self._one_node):
             return True
         if self._waiting != number:
             self._waiting = number

@@ -31,6 +31,8 @@ class Slot:
     reported: int = 0
     restarts: int = 0
     groups: int = 0
+    size: int = 0
+    """Workers of the newest group."""
     note: str = ""
     is_echo: bool = False
     """The note only says that another worker has more to say."""
@@ -125,15 +127,22 @@ class Board:
 
     # The workers' side.
 
-    async def join(self, team: str, placement_group: Any) -> None:
-        """A new group of workers is there (rank 0 says so). If it replaces a lost one in mid-trial, that counts as a restart."""
+    async def join(self, team: str, placement_group: Any, size: int = 0) -> None:
+        """A new group of ``size`` workers is there (rank 0 says so). If it replaces a lost one in mid-trial, that counts as a restart.
+
+        Not one of another size: an elastic team has it because nodes come and go, not because its trial kills its workers.
+        """
         slot = self._slot(team)
+        has_other_size, slot.size = slot.size not in {0, size}, size
         slot.groups += 1
         slot.placement_group = placement_group
         if slot.groups == 1 or slot.is_closed:
             return
         if slot.is_hopeless:
             await self._close(slot, slot.note)
+            return
+        if has_other_size:
+            slot.note = ""
             return
         slot.restarts += 1
         if slot.restarts > MAX_RESTARTS:

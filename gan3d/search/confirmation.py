@@ -18,7 +18,7 @@ from gan3d.config.stairs_checks import CONTENDERS, value_in
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
-from gan3d.search.searcher import found_from
+from gan3d.search.files import found_from
 
 DEFAULT, BEST = CONTENDERS
 #: Behind the name of the study that is confirmed; together they are a name.

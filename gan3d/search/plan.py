@@ -33,6 +33,7 @@ from gan3d.search.footprint import (
     worker_memory,
 )
 from gan3d.search.needs import Needs, needs_of
+from gan3d.search.placement import Placement, placement_of
 from gan3d.search.resources import Cluster
 from gan3d.search.stock import Stock, take_stock
 
@@ -116,6 +117,7 @@ class Plan:
     memory: WorkerMemory
     disk: Disk
     needs: Needs
+    placement: Placement
     cluster: Cluster
     has_kernel: bool
     """Whether the C kernel for convolutions on a CPU was compiled here."""
@@ -179,6 +181,7 @@ def make_plan(loaded: LoadedStudy, cluster: Cluster) -> Plan:
         memory=max((_memory(largest, settings, stock) for settings in sizes), key=lambda memory: memory.total),
         disk=disk_of(study, largest),
         needs=needs_of(study),
+        placement=placement_of(study),
         has_kernel=Kernel.here() is not None,
         cluster=cluster,
     )

@@ -44,10 +44,12 @@ from gan3d.search.plan import Plan, make_plan, refuse_impossible
 from gan3d.search.progress import forwarded
 from gan3d.search.ranking import front_of
 from gan3d.search.resources import ray_cluster
+from gan3d.search.rooms import Rooms
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.schedulers import EarlyStopping
 from gan3d.search.searcher import MOST_STARTS, OptunaSearcher
 from gan3d.search.spending import SpentBudget
+from gan3d.search.stopping import StopRequest
 from gan3d.search.storage import settled
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
@@ -115,6 +117,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     results.mkdir(parents=True, exist_ok=True)
     uri = options.tracking_uri or default_tracking_uri(results)
     with driving(results), ThreadPoolExecutor(1, "tracking") as beside:
+        request = StopRequest(results)
         place = settled(loaded.study, results, options.optuna_storage)
         account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
         # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
@@ -126,7 +129,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
             opening.result()
             tracker = _open_tracker(loaded, plan, results, uri, resume=options.resume)
             with tracker.interrupted_by_exceptions(), account.ledger.kept(results):
-                session = Session(watcher, account, admission, place)
+                session = Session(watcher, account, admission, place, request)
                 records, state = _search(loaded, results, tracker, uri, session, verbose=options.verbose)
             best = best_of(records, loaded.study.objective)
             _keep_best(tracker, best, results)
@@ -157,14 +160,14 @@ def _search(
     loaded: LoadedStudy, results: Path, tracker: StudyTracker, uri: str, session: Session, *, verbose: bool
 ) -> tuple[dict[int, TrialRecord], State]:
     """All trials that are still open; returns the records of the whole study."""
-    study, (watcher, account, admission, place) = loaded.study, session
+    study, (watcher, account, admission, place, request) = loaded.study, session
     opened = open_optuna_study(study, place, from_earlier_studies(study, loaded.base))
     searcher = OptunaSearcher(
         study,
         opened,
         trials_folder=results / "trials",
         base=loaded.base,
-        may_go_on=lambda: not account.exhausted,
+        may_go_on=lambda: not (account.exhausted or request.reason),
         admission=admission,
     )
     earlier = list(searcher.records())
@@ -181,7 +184,7 @@ def _search(
     board = ray.remote(num_cpus=0)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
         if searcher.num_open and not account.exhausted and searcher.has_next():
-            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account))
+            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account, lambda: request.reason))
             _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
     for record in searcher.untrained:
         _track_untrained(tracker, record)
@@ -199,6 +202,7 @@ class Session(NamedTuple):
     admission: Admission
     place: Path | str
     """Of Optuna's storage."""
+    request: StopRequest
 
 
 def admission_of(plan: Plan, say: Callable[[str], None]) -> Admission:
@@ -207,7 +211,7 @@ def admission_of(plan: Plan, say: Callable[[str], None]) -> Admission:
     if at_once < needs.concurrent:
         largest = "of the largest " if len(needs.world_sizes) > 1 else ""
         say(f"Trials take turns: {plan.cluster.where} has room for {at_once} {largest}at the same time, not for {needs.concurrent}.")
-    return Admission(needs.rooms(plan.cluster), needs.cpus_per_worker, one_node=needs.one_node, say=say)
+    return Admission(Rooms(needs), needs.cpus_per_worker, one_node=needs.one_node, say=say)
 
 
 class Hearing(NamedTuple):
@@ -225,6 +229,9 @@ def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any,
         storage=str(results / "ray"),
         max_failures=LOST_GROUPS_PER_TRIAL * study.num_trials,
         one_node=study.workers.one_node,
+        elastic=study.workers.elastic,
+        binding=study.workers.binding,
+        interface=study.workers.interface,
     )
     trainable = tune.with_resources(tune.with_parameters(TeamTrial, board=board, spec=spec), TRIAL_RESOURCES)
     return tune.Tuner(

@@ -18,12 +18,12 @@ from ray.tune.search import Searcher
 
 from gan3d.config.study import Study
 from gan3d.config.study_checks import is_of_speed
-from gan3d.config.training import Data, TrialSettings
+from gan3d.config.training import TrialSettings
 from gan3d.cost.epochs import Holding
-from gan3d.data.paths import located
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
 from gan3d.search.admission import Admission
+from gan3d.search.files import found_from, written_in
 from gan3d.search.optuna_trials import (
     DIGEST_ATTRIBUTE,
     FROM_ATTRIBUTE,
@@ -112,9 +112,17 @@ class OptunaSearcher(Searcher):
 
     def has_next(self) -> bool:
         """Whether there is something to train; to be asked before Tune starts, which fails without a trial."""
+        if self._next is not None and not self._may_begin():
+            # Found, and then without room: it is taken up, or begun, in the next session.
+            self._interrupted.insert(0, self._trials()[self._next[0].number])
+            self._next = None
         if self._next is None:
             self._next = self._find_next()
         return self._next is not None
+
+    def _may_begin(self) -> bool:
+        """Whether another trial may; the first may whatever happens: a session that begins has something to do."""
+        return self._num_proposed == 0 or self._may_go_on()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """The next trial's configuration; None while there is no room for it."""
@@ -138,8 +146,7 @@ class OptunaSearcher(Searcher):
     def _find_next(self) -> tuple[optuna.Trial, TrialSettings] | None:
         """The next trial to train; samples that are no valid trial, or train as an earlier one did, are told to Optuna at once."""
         while True:
-            # The first is proposed whatever happens: a session that begins has something to do.
-            trial = self._next_trial() if self._num_proposed == 0 or self._may_go_on() else None
+            trial = self._next_trial() if self._may_begin() else None
             if trial is None:
                 return None
             try:
@@ -259,6 +266,7 @@ class OptunaSearcher(Searcher):
         assignment = {
             "number": trial.number,
             "settings": settings.model_copy(update={"data": found_from(settings.data, self._base)}).model_dump(mode="json"),
+            "written": written_in(settings.data, self._base),
             "folder": str(self._trials_folder / f"{trial.number:04d}"),
             "objective": self._study.objective.model_dump(mode="json"),
             "age": {"unit": scheduler.rungs_in, "most": scheduler.most},
@@ -288,10 +296,3 @@ class OptunaSearcher(Searcher):
             watts_per_gpu=rates.watts_per_gpu,
         )
         return asdict(holding)
-
-
-def found_from(data: Data, base: Path) -> Data:
-    """The same files by paths that hold in any process on any node, whatever its folder and its variables."""
-    named = {name: getattr(data, name) for name in ("train", "validation", "pretrain")}
-    found = {name: tuple(located(pattern, base) for pattern in patterns) for name, patterns in named.items() if patterns is not None}
-    return data.model_copy(update=found)

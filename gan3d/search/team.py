@@ -20,11 +20,14 @@ from ray.util.placement_group import remove_placement_group
 
 from gan3d.search.trial_results import TrialResults
 from gan3d.tracking.outcome import FAILED, RESTARTS
+from gan3d.training.binding import Binding
 
 #: The trial actor does no work of its own; it sits on the head node, where every cluster has this resource.
 TRIAL_RESOURCES = {"node:__internal_head__": 0.001}
 #: How long an idle look at the board lasts before the training thread is looked after.
 LOOK_SECONDS = 2.0
+#: How often a team that has lost workers looks for room for them [s]: having them again costs the epoch that it is in.
+GROWTH_SECONDS = 60.0
 #: How long workers may take to finish their epoch and go home.
 GOODBYE_SECONDS = 600.0
 
@@ -43,6 +46,12 @@ class TeamSpec:
     """Lost groups over the whole study before the team gives up."""
     one_node: bool = False
     """Whether its workers must share a node."""
+    elastic: int | None = None
+    """Least workers that a team goes on with; None: all of them."""
+    binding: Binding = "none"
+    """Of workers to CPUs."""
+    interface: str | None = None
+    """Of their groups; None: that of the node's address."""
 
 
 class TeamTrial(tune.Trainable):
@@ -160,24 +169,28 @@ def remove(placement_groups: list[Any]) -> None:
 def train_team(board: Any, team: str, spec: TeamSpec) -> None:
     """The team's Ray Train run; returns when the board has dissolved the team."""
     import ray.train
-    from ray.train.torch import TorchConfig
 
-    from gan3d.search.trainer import TeamTrainer
+    from gan3d.search.trainer import TeamConfig, TeamTrainer
     from gan3d.training.worker import team_worker
 
+    least = min(spec.elastic or spec.world_size, spec.world_size)
     resources: dict[str, float] = {"CPU": spec.cpus_per_worker}
     if spec.gpus_per_worker:
         resources["GPU"] = spec.gpus_per_worker
+    scaling: dict[str, Any] = {"num_workers": spec.world_size, "resources_per_worker": resources, "use_gpu": bool(spec.gpus_per_worker)}
+    scaling["placement_strategy"] = "STRICT_PACK" if spec.one_node else "PACK"
+    if least < spec.world_size:
+        scaling |= {"num_workers": (least, spec.world_size), "elastic_resize_monitor_interval_s": GROWTH_SECONDS}
     TeamTrainer(
         team_worker,
         train_loop_config={"board": board, "team": team},
-        torch_config=TorchConfig(backend="nccl" if spec.gpus_per_worker else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=spec.world_size,
-            use_gpu=bool(spec.gpus_per_worker),
-            resources_per_worker=resources,
-            placement_strategy="STRICT_PACK" if spec.one_node else "PACK",
+        torch_config=TeamConfig(
+            backend="nccl" if spec.gpus_per_worker else "gloo",
+            binding=spec.binding,
+            num_cpus=spec.cpus_per_worker,
+            interface=spec.interface,
         ),
+        scaling_config=ray.train.ScalingConfig(**scaling),
         run_config=ray.train.RunConfig(
             name=team, storage_path=str(Path(spec.storage)), failure_config=ray.train.FailureConfig(max_failures=spec.max_failures)
         ),

@@ -13,6 +13,10 @@ from gan3d.records import TrialRecord
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, outcome_of
 from gan3d.tracking.store import StudyTracker
 
+WORLD_SIZE = "timing.world_size"
+#: The metrics that name a slow rank, and how many times the median rank's time it takes before it is named.
+SLOWEST, SLOWEST_RATIO, STRAGGLER_RATIO = "timing.slowest_rank", "timing.slowest_rank_ratio", 2.0
+
 
 class Watcher(Protocol):
     """Hears what happens in a study while it happens; the terminal is one."""
@@ -46,6 +50,8 @@ class StudyCallback(tune.Callback):
         self._tracker, self._watcher, self._account = tracker, watcher, account
         self.records: dict[int, TrialRecord] = {}
         self._begun: set[str] = set()
+        self._stragglers: set[tuple[int, int]] = set()
+        self._sizes: dict[int, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks with its own state and we never read them back."""
@@ -65,6 +71,8 @@ class StudyCallback(tune.Callback):
             metrics = {name: float(value) for name, value in result.items() if "." in name and isinstance(value, float)}
             self._tracker.log_metrics(trial.config["number"], result[EPOCH], metrics)
             self._watcher.epoch_ended(trial.config["number"], result[EPOCH], metrics)
+            self._name_straggler(trial.config, result[EPOCH], metrics)
+            self._tell_size(trial.config, result[EPOCH], metrics)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """Close the trial's run."""
@@ -75,6 +83,28 @@ class StudyCallback(tune.Callback):
         if trial.trial_id in self._begun:
             self._end(trial, ACTOR_LOST, last_line(trial))
 
+    def _name_straggler(self, config: dict[str, Any], epoch: int, metrics: dict[str, float]) -> None:
+        """Say once per trial and rank who keeps the others waiting, and where it is; the trial's run keeps it."""
+        rank, ratio = int(metrics.get(SLOWEST, 0)), metrics.get(SLOWEST_RATIO, 1.0)
+        if ratio < STRAGGLER_RATIO or (config["number"], rank) in self._stragglers:
+            return
+        self._stragglers.add((config["number"], rank))
+        told = f"rank {rank} on {host_of(Path(config['assignment']['folder']), rank)}"
+        text = f"{told} takes {ratio:.1f} times as long as the median rank (epoch {epoch})"
+        self._tracker.tag_trial(config["number"], {"straggler": text})
+        self._watcher.say(f"trial {config['number']}: {text}; the others wait for it")
+
+    def _tell_size(self, config: dict[str, Any], epoch: int, metrics: dict[str, float]) -> None:
+        """Say when a trial goes on with another number of workers; its run keeps the newest."""
+        number, full = config["number"], config["settings"]["workers"]["per_trial"]
+        size = int(metrics.get(WORLD_SIZE, full))
+        if size == self._sizes.get(number, full):
+            return
+        self._sizes[number] = size
+        text = f"{size} of {full} workers from epoch {epoch} on"
+        self._tracker.tag_trial(number, {"elastic": text})
+        self._watcher.say(f"trial {number}: {text}")
+
     def _end(self, trial: Any, reason: str = "", error: str = "") -> None:
         config = trial.config
         record = outcome_of(config["number"], config["sample"], config["epochs"], trial.last_result, reason)
@@ -83,6 +113,14 @@ class StudyCallback(tune.Callback):
         tags |= ({"error": error} if error else {}) | shower_counts(Path(config["assignment"]["folder"]))
         self._tracker.end_trial(record, tags)
         self._watcher.trial_ended(record)
+
+
+def host_of(folder: Path, rank: int) -> str:
+    """Of a trial's rank, from what its workers wrote; "an unknown host" where that is not seen from here."""
+    try:
+        return str(json.loads((folder / "workers.json").read_text(encoding="utf-8"))[rank]["host"])
+    except (OSError, ValueError, LookupError):
+        return "an unknown host"
 
 
 def shower_counts(folder: Path) -> dict[str, str]:

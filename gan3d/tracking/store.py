@@ -130,6 +130,10 @@ class StudyTracker:
         known = {name: float(metrics[name]) for name in METRICS if name in metrics}
         self._submit("log_metrics", number=number, epoch=epoch, metrics=known)
 
+    def tag_trial(self, number: int, tags: Mapping[str, str]) -> None:
+        """Add tags to a trial's run while it goes on."""
+        self._submit("tag_trial", number=number, tags=dict(tags))
+
     def end_trial(self, record: TrialRecord, more_tags: Mapping[str, str] | None = None) -> None:
         """Close the trial's run with its state, reason and objective."""
         assert record.state != "running", record
@@ -196,6 +200,9 @@ class StudyTracker:
         points = [point(logged_name(name, self._study_tags), value, milliseconds, epoch) for name, value in metrics.items()]
         self._client.log_batch(self._run_of(number), metrics=points)
         self._logged_epochs[number].add(epoch)
+
+    def _apply_tag_trial(self, milliseconds: int, number: int, tags: dict[str, str]) -> None:  # noqa: ARG002
+        self._log_batch(self._run_of(number), tags=tags)
 
     def _apply_end_trial(self, milliseconds: int, number: int, tags: dict[str, str], objective: float | None) -> None:
         run_id = self._run_of(number)

@@ -51,17 +51,25 @@ class DeferredAllReduce:
     clock tells apart. DDP itself would wait at the end of the backward pass, when nothing is left to hide the last bucket.
     """
 
-    def __init__(self, ranks: Ranks, see: Callable[[torch.Tensor], None] = lambda _: None, *, may_share_memory: bool = True) -> None:
+    def __init__(
+        self,
+        ranks: Ranks,
+        see: Callable[[torch.Tensor], None] = lambda _: None,
+        *,
+        may_share_memory: bool = True,
+        bucket_megabytes: float | None = None,
+    ) -> None:
         """``clock`` is that of the epoch, set by who begins a pass.
 
         Args:
             ranks: Over which gradients are summed.
             see: Looks at each bucket of this rank's own gradients.
             may_share_memory: Sum through the host's memory where all ranks see it.
+            bucket_megabytes: MiB at which buckets close; None: DDP's own.
         """
         self._ranks = ranks
         self._see = see
-        self._may_share_memory = may_share_memory
+        self._may_share_memory, self._bucket_megabytes = may_share_memory, bucket_megabytes
         self._memory: SharedMemory | None = None
         self.clock = PhaseClock()
         self._under_way: list[Reduction] = []
@@ -80,7 +88,13 @@ class DeferredAllReduce:
         # Convolutions with one input or output channel: the stride of a dimension of size one means nothing. The filter knows no sizes,
         # so a layout that really differs, which costs DDP a slower copy, is not told of either.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-        ddp = DistributedDataParallel(network, process_group=self._ranks.group, forward_sync_buffers=False, gradient_as_bucket_view=True)
+        ddp = DistributedDataParallel(
+            network,
+            process_group=self._ranks.group,
+            forward_sync_buffers=False,
+            gradient_as_bucket_view=True,
+            bucket_cap_mb=self._bucket_megabytes,
+        )
         ddp.register_comm_hook(None, self.launch)
         ddp.register_forward_pre_hook(lambda *_: self._meet_before_rebuilding())
         return ddp

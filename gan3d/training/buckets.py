@@ -63,7 +63,14 @@ def network_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], tuple[int
         def of_discriminator() -> torch.Tensor:
             return losses(discriminator(cells), Targets(one, one, one, angle), training.loss_weights).total
 
-        return tuple(filled(arrivals(generator, of_generator))), tuple(filled(arrivals(discriminator, of_discriminator)))
+        limits = bucket_limits(settings.workers.bucket_megabytes)
+        found = (arrivals(generator, of_generator), arrivals(discriminator, of_discriminator))
+        return tuple(filled(found[0], *limits)), tuple(filled(found[1], *limits))
+
+
+def bucket_limits(megabytes: float | None) -> tuple[int, int]:
+    """Bytes at which the first and the other buckets close: a limit that is given is that of the first as well."""
+    return (FIRST_BUCKET_BYTES, BUCKET_BYTES) if megabytes is None else (int(megabytes * (1 << 20)),) * 2
 
 
 def arrivals(network: nn.Module, loss_of: Callable[[], torch.Tensor]) -> list[int]:

@@ -2,6 +2,7 @@
 
     trials/0003/
       settings.json     effective settings of the trial
+      workers.json      host, CPUs and interface of each rank
       showers.json      how many showers it had, and how many were dropped
       records.jsonl     one line per finished epoch: the commit mark, and what a restarted driver reads again
       epoch_0007.pt     the state after that epoch (only the newest is kept)
@@ -133,6 +134,10 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(settings, indent=1)
         write_atomically(self.path / "settings.json", lambda temporary: write_text(temporary, text))
+
+    def write_workers(self, seats: list[dict[str, Any]]) -> None:
+        """Keep where its ranks are; of the newest team, where it has had several."""
+        write_atomically(self.path / "workers.json", lambda temporary: write_text(temporary, json.dumps(seats, indent=1) + "\n"))
 
     def write_showers(self, counts: dict[str, int]) -> None:
         """Keep how many showers the trial had beside its settings."""

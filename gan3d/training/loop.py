@@ -33,6 +33,8 @@ from gan3d.training.validate import validate
 STEPS_BETWEEN_LOOKS = 100
 
 #: Parts of a network's losses, as `LossParts` orders them.
+#: Phases in which a rank waits for nobody.
+OWN_PHASES = ("data_wait", "discriminator", "generator", "optimiser")
 _PARTS = ("total", "validity", "incident_energy", "deposited_energy", "polar_angle")
 
 
@@ -244,6 +246,7 @@ def merged_timing(clock: PhaseClock, training_seconds: float, work: Work, ranks:
     seconds = {f"{name}_seconds_mean": mean[place] for place, name in enumerate(clock.seconds, start=3)}
     seconds |= {f"{name}_seconds_max": longest[place] for place, name in enumerate(clock.seconds, start=3)}
     num_showers = float(work.num_steps * work.global_batch)
+    slowest, ratio = slowest_rank(sum(clock.seconds[name] for name in OWN_PHASES), ranks)
     return Timing(
         epoch_seconds=longest[0],
         showers_per_second=num_showers / longest[1],
@@ -251,9 +254,20 @@ def merged_timing(clock: PhaseClock, training_seconds: float, work: Work, ranks:
         num_steps=float(work.num_steps),
         world_size=float(ranks.world_size),
         epochs_since_start=float(work.epochs_since_start),
+        slowest_rank=float(slowest),
+        slowest_rank_ratio=ratio,
         unaccounted_share=longest[2],
         **seconds,
     )
+
+
+def slowest_rank(own_seconds: float, ranks: Ranks) -> tuple[int, float]:
+    """The rank with the most seconds of its own, and how many times the median rank's they are; collective."""
+    seconds = torch.zeros(ranks.world_size, dtype=torch.float64, device=ranks.device)
+    seconds[ranks.rank] = own_seconds
+    every = ranks.sum(seconds).cpu()
+    median = float(every.sort().values[(ranks.world_size - 1) // 2])
+    return int(every.argmax()), float(every.max()) / median if median > 0 else 1.0
 
 
 def set_precision(settings: TrialSettings) -> None:

@@ -52,6 +52,14 @@ class Ranks:
         dist.broadcast_object_list(box, group=self.group, group_src=0)
         return box[0]
 
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, in the order of ranks, on every rank."""
+        if self.group is None:
+            return [value]
+        found = [None] * self.world_size
+        dist.all_gather_object(found, value, group=self.group)
+        return found
+
     def _all_reduce(self, tensor: torch.Tensor, operation: Any) -> torch.Tensor:
         if self.group is not None:
             dist.all_reduce(tensor, op=operation, group=self.group)

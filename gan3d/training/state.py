@@ -64,7 +64,9 @@ class TrainState:
             GradientNoise(network, settings.num_ranks, training.virtual_ranks) for network in self._networks()
         )
         all_reduces = [
-            DeferredAllReduce(ranks, noise.see_bucket, may_share_memory=settings.workers.shared_memory)
+            DeferredAllReduce(
+                ranks, noise.see_bucket, may_share_memory=settings.workers.shared_memory, bucket_megabytes=settings.workers.bucket_megabytes
+            )
             for noise in (self.generator_noise, self.discriminator_noise)
         ]
         self.average = make_average(self.generator, training.generator_average)

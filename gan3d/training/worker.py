@@ -18,9 +18,11 @@ import torch.distributed as dist
 from ray.train.torch import get_device
 from ray.util.placement_group import get_current_placement_group
 
+from gan3d.config.elastic import with_workers
 from gan3d.config.objective import Objective
-from gan3d.config.training import TrialSettings
+from gan3d.config.training import Data, TrialSettings
 from gan3d.cost.epochs import Holding
+from gan3d.data.paths import on_this_node
 from gan3d.data.scan import ELSEWHERE
 from gan3d.errors import DataError, DivergedError
 from gan3d.records import EpochRecord
@@ -29,6 +31,7 @@ from gan3d.training.loop import Trial, epochs
 from gan3d.training.merit import Judge
 from gan3d.training.metering import TrialMeter
 from gan3d.training.ranks import Ranks
+from gan3d.training.seat import seats
 from gan3d.training.showers import TrialShowers, open_showers
 from gan3d.training.state import TrainState
 
@@ -64,15 +67,25 @@ def team_worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, board, team = context.get_world_rank(), config["board"], config["team"]
     if rank == 0:
-        ray.get(board.join.remote(team, get_current_placement_group()))
+        ray.get(board.join.remote(team, get_current_placement_group(), context.get_world_size()))
     if context.get_world_size() > 1:
         dist.barrier()  # nobody asks for work before the board knows that this is a new group
     seen = 0
     while (assignment := ray.get(board.next.remote(team, seen))) is not None:
         seen = assignment["sequence"]
-        settings = TrialSettings.model_validate(assignment["settings"])
+        asked_for = TrialSettings.model_validate(assignment["settings"])
+        settings = with_workers(asked_for, context.get_world_size())
+        if settings.world_size < asked_for.world_size:
+            holding = assignment["holding"] | {"workers": settings.world_size, "team_workers": context.get_world_size()}
+            assignment |= {"holding": holding}
         if rank < settings.world_size:
             _train(assignment, settings, trial_ranks(rank, settings.world_size), Desk(board, team, seen))
+
+
+def files_here(data: Data, written: dict[str, list[str]]) -> Data:
+    """The section ``data`` with files where they are on this node; what is kept of a trial says where the driver has them."""
+    places = {name: tuple(on_this_node(*pair) for pair in zip(one, getattr(data, name), strict=True)) for name, one in written.items()}
+    return data.model_copy(update=places)
 
 
 def trial_ranks(rank: int, world_size: int) -> Ranks:
@@ -109,8 +122,11 @@ def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Rank
     meter = TrialMeter(Holding(**assignment["holding"]), ranks)
     if ranks.rank == 0:
         folder.write_settings(settings.model_dump(mode="json"))
-    showers = open_showers(settings.data, ranks, polar_angle=settings.training.polar_angle)
+    showers = open_showers(files_here(settings.data, assignment["written"]), ranks, polar_angle=settings.training.polar_angle)
     state = TrainState(settings, ranks)
+    placed = seats(ranks, settings.threads_per_worker)
+    if ranks.rank == 0:
+        folder.write_workers(placed)
     if not _resume(state, settings, ranks, desk, folder):
         return
     if ranks.rank == 0:
