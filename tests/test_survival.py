@@ -1,4 +1,4 @@
-"""What happens on a cluster, on hosts of a test bed: a node that dies, one cut off for a while, a slow one, a full disk, a store away.
+"""What happens on a cluster, on hosts of a test bed: a node that dies, one cut off for a while, a slow one, one that joins.
 
 In each case every finished epoch is kept, and the study ends, by itself or by `gan3d resume`.
 """
@@ -95,12 +95,14 @@ def tell(bed: TestBed, tmp_path: Path) -> Iterator[Callable[..., Story]]:
     stories = []
     with ray_on(bed) as cluster:
 
-        def begin(*, absent: tuple[int, ...] = (), **changes: Any) -> Story:
+        def begin(*, absent: tuple[int, ...] = (), epochs: int = EPOCHS, **changes: Any) -> Story:
             study = write_study(tmp_path, {"training.seed": {"choice": [1, 2]}}, **(CHANGES | changes))
             for number in absent:
                 kill_ray(cluster, bed.hosts[number])
+            while cluster.num_nodes() > len(bed.hosts) - len(absent):
+                time.sleep(1)
             log, results = tmp_path / "log.txt", tmp_path / "results"
-            words = ("run", str(study), "--set", f"training.epochs={EPOCHS}", "--address", cluster.address, "--results", str(results))
+            words = ("run", str(study), "--set", f"training.epochs={epochs}", "--address", cluster.address, "--results", str(results))
             stories.append(Story(bed, cluster, Results(results, "small"), log, started(cluster, log, *words)))
             stories[0].another_epoch()
             return stories[0]
@@ -132,7 +134,10 @@ def test_a_node_that_is_cut_off_and_comes_back_loses_no_finished_epoch(story: St
     cut = story.host_of(1)
     story.bed.unplug(cut)
     try:
-        time.sleep(20)
+        time.sleep(8)  # what was on its way has arrived
+        before = story.results.num_finished()
+        time.sleep(12)
+        assert story.results.num_finished() == before, "it was not cut off"
     finally:
         story.bed.plug(cut)
     if story.ended() != 0:
@@ -155,10 +160,11 @@ def test_an_elastic_trial_goes_on_with_the_workers_that_are_left(tell: Callable[
 
 
 def test_a_node_that_joins_is_used_by_the_next_trials(tell: Callable[..., Story]) -> None:
-    story = tell(absent=(2, 3), workers={"per_trial": 1}, trials={"concurrent": 2})
+    epochs = 60
+    story = tell(absent=(2, 3), epochs=epochs, workers={"per_trial": 1}, trials={"concurrent": 2})
     story.cluster.revive(story.bed.hosts[2])
     assert story.ended() == 0, story.output
-    assert_whole(story.results, TRIALS, EPOCHS)
+    assert_whole(story.results, TRIALS, epochs)
     hosts = [json.loads(path.read_text())[0]["host"] for path in sorted((story.results.folder / "trials").glob("*/workers.json"))]
     assert hosts == ["host1", "host2"]
 

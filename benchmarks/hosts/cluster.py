@@ -139,6 +139,11 @@ class RayCluster:
         asked.check_returncode()
         return [(node, address) for node, address in json.loads(asked.stdout)]
 
+    def num_nodes(self) -> int:
+        """That Ray believes to be alive."""
+        asked = self.head.run([PYTHON, "-c", COUNT_NODES, self.address], seconds=START_SECONDS, environment=self.environment)
+        return int(asked.stdout)
+
     def process_on(self, host: Host) -> subprocess.Popen[Any]:
         """Of `ray start` on a host."""
         return self._processes[host.name]

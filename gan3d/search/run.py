@@ -181,7 +181,8 @@ def _search(
     if tracker.continued:
         catch_up(tracker, uri, study, earlier, account, results / "trials")
     callback = StudyCallback(tracker, watcher, account)
-    board = ray.remote(num_cpus=0)(Board).remote()
+    # On the head's node, as trials' actors are: a node that dies must not take it along.
+    board = ray.remote(num_cpus=0, resources=TRIAL_RESOURCES)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
         if searcher.num_open and not account.exhausted and searcher.has_next():
             hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account, lambda: request.reason))
