@@ -255,12 +255,6 @@ CONTRADICTIONS = (
         "study.yaml:17: training.precision = bf16 needs a GPU, but workers.gpus_per_worker = 0",
     ),
     study(
-        "elastic_beyond_all",
-        "per_trial: 2",
-        "per_trial: 2\n  elastic: 3",
-        "workers.elastic = 3 exceeds workers.per_trial = 2",
-    ),
-    study(
         "threads",
         "per_trial: 2",
         "threads_per_worker: 4",

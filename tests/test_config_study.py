@@ -144,6 +144,8 @@ def test_replacing_a_value_leaves_the_original_alone() -> None:
 
 #: Knobs bound to others by a rule; the strategy below sets them so that the rule holds.
 BOUND = {
+    "training.conditions",
+    "workers.elastic",
     "training.global_batch",
     "training.batch_per_worker",
     "training.scaling",

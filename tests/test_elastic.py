@@ -42,6 +42,11 @@ def test_a_trial_that_is_not_elastic_is_left_as_it_is(files: Path) -> None:
     assert with_workers(settings, 2) == settings
 
 
+def test_workers_that_have_to_share_a_node_cannot_be_elastic(files: Path) -> None:
+    with pytest.raises(ValueError, match=r"workers\.elastic = 1 cannot be had with workers\.one_node = true"):
+        small_trial(files, {"workers.per_trial": 2, "workers.elastic": 1, "workers.one_node": True})
+
+
 def test_with_all_its_workers_a_trial_is_what_it_was(files: Path) -> None:
     settings = trial(files, 2, global_batch=16)
     assert with_workers(settings, 2) == settings

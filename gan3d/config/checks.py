@@ -128,14 +128,6 @@ def _workers(settings: TrialSettings) -> Iterator[Problem]:
             workers.threads_per_worker,
             (("workers.cpus_per_worker", workers.cpus_per_worker),),
         )
-    if workers.elastic is not None and workers.elastic > workers.per_trial:
-        yield Problem(
-            "workers.elastic",
-            "exceeds",
-            "It is the least number of workers of a trial: lower it, or leave it out.",
-            workers.elastic,
-            (("workers.per_trial", workers.per_trial),),
-        )
     if workers.elastic is not None and workers.one_node:
         yield Problem(
             "workers.elastic",

@@ -130,8 +130,8 @@ class Workers(Settings):
     threads_per_worker: Annotated[int, Field(ge=1)] | None = None
     """CPU threads that torch uses in one worker; by default `cpus_per_worker`."""
     elastic: Annotated[int, Field(ge=1)] | None = None
-    """Least workers with which a trial goes on after a node has gone, and until another one comes; by default it waits for all of them. A
-    fixed global batch is shared by fewer, a fixed batch per worker makes the global one smaller."""
+    """Least workers with which a trial that has as many goes on after a node has gone, until another one comes; by default it waits for all
+    of them. A fixed global batch is shared by fewer, a fixed batch per worker makes the global one smaller."""
     binding: Literal["none", "core", "numa"] = "none"
     """`core`: each worker runs on `cpus_per_worker` CPUs of its own; `numa`: on those of the NUMA domain in which these are, as the
     seed's four on a node. Linux only; where a node has fewer CPUs free than Ray gives out, the worker is left unbound."""
