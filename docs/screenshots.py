@@ -32,6 +32,8 @@ FIGURES = Path(__file__).parent / "figures"
 SIZE = {"width": 1280, "height": 800}
 #: Seconds that MLflow may take to start, and that a page may take to draw.
 START, DRAWN = 180.0, 60.0
+#: Seconds from a page's first words to its last curves.
+SETTLED = 5.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -54,10 +56,11 @@ def main() -> int:
     pages = {
         "study": (f"#/experiments/{experiment}/runs/{study.run_id}", name),
         "trials": (f"#/experiments/{experiment}/runs?{order}", "trial 0000"),
-        "charts": (f"#/experiments/{experiment}/runs/{best['run_id']}/model-metrics", "physics"),
+        "charts": (f"#/experiments/{experiment}/runs/{best['run_id']}/model-metrics", "core_seconds"),
     }
     with served(arguments.results) as address, sync_playwright() as playwright:
         page = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(viewport=SIZE)
+        prepare(page, address + pages["study"][0])
         for picture, (place, text) in pages.items():
             path = arguments.output / f"mlflow_{picture}.png"
             take(page, address + place, text, path)
@@ -70,9 +73,15 @@ def take(page: Page, url: str, text: str, path: Path) -> None:
     page.goto("about:blank")  # the part behind # alone would not load anew
     page.goto(url)
     page.get_by_text(text).first.wait_for(timeout=1000 * DRAWN)
-    page.wait_for_load_state("networkidle", timeout=1000 * DRAWN)
-    page.wait_for_timeout(2000)
+    page.wait_for_timeout(1000 * SETTLED)  # its pages never stop asking for news
     page.screenshot(path=path)
+
+
+def prepare(page: Page, url: str) -> None:
+    """Have runs, not conversations, in the side bar."""
+    page.goto(url)
+    page.get_by_text("Model training", exact=True).first.click(timeout=1000 * DRAWN)
+    page.wait_for_timeout(1000 * SETTLED)
 
 
 @contextmanager
