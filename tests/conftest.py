@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.hosts.namespaces import why_not
+from benchmarks.hosts.testbed import TestBed
 from gan3d.tracking.client import open_client
 from gan3d.tracking.store import default_tracking_uri
 
@@ -30,3 +32,12 @@ def tracked_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[TestBed]:
+    """Four hosts; skipped where they cannot be made."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with TestBed(4) as found:
+        yield found

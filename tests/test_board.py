@@ -133,6 +133,23 @@ def test_a_restarted_group_gets_the_same_assignment() -> None:
     run(story())
 
 
+def test_a_group_of_another_size_is_no_restart() -> None:
+    """Of an elastic team: nodes come and go."""
+
+    async def story() -> None:
+        board = Board()
+        sequence = await post(board)
+        for size in (4, 3, 4, 2, 4, 3):
+            await board.join(TEAM, None, size)
+        await board.join(TEAM, None, 3)
+        await board.report(TEAM, sequence, 1, {})
+        event = await board.take(TEAM, sequence, MOMENT)
+        assert event is not None
+        assert event["restarts"] == 1, "the last one, of the same size"
+
+    run(story())
+
+
 def test_restarts_are_counted_per_trial() -> None:
     async def story() -> None:
         board = Board()

@@ -225,6 +225,12 @@ def test_a_folder_without_a_study_is_never_moved(tmp_path: Path, study: Study) -
     assert (tmp_path / "letter.txt").exists()
 
 
+def test_results_at_a_url_are_refused(study: Study) -> None:
+    """A folder of that name on one node would be no shared storage."""
+    with pytest.raises(ConfigError, match=r"s3:/bucket/results is a URL, not a folder\. Mount"):
+        prepare_results(Path("s3://bucket/results"), study, resume=None)
+
+
 def test_trials_left_over_are_never_adopted(tmp_path: Path, study: Study) -> None:
     """A new study's trial 0 would go on from the state it finds in trials/0000."""
     folder = tmp_path / "quickstart"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from small_study import write_study
 
 from benchmarks.hosts.cluster import Oddity, RayCluster, ray_on
-from benchmarks.hosts.namespaces import why_not
 from benchmarks.hosts.testbed import Host, TestBed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -24,14 +22,6 @@ time.time = lambda: _time() + 300
 """
 #: Between ports that systems choose themselves; Ray's own are below.
 BLOCK = "ip rule add ipproto tcp sport 32768-60999 dport 32768-60999 blackhole"
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[TestBed]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with TestBed(4) as found:
-        yield found
 
 
 def examined(cluster: RayCluster, study: Path, *words: str) -> tuple[int, dict[str, Any]]:

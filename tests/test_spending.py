@@ -172,3 +172,12 @@ def test_a_study_that_is_asked_to_stop_ends_its_trials_with_their_epochs(session
     assert ends
     assert result[STOPPED] == "asked to stop"
     assert not StopRequest(tmp_path).reason, "a request is for the session that it was made in"
+
+
+def test_a_trial_that_waits_for_room_does_not_begin_once_the_study_is_to_stop(session: Session) -> None:
+    """It is the first of the next session."""
+    session.start("a")
+    assert session.searcher.has_next()
+    session.searcher._may_go_on = lambda: False
+    assert not session.searcher.has_next()
+    assert [trial.number for trial in session.searcher._interrupted] == [1]

@@ -21,7 +21,7 @@ from killed_study import Results, assert_whole
 from small_study import write_study
 
 from benchmarks.hosts.cluster import PYTHON, RayCluster, ray_on
-from benchmarks.hosts.namespaces import stop, why_not
+from benchmarks.hosts.namespaces import stop
 from benchmarks.hosts.testbed import Host, TestBed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -30,14 +30,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PATIENCE = 600.0
 TRIALS, EPOCHS = 2, 8
 CHANGES: dict[str, Any] = {"workers": {"per_trial": 2, "convolutions": "plain", "shared_memory": False}}
-
-
-@pytest.fixture(scope="module")
-def bed() -> Iterator[TestBed]:
-    if reason := why_not():
-        pytest.skip(reason)
-    with TestBed(4) as found:
-        yield found
 
 
 @dataclass

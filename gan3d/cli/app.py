@@ -35,6 +35,9 @@ Address = Annotated[
 StudyPlace = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study's name, its file, or the folder of its results.", show_default=False)
 ]
+ResultsFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
+]
 
 
 def main() -> None:
@@ -130,9 +133,7 @@ def resume(
 )
 def stop(
     study: StudyPlace,
-    results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
-    ] = None,
+    results: ResultsFolder = None,
 ) -> None:
     """Ask a study that runs, here or on another node, to stop when its trials' epochs end: nothing that was trained is lost."""
     from gan3d.cli.stopping import stop_study
@@ -147,9 +148,7 @@ def stop(
 )
 def status(
     study: StudyPlace,
-    results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
-    ] = None,
+    results: ResultsFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a study has done and is doing, from any terminal, while it runs or afterwards. Only reads its results folder."""
@@ -162,9 +161,7 @@ def status(
 @app.command(epilog="Example: gan3d ui quickstart\n\nA copy from a cluster: gan3d ui copied/quickstart")
 def ui(
     study: StudyPlace,
-    results: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of its results. By default results/NAME_OF_STUDY.", show_default=False)
-    ] = None,
+    results: ResultsFolder = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, metavar="N", help="By default the first free one from 5000 on.", show_default=False)
     ] = None,

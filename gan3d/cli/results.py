@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from gan3d.search.place import JOURNAL, KEPT
 STUDY, TRIALS = "study.yaml", "trials"
 #: What a study leaves behind first, in this order; trials alone are states that a new study's trial 0 would go on from.
 TRACES = (STUDY, JOURNAL, TRIALS)
+#: Of an object store; pathlib has taken one of its slashes.
+URL = re.compile(r"[a-z][a-z0-9+.-]+:/")
 #: Sections in which a study must be the same to be gone on with; more trials or other figures are welcome.
 SAME = ("name", "search_space", "sampler", "scheduler", "objective", "training", "data", "warm_start")
 #: In these sections, but only said of the trials: may differ.
@@ -51,6 +54,9 @@ def prepare_results(results: Path, study: Study, *, resume: bool | None) -> str:
     Raises:
         ConfigError: the folder holds a study and nothing is said about it, a different one that cannot be gone on with, or one that runs.
     """
+    if URL.match(str(results)):
+        message = f"--results {results} is a URL, not a folder. Mount what is behind it, or copy the results there at the end."
+        raise ConfigError(message)
     if results.exists() and not results.is_dir():
         message = f"--results {results} is a file. Name a folder."
         raise ConfigError(message)

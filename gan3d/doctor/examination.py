@@ -83,15 +83,15 @@ def examine(wanted: Wanted, say: Callable[[str], None]) -> Report:
 @contextmanager
 def made_if_missing(folder: Path) -> Iterator[None]:
     """The results folder, which a study would make; gone again if nobody else has put anything into it."""
-    existed = folder.exists()
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with suppress(OSError):  # said by the nodes' own look at it
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
-        if not existed:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            for path in missing:
+                path.rmdir()
 
 
 def _judged(

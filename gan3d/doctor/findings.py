@@ -173,7 +173,7 @@ def speed(measured: Sequence[Mapping[int, float]]) -> tuple[float, float]:
 
 
 def of_cores(nodes: Sequence[NodeReport]) -> Iterator[Finding]:
-    """CPUs that Ray gives out and a node does not have; threads that are fixed by a variable."""
+    """CPUs that Ray gives out and a node does not have."""
     for node in nodes:
         cores = node.facts["cores"]
         if node.cpus > cores:
