@@ -117,7 +117,7 @@ def interrupt(session: Session) -> None:
 
 def ask_to_stop(session: Session) -> None:
     """From another terminal."""
-    command = [sys.executable, "-m", "gan3d.cli", "stop", "killed"]
+    command = [sys.executable, "-m", "gan3d.cli", "stop", "killed", "--wait", "600"]
     subprocess.run(command, cwd=psutil.Process(session.driver.pid).cwd(), check=True, stdout=subprocess.DEVNULL)
 
 

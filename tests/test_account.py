@@ -63,6 +63,16 @@ def test_gpus_are_held_too() -> None:
     assert (account.total().gpu_hours, account.total().reserved_gpu_hours) == (2, 8)
 
 
+def test_a_trial_that_lost_workers_holds_and_reserves_those_that_are_left() -> None:
+    books = Books()
+    books.account.start_trial(0, 4)
+    books.clock.wait(1 * HOUR)
+    books.account.resize_trial(0, 3)
+    books.clock.wait(1 * HOUR)
+    total = books.account.total()
+    assert (total.core_hours, total.reserved_core_hours) == (8 + 6, 8 + 6)
+
+
 #: Of one hour of eight reserved CPUs, four of them a trial's: 8 core-hours, 0.4 kWh, 2 money, 1 hour.
 LIMITS = {
     "core_hours": (8.0, "budget.core_hours = 8 is spent (8 core-hours)"),

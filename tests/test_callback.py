@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import pandas as pd
 import pytest
+from ledger_inputs import Clock
 from shower_layouts import make_showers
 from small_study import Notes, load_small_study
 from small_trial import showers_of, small_trial
@@ -62,8 +63,9 @@ class Told:
         self._uri, self._name, self._folder = uri, name, folder
         tracker = StudyTracker.open(uri, study_name=name, results=folder, resume=False)
         tracker.log_study("", "", [], {}, {}, objective=Objective(metric=METRIC))
-        self.notes = Locked()
-        self.callback = StudyCallback(tracker, self.notes, Account(STUDY, Ledger(Rates())))
+        self.notes, self.clock = Locked(), Clock()
+        self.account = Account(STUDY, Ledger(Rates(), now=self.clock))
+        self.callback = StudyCallback(tracker, self.notes, self.account)
 
     def start(self, number: int = 0) -> SimpleNamespace:
         config = {"number": number, "epochs": EPOCHS, "sample": {"training.seed": 7}, "settings": SETTINGS, "digest": "c0ffee"}
@@ -132,9 +134,13 @@ def test_a_rank_that_keeps_the_others_waiting_is_named_once(told: Told, tmp_path
 def test_a_trial_that_loses_and_regains_workers_says_so(told: Told) -> None:
     trial = told.start()
     for epoch, size in ((1, 4), (2, 3), (3, 3), (4, 4)):
+        told.clock.wait(100)
         told.report(trial, epoch, size=size)
+    told.clock.wait(100)
     assert told.notes.said == ["trial 0: 3 of 4 workers from epoch 2 on", "trial 0: 4 of 4 workers from epoch 4 on"]
     assert told.mlflow_tags()["elastic"] == "4 of 4 workers from epoch 4 on"
+    # An epoch's size is known at its end: four workers for two epochs, three for the next two, four again.
+    assert told.account.ledger.total().core_seconds == 200 * 4 + 200 * 3 + 100 * 4
 
 
 def test_an_epoch_reported_again_is_logged_once(told: Told) -> None:

@@ -129,17 +129,20 @@ def resume(
 
 @app.command(
     epilog="Example: gan3d stop quickstart\n\nGo on with it later: gan3d resume quickstart\n\n"
-    "Exit codes: 0 it was asked to, 2 there is no such study, or nobody runs it.",
+    "Exit codes: 0 it was asked to, 1 it has not stopped within --wait, 2 there is no such study, or nobody runs it.",
 )
 def stop(
     study: StudyPlace,
     results: ResultsFolder = None,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Wait until it has stopped, at most so long.")] = 0.0,
 ) -> None:
     """Ask a study that runs, here or on another node, to stop when its trials' epochs end: nothing that was trained is lost."""
     from gan3d.cli.stopping import stop_study
 
     with reported():
-        stop_study(study, results)
+        has_stopped = stop_study(study, results, wait)
+    if not has_stopped:
+        raise typer.Exit(FAILED)
 
 
 @app.command(

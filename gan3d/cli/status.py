@@ -22,7 +22,7 @@ from gan3d.cost.ledger import Ledger
 from gan3d.cost.prices import Bill
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
-from gan3d.search.driver import Driver, driver_elsewhere, driver_of
+from gan3d.search.driver import Driver, driver_anywhere
 from gan3d.search.place import place_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def status_of(folder: Path) -> tuple[Study, Status]:
     from gan3d.search.ranking import front_of
     from gan3d.search.storage import read_trials
 
-    driver = driver_of(folder) or driver_elsewhere(folder)
+    driver = driver_anywhere(folder)
     if driver is None:
         refuse_without_study(folder)
     folder = folder.absolute()

@@ -24,6 +24,12 @@ class Account:
         cpus, gpus = held.cpus_per_worker, held.gpus_per_worker
         self.ledger.start(number, Team(workers * cpus, most * cpus, workers * gpus, most * gpus))
 
+    def resize_trial(self, number: int, workers: int) -> None:
+        """An elastic trial goes on with so many workers, and reserves no others; said when its first such epoch has ended."""
+        held = self._study.workers
+        cpus, gpus = workers * held.cpus_per_worker, workers * held.gpus_per_worker
+        self.ledger.start(number, Team(cpus, cpus, gpus, gpus))
+
     def end_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
         """A trial reported an epoch; told again, by a trial that is taken up, it is counted once. Returns whether it is new."""
         return self.ledger.add_epoch(number, epoch, metrics)

@@ -85,6 +85,11 @@ def driver_elsewhere(results: Path) -> Driver | None:
     return None
 
 
+def driver_anywhere(results: Path) -> Driver | None:
+    """The driver of the study in a folder, on whatever machine; None if there is none."""
+    return driver_of(results) or driver_elsewhere(results)
+
+
 def refuse_second_driver(results: Path) -> None:
     """Raise where a study is being run already, before anything is touched.
 

@@ -61,6 +61,7 @@ class StudyCallback(tune.Callback):
         """Open the trial's nested run."""
         config = trial.config
         self._begun.add(trial.trial_id)
+        self._sizes.pop(config["number"], None)  # whole again, until an epoch says otherwise
         self._account.start_trial(config["number"], config["settings"]["workers"]["per_trial"])
         self._tracker.start_trial(config["number"], config["sample"], config["settings"], config["digest"])
         self._watcher.trial_started(config["number"], config["sample"])
@@ -95,12 +96,13 @@ class StudyCallback(tune.Callback):
         self._watcher.say(f"trial {config['number']}: {text}; the others wait for it")
 
     def _tell_size(self, config: dict[str, Any], epoch: int, metrics: dict[str, float]) -> None:
-        """Say when a trial goes on with another number of workers; its run keeps the newest."""
+        """Say, and count, when a trial goes on with another number of workers; its run keeps the newest."""
         number, full = config["number"], config["settings"]["workers"]["per_trial"]
         size = int(metrics.get(WORLD_SIZE, full))
         if size == self._sizes.get(number, full):
             return
         self._sizes[number] = size
+        self._account.resize_trial(number, size)
         text = f"{size} of {full} workers from epoch {epoch} on"
         self._tracker.tag_trial(number, {"elastic": text})
         self._watcher.say(f"trial {number}: {text}")
