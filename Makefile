@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEER := benchmarks/peer
 PEER_READY := $(PEER)/.venv/.ready
+CLUSTER_READY := .venv-cluster/.ready
 STUDY ?= studies/quickstart.yaml
 SIMULATED := samples/simulated/clic_10_500_train.h5 samples/simulated/clic_10_500_validation.h5
 
 # Two processes of tests on two cores: with two threads each they wait for one another most of the time.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help study docs screenshots clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow bench bench-peer bench-hosts check environment constraints clean
+.PHONY: help study docs screenshots clic-wide calochallenge fidelity scaling large-batch large-batch-seed-network test test-slow test-cluster bench bench-peer bench-hosts check environment constraints clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -83,6 +84,9 @@ test: $(READY) ## the tests, without those that take minutes each, two files at 
 test-slow: $(READY) ## the tests that take minutes each, two files at a time: kills, end to end, documentation
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile $(ARGS)
 
+test-cluster: $(CLUSTER_READY) ## those that need Spark or Ray's server of jobs, in an environment of their own (1 GB; a Java for Spark)
+	$(ONE_THREAD) .venv-cluster/bin/python -m pytest -m slow tests/test_spark.py tests/test_submission.py $(ARGS)
+
 bench: $(READY) ## all benchmarks, into benchmarks/README.md; some of them: make bench ARGS="training_step layers --quick"
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
@@ -102,6 +106,12 @@ check: $(READY) ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+$(CLUSTER_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-cluster
+	.venv-cluster/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	.venv-cluster/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster,dev,spark]'
+	@touch $(CLUSTER_READY)
+
 environment: $(READY) ## only make the environment
 
 $(READY): pyproject.toml constraints.txt setup.py gan3d/models/fourier/kernel.c
@@ -116,4 +126,4 @@ constraints: ## pin what is installed now
 	@mv constraints.new constraints.txt
 
 clean: ## drop the environment and caches, never results
-	rm -rf $(VENV) $(PEER)/.venv .mypy_cache .ruff_cache .pytest_cache gan3d.egg-info
+	rm -rf $(VENV) .venv-cluster $(PEER)/.venv .mypy_cache .ruff_cache .pytest_cache gan3d.egg-info

@@ -11,6 +11,11 @@ Covered: the user's mistakes and a trial's end. Not covered: what cannot happen,
 
 from __future__ import annotations
 
+import errno
+
+#: What systems say of a disk without room, or without room for this user.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 
 class Gan3dError(Exception):
     """Root of the tree; its message is shown to the user without a traceback."""
@@ -46,3 +51,12 @@ class ResourceError(Gan3dError):
 
 class DivergedError(Gan3dError):
     """Training broke down (not finite, or empty showers); all ranks of the trial raise it together."""
+
+
+def no_room_in(error: BaseException | None) -> OSError | None:
+    """The full disk behind an error, however libraries have wrapped it; None if it was something else."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

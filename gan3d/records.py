@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Better = Literal["lower", "higher", "neither"]
+#: Of a trial whose workers met an error, from the least bad: tried again by new ones, failed, or left for a later session of the study.
+Fate = Literal["again", "fails", "stops"]
 
 
 def measured(unit: str, better: Better, meaning: str) -> Any:

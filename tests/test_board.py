@@ -169,12 +169,12 @@ def test_workers_lost_too_often_fail_the_trial_with_the_last_cause(note: str, ca
         board = Board()
         sequence = await post(board)
         await board.join(TEAM, None)
-        await board.note(TEAM, sequence, "RuntimeError: of an earlier group", False, False)
+        await board.note(TEAM, sequence, "RuntimeError: of an earlier group", "again", False)
         for _ in range(MAX_RESTARTS):
             await board.join(TEAM, None)
         if note:
-            await board.note(TEAM, sequence, note, False, False)
-            await board.note(TEAM, sequence, "RuntimeError: connection closed by peer", False, False)
+            await board.note(TEAM, sequence, note, "again", False)
+            await board.note(TEAM, sequence, "RuntimeError: connection closed by peer", "again", False)
         assert await board.take(TEAM, sequence, MOMENT) is None
         await board.join(TEAM, None)
         restarts = MAX_RESTARTS + 1
@@ -194,9 +194,26 @@ def test_a_broken_file_fails_the_trial_at_once_with_its_name(is_echo_first: bool
         sequence = await post(board)
         await board.join(TEAM, None)
         for message, is_echo in notes if is_echo_first else reversed(notes):
-            await board.note(TEAM, sequence, message, True, is_echo)
+            await board.note(TEAM, sequence, message, "fails", is_echo)
         await board.join(TEAM, None)
         assert await board.take(TEAM, sequence, MOMENT) == {"failed": "DataError: train.h5: truncated", "restarts": 0}
+
+    run(story())
+
+
+@pytest.mark.parametrize("is_full_first", [True, False])
+def test_a_full_disk_stops_the_trial_for_now_whoever_speaks_first(is_full_first: bool) -> None:
+    notes = [("OSError: [Errno 28] No space left on device", "stops"), ("RuntimeError: connection closed by peer", "again")]
+
+    async def story() -> None:
+        board = Board()
+        sequence = await post(board)
+        await board.join(TEAM, None)
+        for message, fate in notes if is_full_first else reversed(notes):
+            await board.note(TEAM, sequence, message, fate, False)
+        await board.join(TEAM, None)
+        assert await board.take(TEAM, sequence, MOMENT) == {"stopped": notes[0][0], "restarts": 0}
+        assert not await board.permission(TEAM, sequence, 1)
 
     run(story())
 
@@ -208,7 +225,7 @@ def test_stale_sequences_are_ignored() -> None:
         sequence = await post(board, 1)
         await board.report(TEAM, stale, 1, {})
         await board.fail(TEAM, stale, "of the past")
-        await board.note(TEAM, stale, "of the past", True, False)
+        await board.note(TEAM, stale, "of the past", "fails", False)
         await board.permit(TEAM, stale, 2)
         assert await board.take(TEAM, sequence, MOMENT) is None
         asking = asyncio.create_task(board.permission(TEAM, sequence, 2))

@@ -163,7 +163,7 @@ def test_it_never_ends_all_trials_at_once_and_tune_can_pickle_it(session: Sessio
 def test_a_study_that_is_asked_to_stop_ends_its_trials_with_their_epochs(session: Session, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(stopping, "LOOK_SECONDS", 0.0)
     request = StopRequest(tmp_path)
-    session.stopper = SpentBudget(session.account, lambda: request.reason)
+    session.stopper = SpentBudget(session.account, request)
     config = session.start("a")
     ends, _ = session.epoch(config, 1)
     assert not ends

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.hosts.namespaces import stop
 from benchmarks.hosts.testbed import Host, TestBed
 
-PORT = 6379
+PORT, JOBS_PORT = 6379, 8265
 RAY = str(Path(sys.executable).parent / "ray")
 PYTHON = sys.executable
 #: Of a node [bytes]. Nothing large goes through Ray's store: showers are read from files, gradients are gloo's.
@@ -55,26 +55,27 @@ class Oddity:
 class RayCluster:
     """Ray on all hosts of a test bed."""
 
-    def __init__(self, bed: TestBed, odd: Mapping[str, Oddity] | None = None) -> None:
+    def __init__(self, bed: TestBed, odd: Mapping[str, Oddity] | None = None, *, takes_jobs: bool = False) -> None:
         """Start the head, then the nodes; returns when all are there.
 
         Args:
             bed: the hosts.
             odd: by host name, what a node is to have otherwise than the others.
+            takes_jobs: with the server of jobs at `jobs_address`, which takes the extra `cluster`.
 
         Raises:
             OSError: they are not, within `START_SECONDS`; the logs' last lines are in the message.
         """
         self.bed, self.head = bed, bed.hosts[0]
-        self.address = f"{self.head.address}:{PORT}"
+        self.address, self.jobs_address = f"{self.head.address}:{PORT}", f"http://{self.head.address}:{JOBS_PORT}"
         self.environment = ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._odd = dict(odd or {})
         self._processes: dict[str, subprocess.Popen[Any]] = {}
         deadline = time.monotonic() + START_SECONDS
         try:
-            nodes: list[tuple[Host, Sequence[str]]] = [
-                (self.head, ("--head", f"--port={PORT}", "--include-dashboard=false", "--num-cpus=0"))
-            ]
+            server = (f"--dashboard-host={self.head.address}", f"--dashboard-port={JOBS_PORT}") if takes_jobs else ()
+            asked = ("--head", f"--port={PORT}", f"--include-dashboard={str(takes_jobs).lower()}", *server, "--num-cpus=0")
+            nodes: list[tuple[Host, Sequence[str]]] = [(self.head, asked)]
             nodes += [(host, self._joining(host)) for host in bed.hosts[1:]]
             for number in range(1, len(nodes) + 1):  # one after the other: at once they starve each other on few cores
                 self._wait_for_nodes(nodes[:number], deadline)
@@ -156,9 +157,9 @@ class RayCluster:
 
 
 @contextmanager
-def ray_on(bed: TestBed, odd: Mapping[str, Oddity] | None = None) -> Iterator[RayCluster]:
+def ray_on(bed: TestBed, odd: Mapping[str, Oddity] | None = None, *, takes_jobs: bool = False) -> Iterator[RayCluster]:
     """For as long as the block lasts."""
-    cluster = RayCluster(bed, odd)
+    cluster = RayCluster(bed, odd, takes_jobs=takes_jobs)
     try:
         yield cluster
     finally:

@@ -3,18 +3,21 @@
     spark-submit --conf spark.task.cpus=8 deploy/spark/study.py --nodes 4 STUDY.yaml [options of gan3d run]
 
 One Ray node per Spark task, with the task's CPUs; the head is on Spark's driver and gives out none. All of them need Spark 3.4 or newer,
-gan3d installed (an archive: `--archives environment.tar.gz#environment`), and a results folder that they see (`--results`).
+gan3d with its extra `cluster` (an archive: `--archives environment.tar.gz#environment`), and a results folder that they see (`--results`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import subprocess
 import sys
 
 from pyspark.sql import SparkSession
-from ray.util.spark import setup_ray_cluster, shutdown_ray_cluster
+
+#: Ray asks whoever comes for this, and it is this study's own. Spark's pages do not show what is called a token.
+AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def main() -> int:
@@ -23,9 +26,11 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, required=True, help="Ray nodes: as many Spark tasks have to have room")
     parser.add_argument("study", help="a study file")
     arguments, options = parser.parse_known_args()
-    spark = SparkSession.builder.appName("gan3d").getOrCreate()
+    os.environ |= AUTHENTICATION
+    from ray.util.spark import setup_ray_cluster, shutdown_ray_cluster  # Ray reads the environment when it is imported
+
+    spark = with_authentication(SparkSession.builder.appName("gan3d")).getOrCreate()
     cpus = int(spark.conf.get("spark.task.cpus", "1"))
-    # Ray asks nobody for a token here: its nodes are started where no variable of ours reaches. Spark's own network has to be closed.
     address, _ = setup_ray_cluster(
         max_worker_nodes=arguments.nodes,
         num_cpus_worker_node=cpus,
@@ -41,6 +46,13 @@ def main() -> int:
     finally:
         shutdown_ray_cluster()
         spark.stop()
+
+
+def with_authentication(builder: SparkSession.Builder) -> SparkSession.Builder:
+    """Executors have the variables as well, and what they start."""
+    for name, value in AUTHENTICATION.items():
+        builder = builder.config(f"spark.executorEnv.{name}", value)
+    return builder
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the user sees of a failure, and the exit code.
 
 0    done
-1    a study ran and failed: no trial has an objective
+1    a study ran and failed: no trial has an objective; or a disk is full
 2    the request was wrong, nothing was started (ConfigError, DataError, ResourceError; typer's own usage errors)
 130  interrupted
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import typer
 
-from gan3d.errors import ConfigError, Gan3dError
+from gan3d.errors import ConfigError, Gan3dError, no_room_in
 
 FAILED, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
 
@@ -39,6 +39,14 @@ def reported(*, as_json: bool = False, go_on: str = "") -> Iterator[None]:
         if as_json:
             typer.echo(json.dumps({"error": {"kind": "Interrupted", "message": "interrupted", "go_on": go_on}}))
         raise typer.Exit(INTERRUPTED) from None
+    except Exception as error:
+        if (full := no_room_in(error)) is None:
+            raise
+        text = f"No room left on the disk{f' of {full.filename}' if full.filename else ''}. What was finished is kept: make room"
+        typer.echo(f"Error: {text}{f', then go on: {go_on}' if go_on else ', then try again'}.", err=True)
+        if as_json:
+            typer.echo(json.dumps({"error": {"kind": "NoRoom", "message": text, "go_on": go_on}}, ensure_ascii=False))
+        raise typer.Exit(FAILED) from None
 
 
 def facts_of(error: Gan3dError) -> dict[str, str]:

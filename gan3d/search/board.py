@@ -11,10 +11,14 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
+
+from gan3d.records import Fate
 
 #: A trial whose group of workers was lost more often than this has failed.
 MAX_RESTARTS = 2
+#: From the one that asks for least.
+FATES = get_args(Fate)
 
 
 @dataclass(slots=True)
@@ -36,8 +40,7 @@ class Slot:
     note: str = ""
     is_echo: bool = False
     """The note only says that another worker has more to say."""
-    is_hopeless: bool = False
-    """The workers met an error that would come again."""
+    fate: Fate = "again"
     events: deque[dict[str, Any]] = field(default_factory=deque)
     progress: dict[str, Any] = field(default_factory=dict)
     placement_group: Any = None
@@ -105,7 +108,7 @@ class Board:
             await self._notify()
 
     async def take(self, team: str, sequence: int, seconds: float) -> dict[str, Any] | None:
-        """The assignment's next event, ``{"epoch", "metrics"}`` or ``{"failed": reason}``, each with ``restarts`` until now.
+        """The assignment's next event, with ``restarts`` until now: an ``epoch`` and ``metrics``, or why it ``failed`` or is ``stopped``.
 
         Returns:
             None if there is no event within ``seconds``.
@@ -138,8 +141,8 @@ class Board:
         slot.placement_group = placement_group
         if slot.groups == 1 or slot.is_closed:
             return
-        if slot.is_hopeless:
-            await self._close(slot, slot.note)
+        if slot.fate != "again":
+            await self._close(slot, slot.note, stops=slot.fate == "stops")
             return
         if has_other_size:
             slot.note = ""
@@ -187,22 +190,23 @@ class Board:
         if slot.sequence == sequence:
             await self._close(slot, reason)
 
-    async def note(self, team: str, sequence: int, message: str, is_hopeless: bool, is_echo: bool) -> None:
-        """Last words of a worker that is about to bring its group down; the first ones count, the others follow from them.
+    async def note(self, team: str, sequence: int, message: str, fate: Fate, is_echo: bool) -> None:
+        """Last words of a worker that is about to bring its group down; the first ones of the worst fate count, others follow from them.
 
         Args:
             team: the worker's.
             sequence: of the assignment it worked on.
             message: what happened.
-            is_hopeless: it would happen again: no new group shall try.
+            fate: whether a new group shall try; the worst that any worker says.
             is_echo: the worker only heard of another one's error, which may be noted later and says more.
         """
         slot = self._slot(team)
         if slot.sequence != sequence:
             return
-        if not slot.note or (slot.is_echo and not is_echo):
+        is_worse = FATES.index(fate) > FATES.index(slot.fate)
+        if not slot.note or is_worse or (slot.is_echo and not is_echo):
             slot.note, slot.is_echo = message, is_echo
-        slot.is_hopeless = slot.is_hopeless or is_hopeless
+        slot.fate = fate if is_worse else slot.fate
 
     async def progress(self, team: str, sequence: int, epoch: int, step: int, steps: int) -> None:
         """How far the epoch is."""
@@ -224,7 +228,7 @@ class Board:
         slots = (slot for slot in self._slots.values() if slot.assignment is not None and not slot.is_closed)
         return [slot.assignment["number"] for slot in slots if slot.assignment and slot.groups == 0 and slot.posted <= before]
 
-    async def _close(self, slot: Slot, reason: str) -> None:
+    async def _close(self, slot: Slot, reason: str, *, stops: bool = False) -> None:
         slot.is_closed = True
-        slot.events.append({"failed": reason})
+        slot.events.append({"stopped" if stops else "failed": reason})
         await self._notify()

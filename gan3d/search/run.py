@@ -185,13 +185,15 @@ def _search(
     board = ray.remote(num_cpus=0, resources=TRIAL_RESOURCES)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
         if searcher.num_open and not account.exhausted and searcher.has_next():
-            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account, lambda: request.reason))
+            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account, request, study.trials.concurrent))
             _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
     for record in searcher.untrained:
         _track_untrained(tracker, record)
     records = {record.number: record for record in [*searcher.records(), *searcher.stopped()]}
     if not searcher.num_open:
         return records, "complete"
+    if request.reason:
+        watcher.say(f"The study stops: {request.reason}.")
     return records, "stopped" if searcher.is_idle and account.exhausted else "interrupted"
 
 

@@ -24,7 +24,11 @@ class StopRequest:
     def __init__(self, results: Path) -> None:
         self._file = results / STOP
         self._file.unlink(missing_ok=True)
-        self._is_asked, self._looked = False, 0.0
+        self._is_asked, self._looked, self._own_reason = False, 0.0, ""
+
+    def stop(self, reason: str) -> None:
+        """The study itself wants to."""
+        self._own_reason = reason
 
     @property
     def reason(self) -> str:
@@ -32,4 +36,4 @@ class StopRequest:
         now = time.monotonic()
         if not self._is_asked and now - self._looked >= LOOK_SECONDS:
             self._is_asked, self._looked = self._file.exists(), now
-        return "asked to stop" if self._is_asked else ""
+        return self._own_reason or ("asked to stop" if self._is_asked else "")

@@ -19,7 +19,7 @@ from ray import tune
 from ray.util.placement_group import remove_placement_group
 
 from gan3d.search.trial_results import TrialResults
-from gan3d.tracking.outcome import FAILED, RESTARTS
+from gan3d.tracking.outcome import FAILED, RESTARTS, STOPPED
 from gan3d.training.binding import Binding
 
 #: The trial actor does no work of its own; it sits on the head node, where every cluster has this resource.
@@ -86,6 +86,8 @@ class TeamTrial(tune.Trainable):
         ray.get(self._board.permit.remote(self._team, self._sequence, self._epoch))
         event = self._next_event()
         self._restarts = event[RESTARTS]
+        if STOPPED in event:
+            return self._results.of_stop(event[STOPPED], self._epoch, event[RESTARTS])
         if FAILED in event:
             return self._results.of_failure(event[FAILED], self._epoch, event[RESTARTS])
         return self._results.of_epoch(event["epoch"], event["metrics"], event[RESTARTS])

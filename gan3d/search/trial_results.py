@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan3d.config.objective import Objective
-from gan3d.tracking.outcome import AGE, BEST, EPOCH, FAILED, IS_OLD, MERIT, OBJECTIVE, REASON, RESTARTS, worst
+from gan3d.tracking.outcome import AGE, BEST, EPOCH, FAILED, IS_OLD, MERIT, OBJECTIVE, REASON, RESTARTS, STOPPED, worst
 from gan3d.training.merit import Judge
 
 #: What an epoch adds to a trial's age, by the unit of `scheduler.rungs_in`; an epoch is one.
@@ -57,3 +57,7 @@ class TrialResults:
             BEST: self._judge.best,
             "done": True,
         }
+
+    def of_stop(self, reason: str, epoch: int, restarts: int = 0) -> dict[str, Any]:
+        """Of a trial that cannot go on in ``epoch`` now, and could later: `gan3d.search.spending` then stops the study."""
+        return self.of_failure(reason, epoch, restarts) | {STOPPED: reason}

@@ -3,7 +3,7 @@
     what happened                        TrialRecord   Optuna     Tune         MLflow
     all epochs trained, or all it may use complete      COMPLETE   TERMINATED   FINISHED, state=complete
     stopped early by the scheduler       pruned        PRUNED     TERMINATED   FINISHED, state=pruned
-    stopped as the budget was spent      stopped       RUNNING    TERMINATED   FINISHED, state=stopped, reason
+    the budget was spent, the disk full  stopped       RUNNING    TERMINATED   FINISHED, state=stopped, reason
     diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
     its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason=ACTOR_LOST, error
     would train as an earlier trial did  as that one   as that    (not told)   as that one, reason=UNTRAINED: ...
@@ -33,7 +33,7 @@ EPOCH, FAILED, REASON, RESTARTS = "epoch", "failed", "reason", "restarts"
 OBJECTIVE, MERIT, BEST = "objective", "merit", "best"
 #: What the trial has used, in the unit of `scheduler.rungs_in`; and whether that is all that a trial gets.
 AGE, IS_OLD = "age", "is_old"
-#: Present where the budget, not the scheduler, ended the trial: the limit that is spent.
+#: Present where neither the trial nor the scheduler ended it: the limit that is spent, who asked for it, or the disk that is full.
 STOPPED = "stopped"
 #: How the reason of a trial begins whose end was known without training.
 UNTRAINED = "not trained"
@@ -71,7 +71,8 @@ def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tu
     if error:
         return "failed", error
     if last.get(FAILED):
-        return "failed", str(last.get(REASON, ""))
+        stopped = last.get(STOPPED)
+        return ("stopped", f"in epoch {reached + 1} of {epochs}: {stopped}") if stopped else ("failed", str(last.get(REASON, "")))
     if not reached:
         return "failed", "ended before its first epoch"
     if not merit_of(last[BEST]).is_finite:

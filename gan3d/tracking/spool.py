@@ -72,9 +72,12 @@ class Spool:
 
     def _write_waiting_entry(self, entry: Entry) -> None:
         """Append: entries applied meanwhile stay in the file, and offering them again does no harm."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+        except OSError as problem:  # where the server's disk is full, so may ours be: it waits in memory alone
+            logger.warning("%s cannot be written (%s)", self.file, problem)
 
 
 def _read(file: Path) -> list[Entry]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan3d.errors import DataError
+from gan3d.errors import DataError, no_room_in
 
 #: Raised when a checkpoint's layout changes.
 FORMAT = 1
@@ -52,10 +52,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 def save_state(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values atomically."""
+    """Write tensors and plain values atomically.
+
+    Raises:
+        OSError: the disk is full, or cannot be written on.
+    """
     import torch
 
-    write_atomically(path, lambda temporary: torch.save({"format": FORMAT} | content, temporary))
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT} | content, file)
+
+    try:
+        write_atomically(path, write)
+    except RuntimeError as problem:  # torch's, about a file that is too short
+        if (full := no_room_in(problem)) is not None:
+            raise full from problem
+        raise
 
 
 def load_state(path: Path) -> dict[str, Any]:

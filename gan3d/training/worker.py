@@ -24,8 +24,8 @@ from gan3d.config.training import Data, TrialSettings
 from gan3d.cost.epochs import Holding
 from gan3d.data.paths import on_this_node
 from gan3d.data.scan import ELSEWHERE
-from gan3d.errors import DataError, DivergedError
-from gan3d.records import EpochRecord
+from gan3d.errors import DataError, DivergedError, no_room_in
+from gan3d.records import EpochRecord, Fate
 from gan3d.training.checkpoint import TrialFolder, load_state, save_state
 from gan3d.training.loop import Trial, epochs
 from gan3d.training.merit import Judge
@@ -113,9 +113,15 @@ def _train(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, de
         if ranks.rank == 0:
             desk.ask("fail", f"{type(error).__name__}: {error}")
     except Exception as error:
-        is_hopeless = isinstance(error, DataError)  # the file will be as broken for the next group
-        desk.ask("note", f"{type(error).__name__}: {error}", is_hopeless, ELSEWHERE in str(error))
+        desk.ask("note", f"{type(error).__name__}: {error}", fate_of(error), ELSEWHERE in str(error))
         raise
+
+
+def fate_of(error: Exception) -> Fate:
+    """What becomes of a trial whose worker met this error: a broken file will be as broken for the next group, a full disk as full."""
+    if no_room_in(error) is not None:
+        return "stops"
+    return "fails" if isinstance(error, DataError) else "again"
 
 
 def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, desk: Desk, folder: TrialFolder) -> None:
