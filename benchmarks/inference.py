@@ -62,7 +62,7 @@ def rows_of(batch: int, network: GeneratorNetwork, multiply_adds: int, rounds: i
 
 def variants(batch: int, network: GeneratorNetwork) -> dict[str, Call]:
     """Calls that each make ``batch`` showers, or the noise for them."""
-    noise, energy = torch.randn(batch, network.conditioning.noise_dim), torch.empty(batch).uniform_(10.0, 500.0)
+    noise, energy = torch.randn(batch, network.num_noise), torch.empty(batch).uniform_(10.0, 500.0)
     fast, naive = FastGenerator(network), NaiveGenerator()
     take_weights(naive, network)
     naive.eval()

@@ -153,6 +153,7 @@ BOUND = {
     "training.precision",
     "training.generator.kernel",
     "training.generator.layer_energies",
+    "training.generator.cell_noise",
     "training.gradient_penalty",
     "data.cells",
     "data.cell_curve",

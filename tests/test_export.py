@@ -80,7 +80,7 @@ def test_showers_are_the_trials_up_to_the_precision(trial: Path, reference: Path
 @pytest.mark.parametrize(("name", "precision"), KINDS)
 def test_a_file_says_what_it_is(trial: Path, reference: Path, name: FormatName, precision: Precision) -> None:
     card = Generator.load(exported(trial, reference, name, precision)).card
-    assert (card.format, card.precision, card.grid, card.noise_dim, card.epoch) == (name, precision, (12, 12, 12), 8, 5)
+    assert (card.format, card.precision, card.grid, card.num_noise, card.epoch) == (name, precision, (12, 12, 12), 8, 5)
     parent = Generator.load(trial).card
     assert (card.parent_sha256, card.study_settings) == (parent.parent_sha256, parent.study_settings)
     low, high = card.incident_energy_gev or (0, 0)

@@ -13,6 +13,7 @@ from gan3d.models.rectified_normal import RectifiedNormal
 
 GRIDS = [(25, 25, 25), (11, 30, 17), (8, 8, 8)]
 ENERGY = torch.tensor([20.0, 300.0], dtype=torch.float64)
+NOISE = torch.randn(2, 25**3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
 def third_block(grid: Size, kernel: object) -> tuple[FoldedConvolution, torch.Tensor, torch.Tensor]:
@@ -29,7 +30,7 @@ def third_block(grid: Size, kernel: object) -> tuple[FoldedConvolution, torch.Te
 def test_the_output_convolution_of_phases_is_that_of_features(grid: Size, kernel: object) -> None:
     block, phases, features = third_block(grid, kernel)
     convolution, out = nn.Conv3d(3, 1, 2, bias=False).double(), torch.empty(2, *grid, dtype=torch.float64)
-    ConvolutionOutput(convolution, block)(phases, ENERGY, out)
+    ConvolutionOutput(convolution, block)(phases, ENERGY, NOISE, out)
     torch.testing.assert_close(out, functional.relu(convolution(features)).squeeze(1))
     assert (out > 0).any()
 
@@ -38,11 +39,11 @@ def test_the_output_convolution_of_phases_is_that_of_features(grid: Size, kernel
 @pytest.mark.parametrize("kernel", ["seed", 3])
 def test_rectified_normals_of_phases_are_those_of_features(grid: Size, kernel: object) -> None:
     block, phases, features = third_block(grid, kernel)
-    cells, out = RectifiedNormal(3, grid).double(), torch.empty(2, *grid, dtype=torch.float64)
+    cells, out = RectifiedNormal(3, grid, cell_noise=True).double(), torch.empty(2, *grid, dtype=torch.float64)
     for parameter in cells.parameters():
         nn.init.normal_(parameter)
-    RectifiedNormalOutput(cells, block)(phases, ENERGY, out)
-    torch.testing.assert_close(out, cells(features, ENERGY))
+    RectifiedNormalOutput(cells, block)(phases, ENERGY, NOISE, out)
+    torch.testing.assert_close(out, cells(features, ENERGY, NOISE))
     assert (out > 0).any()
 
 

@@ -38,7 +38,8 @@ class Replay(nn.Module):
         self.partner = {float(energy): int(place) for energy, place in zip(wanted, partner, strict=True)}
         self.cells = nn.Parameter(transform_of(trial).to_network(torch.from_numpy(candidates.cells)))
         self.smearing = smearing
-        self.conditioning = SimpleNamespace(noise_dim=1, has_polar_angle=False)
+        self.conditioning = SimpleNamespace(has_polar_angle=False)
+        self.num_noise = 1
 
     def forward(self, noise: torch.Tensor, incident_energy: torch.Tensor, _: torch.Tensor | None) -> torch.Tensor:
         index = [self.partner[energy] for energy in incident_energy.tolist()]

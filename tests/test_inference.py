@@ -34,7 +34,7 @@ def network(grid: Grid = (9, 10, 11), polar_angle: bool = False, **settings: Any
 
 def inputs(generator: GeneratorNetwork, num_showers: int) -> list[torch.Tensor]:
     torch.manual_seed(2)
-    drawn = [torch.randn(num_showers, generator.conditioning.noise_dim), torch.empty(num_showers).uniform_(10.0, 500.0)]
+    drawn = [torch.randn(num_showers, generator.num_noise), torch.empty(num_showers).uniform_(10.0, 500.0)]
     return [*drawn, torch.empty(num_showers).uniform_(1.0, 2.0)] if generator.conditioning.has_polar_angle else drawn
 
 
@@ -55,6 +55,11 @@ def assert_equal_to_rounding(generator: GeneratorNetwork, num_showers: int = 3) 
 @pytest.mark.parametrize("polar_angle", [False, True])
 def test_it_is_the_network_in_every_form(output: str, normalisation: str, conditioning: str, polar_angle: bool) -> None:
     assert_equal_to_rounding(network(polar_angle=polar_angle, output=output, normalisation=normalisation, conditioning=conditioning))
+
+
+def test_it_is_the_network_with_noise_of_the_cells_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "MOST_STARTING", 4)
+    assert_equal_to_rounding(network(output="rectified_normal", cell_noise=True), num_showers=9)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -20,6 +20,7 @@ def test_ranks_together_draw_what_one_rank_draws(world_size: int) -> None:
     one = slots(1, 0)
     every = [slots(world_size, rank) for rank in range(world_size)]
     assert torch.equal(torch.cat([rank.normal("noise", 5) for rank in every]), one.normal("noise", 5))
+    assert torch.equal(torch.cat([rank.wide_normal("cells", 5) for rank in every]), one.wide_normal("cells", 5))
     assert torch.equal(torch.cat([rank.uniform("flips") for rank in every]), one.uniform("flips"))
 
 

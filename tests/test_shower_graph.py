@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "residual, layers fitted": {
         "generator": {"output": "rectified_normal", "residual_blocks": 2, "layer_energies": "fitted", "noise_dim": 20}
     },
+    "cell noise": {"generator": {"output": "rectified_normal", "cell_noise": True}},
     "group normalisation": {"generator": {"normalisation": "group"}},
     "per plane": {"generator": {"normalisation": "batch_per_plane"}},
     "angle": {"polar_angle": True},
@@ -48,7 +49,7 @@ def test_it_is_the_network_the_inverse_transform_and_the_threshold(name: str) ->
     for buffer in state.generator.buffers():
         if buffer.is_floating_point():
             buffer.add_(torch.rand(buffer.shape, generator=random))
-    noise = torch.randn(5, trial.training.generator.noise_dim, generator=random)
+    noise = torch.randn(5, trial.num_noise, generator=random)
     energy = torch.tensor([10.0, 40.0, 60.0, 90.0, 200.0])
     angle = torch.linspace(1.1, 2.0, 5) if trial.training.polar_angle else None
     expected = transform.to_gev(state.generator.eval()(noise, energy, angle))

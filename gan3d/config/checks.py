@@ -253,8 +253,16 @@ def _curve(settings: TrialSettings) -> Iterator[Problem]:
 
 
 def _noise(settings: TrialSettings) -> Iterator[Problem]:
-    """Fitted layer energies take their normal scores from the noise."""
+    """Fitted layer energies take their normal scores from the noise; only cells with a fluctuation can have noise of their own."""
     network, needed = settings.training.generator, settings.data.grid[2] + 1
+    if network.cell_noise and network.output != "rectified_normal":
+        yield Problem(
+            "training.generator.cell_noise",
+            "goes only with cells that fluctuate:",
+            "Set training.generator.output to rectified_normal.",
+            network.cell_noise,
+            (("training.generator.output", network.output),),
+        )
     if network.layer_energies == "fitted" and network.noise_dim < needed:
         yield Problem(
             "training.generator.noise_dim",

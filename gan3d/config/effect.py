@@ -51,6 +51,7 @@ ADDED = {
     "training.matched_observables": "moments",
     "training.pretrain_epochs": 0,
     "training.generator.layer_energies": "network",
+    "training.generator.cell_noise": False,
     "training.generator.residual_blocks": 0,
     "training.discriminator.residual": False,
     "training.discriminator.minibatch_statistics": False,

@@ -30,6 +30,9 @@ class Generator(Settings):
     """Incident energy multiplied into the noise (the seed) or concatenated to it."""
     output: Literal["relu", "rectified_normal"] = "relu"
     """`relu` of a last convolution (the seed), or every cell a rectified normal that starts from the training showers' moments."""
+    cell_noise: bool = False
+    """A number of the noise for each cell, beside what the network makes of `noise_dim` others: cells fluctuate by themselves too, as real
+    ones do. Takes `output: rectified_normal`."""
     residual_blocks: Annotated[int, Field(ge=0, le=8)] = 0
     """Residual blocks (arXiv:1512.03385) of two 3x3x3 convolutions behind block 3, with its filters; the seed: 0."""
     layer_energies: Literal["network", "fitted"] = "network"

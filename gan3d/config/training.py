@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from math import prod
 from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
@@ -229,6 +230,11 @@ class TrialSettings(Settings):
     def threads_per_worker(self) -> int:
         """CPU threads that torch uses in one worker."""
         return self.workers.threads_per_worker or self.workers.cpus_per_worker
+
+    @property
+    def num_noise(self) -> int:
+        """Normal numbers that a shower begins with."""
+        return self.training.generator.noise_dim + (prod(self.data.grid) if self.training.generator.cell_noise else 0)
 
     @property
     def is_ring(self) -> bool:

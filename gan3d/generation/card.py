@@ -61,7 +61,8 @@ class Card(_Frozen):
     """Whether it was trained on the middle of larger showers."""
     polar_angle: bool
     """Whether showers are made at an angle each."""
-    noise_dim: int
+    num_noise: int
+    """Normal numbers that a shower begins with."""
     threshold_gev: float
     """Fainter cells are 0."""
     incident_energy_gev: tuple[float, float] | None = None

@@ -104,7 +104,7 @@ class Generator:
     def chunk(self, energy: Floats, angle: Floats | None, *, seed: int, number: int) -> Floats:
         """The showers of one chunk: at most `CHUNK`."""
         # Always of a whole chunk: how many normal numbers are drawn together changes them.
-        noise = noise_of_chunk(self.card.noise_dim, seed=seed, number=number)[: len(energy)]
+        noise = noise_of_chunk(self.card.num_noise, seed=seed, number=number)[: len(energy)]
         return self.make(noise, energy, angle)
 
     def conditions(self, incident_energy_gev: ArrayLike, polar_angle: ArrayLike | None) -> tuple[Floats, Floats | None]:
@@ -133,10 +133,10 @@ class Generator:
         return energy, angle.copy()
 
 
-def noise_of_chunk(noise_dim: int, *, seed: int, number: int) -> Floats:
+def noise_of_chunk(num_noise: int, *, seed: int, number: int) -> Floats:
     """Of all `CHUNK` showers of one chunk, (CHUNK, Z)."""
     own = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
-    found: Floats = torch.randn(CHUNK, noise_dim, generator=torch.Generator().manual_seed(own)).numpy()
+    found: Floats = torch.randn(CHUNK, num_noise, generator=torch.Generator().manual_seed(own)).numpy()
     return found
 
 
@@ -161,7 +161,7 @@ def card_of(trained: Trained, state: Path) -> Card:
         cells=settings.data.cells,
         crop=settings.data.crop,
         polar_angle=settings.training.polar_angle,
-        noise_dim=settings.training.generator.noise_dim,
+        num_noise=settings.num_noise,
         threshold_gev=settings.data.threshold_gev,
         study_settings=settings.portable_digest(),
         epoch=trained.epoch,

@@ -164,7 +164,7 @@ def _timed(generator: Generator, batch: int, random: np.random.Generator) -> flo
     energy = random.uniform(*ENERGY_GEV, batch).astype(np.float32)
     angle = np.full(batch, ANGLE, np.float32) if generator.has_polar_angle else None
     start = time.perf_counter()
-    noise = torch.randn(batch, generator.card.noise_dim).numpy()
+    noise = torch.randn(batch, generator.card.num_noise).numpy()
     cells = np.array(generator.make(noise, energy, angle))
     seconds = time.perf_counter() - start
     assert cells.shape == (batch, *generator.grid)

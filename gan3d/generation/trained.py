@@ -52,8 +52,7 @@ class Trained:
 
     def noise(self, number: int, *, seed: int) -> torch.Tensor:
         """What ``number`` showers begin with (B, Z). Other numbers have other noise, from the first shower on."""
-        noise_dim = self.settings.training.generator.noise_dim
-        return torch.randn(number, noise_dim, generator=torch.Generator().manual_seed(seed))
+        return torch.randn(number, self.settings.num_noise, generator=torch.Generator().manual_seed(seed))
 
     @torch.no_grad()
     def showers_of(self, noise: torch.Tensor, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None) -> torch.Tensor:

@@ -30,8 +30,8 @@ class ConvolutionOutput:
         matrix = torch.einsum("cuvw,uip,vjq,wkr->ijkpqrc", weight, x, y, depth)
         self.matrix = matrix.flatten(3).flatten(0, 2)
 
-    def __call__(self, phases: torch.Tensor, _incident_energy_B: torch.Tensor, out: torch.Tensor) -> None:
-        """Cells into ``out`` (B, X, Y, L), of any incident energies."""
+    def __call__(self, phases: torch.Tensor, _incident_energy_B: torch.Tensor, _noise_BZ: torch.Tensor, out: torch.Tensor) -> None:
+        """Cells into ``out`` (B, X, Y, L), of any incident energies and noise."""
         upsampling, places = self.block3.upsampling, self.block3.places
         parts = self.matrix @ phases.flatten(1, 3).mT
         parts = parts.view(-1, *(factor + 1 for factor in upsampling), *places)
@@ -58,11 +58,11 @@ class RectifiedNormalOutput:
         self.cells = deepcopy(cells).requires_grad_(False)
         self.cells.weight = nn.Parameter(torch.ones_like(cells.weight[:1]), requires_grad=False)
 
-    def __call__(self, phases: torch.Tensor, incident_energy_B: torch.Tensor, out: torch.Tensor) -> None:
-        """Cells into ``out`` (B, X, Y, L); incident energies in GeV."""
+    def __call__(self, phases: torch.Tensor, incident_energy_B: torch.Tensor, noise_BZ: torch.Tensor, out: torch.Tensor) -> None:
+        """Cells into ``out`` (B, X, Y, L); incident energies in GeV, of the noise the cells' own."""
         apart = (torch.unflatten(phases, 4, (*self.block3.upsampling, -1)) * self.weight).sum(-1, keepdim=True)
         fluctuation = together(apart, [axis.skip for axis in self.block3.axes], list(out.shape[1:]))
-        out.copy_(self.cells(fluctuation.permute(0, 4, 1, 2, 3), incident_energy_B))
+        out.copy_(self.cells(fluctuation.permute(0, 4, 1, 2, 3), incident_energy_B, noise_BZ))
 
 
 def destinations(factor: int) -> torch.Tensor:

@@ -57,7 +57,7 @@ class GeneratorNetwork(nn.Module):
         self.normalisation2 = make_normalisation(kind, filters2, geometry.middle[-1])
         self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1], is_ring=is_ring)
         self.output = Convolution(filters3, 1, OUTPUT_KERNEL, bias=False) if settings.output == "relu" else None
-        self.cells = RectifiedNormal(filters3, grid) if settings.output == "rectified_normal" else None
+        self.cells = RectifiedNormal(filters3, grid, cell_noise=settings.cell_noise) if settings.output == "rectified_normal" else None
         self.residual_blocks = nn.Sequential(*(ResidualBlock(filters3, is_ring) for _ in range(settings.residual_blocks)))
         self.layer_energies: LayerEnergies | None = None
         if settings.layer_energies == "fitted":
@@ -71,23 +71,28 @@ class GeneratorNetwork(nn.Module):
         """Generated cells in network units, >= 0.
 
         Args:
-            noise_BZ: Standard normal noise.
+            noise_BZ: Standard normal noise, `num_noise` numbers.
             incident_energy_B: [GeV].
             polar_angle_B: [rad]; exactly where the network is conditioned on it.
 
         Returns:
             Cells (B, X, Y, L).
         """
-        cells = self.cells_of(self._features(noise_BZ, incident_energy_B, polar_angle_B), incident_energy_B)
+        cells = self.cells_of(self._features(noise_BZ, incident_energy_B, polar_angle_B), incident_energy_B, noise_BZ)
         if self.layer_energies is None:
             return cells
         scaled: torch.Tensor = self.layer_energies(cells, noise_BZ, incident_energy_B, polar_angle_B)
         return scaled
 
-    def cells_of(self, features: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
+    @property
+    def num_noise(self) -> int:
+        """Normal numbers that a shower begins with."""
+        return self.conditioning.noise_dim + (0 if self.cells is None else self.cells.num_noise)
+
+    def cells_of(self, features: torch.Tensor, incident_energy_B: torch.Tensor, noise_BZ: torch.Tensor) -> torch.Tensor:
         """Cells (B, X, Y, L) in network units of what block 3 and the residual blocks make, before layers are scaled."""
         if self.cells is not None:
-            cells: torch.Tensor = self.cells(features, incident_energy_B)
+            cells: torch.Tensor = self.cells(features, incident_energy_B, noise_BZ)
             return cells
         assert self.output is not None
         return functional.relu(self.output(features)).squeeze(1)
@@ -143,10 +148,14 @@ class Conditioning(nn.Module):
         self.num_outputs = noise_dim + (not self.multiplies) + polar_angle
 
     def forward(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None) -> torch.Tensor:
-        """Noise times energy, or noise and energy, in units of 100 GeV; then the polar angle [rad]. Shape (B, num_outputs)."""
+        """Noise times energy, or noise and energy, in units of 100 GeV; then the polar angle [rad]. Shape (B, num_outputs).
+
+        Of longer noise, the first ``noise_dim`` numbers.
+        """
         assert (polar_angle_B is not None) == self.has_polar_angle, (
             "the polar angle is given exactly where the network is conditioned on it"
         )
+        noise_BZ = noise_BZ[:, : self.noise_dim]
         energy_B1 = incident_energy_B.unsqueeze(1) / ENERGY_UNIT_GEV
         parts = [noise_BZ * energy_B1] if self.multiplies else [noise_BZ, energy_B1]
         if polar_angle_B is not None:

@@ -76,7 +76,7 @@ class FastGenerator:
         """Generated cells (B, X, Y, L) in network units, >= 0, of any number of showers; arguments as for the network."""
         inputs: torch.Tensor = self._conditioning(noise_BZ, incident_energy_B, polar_angle_B)
         cells = inputs.new_empty(len(inputs), *self._grid)
-        for starting in parts(self._most_starting, inputs, incident_energy_B, cells):
+        for starting in parts(self._most_starting, inputs, incident_energy_B, noise_BZ, cells):
             x = self._start(starting[0])
             for convolved in parts(self._most_convolved, x, *starting[1:]):
                 self._convolve(*convolved)
@@ -85,11 +85,11 @@ class FastGenerator:
         scaled: torch.Tensor = self._layer_energies(cells, noise_BZ, incident_energy_B, polar_angle_B)
         return scaled
 
-    def _convolve(self, x: torch.Tensor, incident_energy_B: torch.Tensor, out: torch.Tensor) -> None:
+    def _convolve(self, x: torch.Tensor, incident_energy_B: torch.Tensor, noise_BZ: torch.Tensor, out: torch.Tensor) -> None:
         """From what the first convolution made, (B, C, X, Y, L), to cells in ``out``."""
         x = self._normalise1(functional.leaky_relu_(x, LEAK))
         x = self._normalise2(functional.leaky_relu_(self._block2(x), LEAK))
-        self._output(functional.leaky_relu_(self._block3.phases(x), LEAK), incident_energy_B, out)
+        self._output(functional.leaky_relu_(self._block3.phases(x), LEAK), incident_energy_B, noise_BZ, out)
 
 
 def start_of(network: GeneratorNetwork, block1: FoldedConvolution) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -7,6 +7,8 @@ normal one cut off at zero (the tobit model: Tobin, Econometrica 26 (1958) 24). 
 
     cell = E ** cell_power * scale(E) * relu(location(E) + fluctuation),    fluctuation = sum over channels of weight * feature,
 
+or that and ``own * noise`` of the cell's own: what a network makes of some hundred numbers goes together in neighbouring cells.
+
 with location, log scale (both linear in log E) and weights of its own: a locally connected output, as in LAGAN (de Oliveira et al.,
 arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
 second moment of the cell's energy in GeV determine location and scale; so an untrained generator has the right energy in every cell,
@@ -35,6 +37,8 @@ POOLED = 0.1
 FURTHEST = 0.5
 #: Least spread of a fluctuation that is divided by.
 SMALLEST_SPREAD = 1e-3
+#: Of a fluctuation's variance, the part that is the cell's own at first, where it has noise.
+OWN_SHARE = 0.5
 #: Smallest ratio of the two reference energies; below it the showers say nothing about the change with energy.
 SMALLEST_LEVER = 1.01
 
@@ -47,24 +51,36 @@ class RectifiedNormal(nn.Module):
     cell_power: torch.Tensor
     """The transform's: by this power of the incident energy a cell grows that keeps its share."""
 
-    def __init__(self, num_features: int, grid: Grid) -> None:
+    def __init__(self, num_features: int, grid: Grid, *, cell_noise: bool = False) -> None:
         super().__init__()
+        self.own = nn.Parameter(torch.full(grid, math.sqrt(OWN_SHARE))) if cell_noise else None
         self.weight = nn.Parameter(torch.randn(num_features, *grid) / math.sqrt(num_features))
         self.location = nn.Parameter(torch.zeros(2, *grid))
         self.log_scale = nn.Parameter(torch.zeros(2, *grid))
         self.register_buffer("log_energy", torch.tensor([0.0, 1.0]))
         self.register_buffer("cell_power", torch.tensor(1.0))
 
-    def forward(self, features_BCXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
-        """Cells (B, X, Y, L) in network units, >= 0; features may reach beyond the grid, energies are in GeV."""
+    @property
+    def num_noise(self) -> int:
+        """Of the cells' own."""
+        return 0 if self.own is None else self.own.numel()
+
+    def forward(self, features_BCXYL: torch.Tensor, incident_energy_B: torch.Tensor, noise_BZ: torch.Tensor) -> torch.Tensor:
+        """Cells (B, X, Y, L) in network units, >= 0; features may reach beyond the grid, energies are in GeV.
+
+        The cells' own noise is the last `num_noise` numbers of ``noise_BZ``.
+        """
         low, high = self.log_energy
         log_energy = incident_energy_B.log()[:, None, None, None]
         upper = ((log_energy - low) / (high - low)).clamp(-FURTHEST, 1 + FURTHEST)
         location, log_scale = (torch.lerp(pair[0], pair[1], upper) for pair in (self.location, self.log_scale))
-        return torch.relu(location + self.fluctuation(features_BCXYL)) * (log_scale + self.cell_power * log_energy).exp()
+        fluctuation = self.fluctuation(features_BCXYL)
+        if self.own is not None:
+            fluctuation = fluctuation + self.own * noise_BZ[:, -self.num_noise :].view(-1, *self.own.shape)
+        return torch.relu(location + fluctuation) * (log_scale + self.cell_power * log_energy).exp()
 
     def fluctuation(self, features_BCXYL: torch.Tensor) -> torch.Tensor:
-        """The varying part, (B, X, Y, L)."""
+        """What varies with the features, (B, X, Y, L)."""
         x, y, layers = self.weight.shape[1:]
         # Channels last, as features lie in memory: torch is many times slower on operands of different formats, gradients included.
         features_BXYLC = features_BCXYL.permute(0, 2, 3, 4, 1)[:, :x, :y, :layers]
@@ -96,9 +112,12 @@ class RectifiedNormal(nn.Module):
 
     @torch.no_grad()
     def standardise_(self, features_BCXYL: torch.Tensor) -> None:
-        """Make the fluctuations of these features have mean 0 and variance 1 in every cell."""
+        """Make the fluctuations of these features, with the cells' own, have mean 0 and variance 1 in every cell."""
         fluctuation = self.fluctuation(features_BCXYL)
         spread = fluctuation.std(dim=0).clamp_min(SMALLEST_SPREAD)
+        if self.own is not None:
+            spread = spread / math.sqrt(1 - OWN_SHARE)
+            self.own.fill_(math.sqrt(OWN_SHARE))
         self.weight.div_(spread)
         self.location.sub_(fluctuation.mean(dim=0) / spread)
 

@@ -46,7 +46,7 @@ class ShowerGraph(nn.Module):
         x = network.normalisation1(self.block1(x))
         x = network.normalisation2(self.block2(x))
         features = network.residual_blocks(self.block3(x)).float()
-        cells = network.cells_of(features, incident_energy_B)
+        cells = network.cells_of(features, incident_energy_B, noise_BZ)
         if network.layer_energies is not None:
             cells = network.layer_energies(cells, noise_BZ, incident_energy_B, polar_angle_B)
         cells_gev = self.transform.to_gev(cells)

@@ -104,7 +104,7 @@ def generator_multiply_adds(settings: Generator, grid: Grid, *, is_ring: bool = 
     num_inputs = settings.noise_dim + (settings.conditioning == "concatenate")
     dense = num_inputs * START_CHANNELS * prod(GeneratorGeometry.for_grid(grid, settings.kernel, is_ring=is_ring).start)
     convolutions = sum(block.multiply_adds for block in generator_convolutions(settings, grid, is_ring=is_ring))
-    cells = settings.filters[-1] * prod(grid) if settings.output == "rectified_normal" else 0
+    cells = (settings.filters[-1] + settings.cell_noise) * prod(grid) if settings.output == "rectified_normal" else 0
     return dense + convolutions + cells, dense
 
 

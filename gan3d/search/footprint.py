@@ -122,7 +122,7 @@ def largest_output_bytes(generator: GeneratorNetwork) -> int:
 def generator_inputs(generator: GeneratorNetwork, num_showers: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Noise, incident energy and, where the network asks for one, polar angle of so many showers, on the current device."""
     angle = torch.ones(num_showers) if generator.conditioning.has_polar_angle else None
-    return torch.ones(num_showers, generator.conditioning.noise_dim), torch.ones(num_showers), angle
+    return torch.ones(num_showers, generator.num_noise), torch.ones(num_showers), angle
 
 
 def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks, Networks]:

@@ -52,7 +52,7 @@ def network_buckets(settings: TrialSettings) -> tuple[tuple[int, ...], tuple[int
     training, grid = settings.training, settings.data.grid
     with torch.device("meta"):
         generator, discriminator = make_generator(settings), make_discriminator(settings)
-        noise, one = torch.empty(_SHOWERS, training.generator.noise_dim), torch.empty(_SHOWERS)
+        noise, one = torch.empty(_SHOWERS, settings.num_noise), torch.empty(_SHOWERS)
         angle = one if training.polar_angle else None
         cells = torch.empty(_SHOWERS, *grid)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from gan3d.models.generator import GeneratorNetwork
+
 
 def stream(*key: int | str) -> torch.Generator:
     """A CPU generator for this key; different keys give unrelated streams."""
@@ -34,12 +36,23 @@ class Slots:
         rows = torch.randn(self.global_batch, width, generator=stream(self.seed, self.step, draw))
         return rows[self.first : self.first + self.count]
 
+    def wide_normal(self, draw: str, width: int) -> torch.Tensor:
+        """The same from a stream per shower: for so many numbers that other ranks' must not be drawn."""
+        rows = range(self.first, self.first + self.count)
+        return torch.stack([torch.randn(width, generator=stream(self.seed, self.step, draw, row)) for row in rows])
+
+    def noise(self, draw: str, generator: GeneratorNetwork) -> torch.Tensor:
+        """What the generator begins with, shape (count, generator.num_noise): the cells' own numbers, if they have any, come last."""
+        shared = self.normal(draw, generator.conditioning.noise_dim)
+        num_own = generator.num_noise - shared.shape[1]
+        return torch.cat([shared, self.wide_normal(f"{draw}.cells", num_own)], dim=1) if num_own else shared
+
     def uniform(self, draw: str) -> torch.Tensor:
         """Uniforms in [0, 1) of this rank's showers, shape (count,)."""
         rows = torch.rand(self.global_batch, generator=stream(self.seed, self.step, draw), dtype=torch.float64)
         return rows[self.first : self.first + self.count]
 
 
-def noise_of_showers(seed: int, identities: Iterable[int], noise_dim: int) -> torch.Tensor:
-    """Standard normals per shower of the validation set, shape (B, noise_dim)."""
-    return torch.stack([torch.randn(noise_dim, generator=stream("validation", seed, int(identity))) for identity in identities])
+def noise_of_showers(seed: int, identities: Iterable[int], width: int) -> torch.Tensor:
+    """Standard normals per shower of the validation set, shape (B, width)."""
+    return torch.stack([torch.randn(width, generator=stream("validation", seed, int(identity))) for identity in identities])

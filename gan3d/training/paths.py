@@ -32,7 +32,7 @@ def choose_paths(state: TrainState, settings: TrialSettings, ranks: Ranks) -> No
 def call_once(state: TrainState, settings: TrialSettings) -> None:
     """Generate and judge one shower in evaluation mode, so that convolutions know their shapes and nothing else changes."""
     training = settings.training
-    noise = torch.zeros(NUM_SHOWERS, training.generator.noise_dim)
+    noise = torch.zeros(NUM_SHOWERS, settings.num_noise)
     energy = torch.full((NUM_SHOWERS,), 100.0)
     angle = torch.full((NUM_SHOWERS,), torch.pi / 2) if training.polar_angle else None
     state.generator.eval()

@@ -52,7 +52,7 @@ def start_cells(train: ShowerSet, state: TrainState, settings: TrialSettings) ->
     energy = torch.from_numpy(train.incident_energies())[:MOST_SHOWERS]
     random = stream(settings.training.seed, "start")
     rows = torch.randint(len(energy), (NUM_GENERATED,), generator=random)
-    noise = torch.randn(NUM_GENERATED, settings.training.generator.noise_dim, generator=random)
+    noise = torch.randn(NUM_GENERATED, settings.num_noise, generator=random)
     angles = train.polar_angles() if settings.training.polar_angle else None
     angle = None if angles is None else torch.from_numpy(angles)[rows].to(device)
     state.generator.standardise_(noise.to(device), energy[rows].to(device), angle)

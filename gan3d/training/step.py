@@ -94,7 +94,7 @@ def discriminator_step(state: TrainState, batch: Batch, recipe: Recipe, slots: S
     device = batch.cells.device
     of_monte_carlo = Targets(flipped(1.0, recipe, slots, device), batch.incident_energy, batch.deposited_energy, batch.polar_angle)
     wanted = recipe.conditions.draw(slots, "discriminator.conditions").to(device)
-    noise = slots.normal("discriminator.noise", recipe.training.generator.noise_dim).to(device)
+    noise = slots.noise("discriminator.noise", state.generator).to(device)
     energy, angle = wanted.incident_energy, wanted.polar_angle
     of_generated = Targets(flipped(0.0, recipe, slots, device), energy, recipe.response(energy), angle)
     if recipe.is_relativistic:
@@ -150,7 +150,7 @@ def generator_step(
     """
     device, clipping = next(state.generator.parameters()).device, recipe.training.gradient_clipping
     wanted = recipe.conditions.draw(slots, f"generator.{number}.conditions").to(device)
-    noise = slots.normal(f"generator.{number}.noise", recipe.training.generator.noise_dim).to(device)
+    noise = slots.noise(f"generator.{number}.noise", state.generator).to(device)
     targets = asked(wanted, recipe)
     state.generator_update.finish(clipping)
     state.generator_update.begin(recipe.training.generator.learning_rate * state.learning_rate_factor, clock)

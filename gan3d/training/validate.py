@@ -44,7 +44,7 @@ def generate_like(
         part = showers.take(slice(start, start + CHUNK))
         energy = torch.from_numpy(part.incident_energy).to(device)
         angle = None if part.polar_angle is None else torch.from_numpy(part.polar_angle).to(device)
-        noise = noise_of_showers(noise_seed, part.identity.tolist(), generator.conditioning.noise_dim).to(device)
+        noise = noise_of_showers(noise_seed, part.identity.tolist(), generator.num_noise).to(device)
         cells = transform.to_gev(fast(noise, energy, angle if generator.conditioning.has_polar_angle else None))
         yield torch.where(cells < transform.threshold_gev, 0.0, cells), energy
 
@@ -80,7 +80,7 @@ def renormalise(generator: GeneratorNetwork, showers: TrialShowers, seed: int) -
     """Give averaged weights running statistics of their own, from conditions of training showers; the same on every rank."""
     device, random = next(generator.parameters()).device, stream("renormalise", seed)
     rows = torch.randint(len(showers.train), (NUM_RENORMALISED,), generator=random)
-    noise = torch.randn(NUM_RENORMALISED, generator.conditioning.noise_dim, generator=random)
+    noise = torch.randn(NUM_RENORMALISED, generator.num_noise, generator=random)
     energy = torch.from_numpy(showers.train.incident_energies())[rows]
     angle = None if showers.polar_angles is None else showers.polar_angles[rows].to(device)
     generator.renormalise_(noise.to(device), energy.to(device), angle)

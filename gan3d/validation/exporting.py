@@ -148,7 +148,7 @@ def calibration(card: Card, reference: Showers) -> Calibration:
     """Noise of its own, with energies and angles of the reference."""
     rows = reference.take(np.arange(min(len(reference), NUM_CALIBRATION)))
     noise = np.concatenate(
-        [noise_of_chunk(card.noise_dim, seed=CALIBRATION_SEED, number=number) for number in range(-(-len(rows) // CHUNK))]
+        [noise_of_chunk(card.num_noise, seed=CALIBRATION_SEED, number=number) for number in range(-(-len(rows) // CHUNK))]
     )
     return Calibration(noise[: len(rows)], rows.incident_energy, rows.polar_angle if card.polar_angle else None)
 

@@ -60,7 +60,7 @@ def program_of(graph: ShowerGraph) -> torch.export.ExportedProgram:
     network = graph.network
     energy = torch.full((2,), 50.0)
     angle = (torch.full((2,), 1.5),) if network.conditioning.has_polar_angle else ()
-    noise = torch.zeros(2, network.conditioning.noise_dim)
+    noise = torch.zeros(2, network.num_noise)
     arguments = (noise, energy, *angle)
     with torch.no_grad():
         return torch.export.export(graph, arguments, dynamic_shapes=tuple({0: torch.export.Dim("showers")} for _ in arguments))
