@@ -179,8 +179,13 @@ def test_the_set_of_layers_is_finite_for_empty_showers(of_layers: ObservableDist
 def test_the_same_showers_have_the_same_directions(of_layers: ObservableDistributions) -> None:
     again = ObservableDistributions.fit([showers(200, seed) for seed in range(5)], "layers")
     assert torch.equal(again.directions, of_layers.directions)
+
+
+def test_along_directions_other_showers_vary_as_much_as_those_that_they_were_drawn_from() -> None:
+    """Where these are many beside the observables."""
+    of_many = ObservableDistributions.fit([showers(200, seed) for seed in range(10, 50)], "layers")
     cells, energy = showers(1000, 9)
     terms = powers(energy)
-    standard = (observables(cells, energy, "layers") - terms @ of_layers.coefficients) / (terms[:, :2] @ of_layers.spread).exp()
-    along = (standard @ of_layers.directions).square().mean(dim=0).sqrt()
+    standard = (observables(cells, energy, "layers") - terms @ of_many.coefficients) / (terms[:, :2] @ of_many.spread).exp()
+    along = (standard @ of_many.directions).square().mean(dim=0).sqrt()
     torch.testing.assert_close(along.median(), torch.tensor(1.0), rtol=0.15, atol=0.0)

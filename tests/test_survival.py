@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from small_study import write_study
 from benchmarks.hosts.cluster import PYTHON, RayCluster, ray_on
 from benchmarks.hosts.namespaces import stop
 from benchmarks.hosts.testbed import Host, TestBed
+from gan3d.tracking import frames
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -83,18 +85,19 @@ def started(cluster: RayCluster, log: Path, *words: str) -> subprocess.Popen[Any
 
 @pytest.fixture
 def tell(bed: TestBed, tmp_path: Path) -> Iterator[Callable[..., Story]]:
-    """Starts a study on a cluster of the bed, without the hosts that are named ``absent``, and waits for its first epoch."""
+    """Starts a study on a cluster of the bed, without the hosts of these numbers (``absent``), and waits for its first epoch."""
     stories = []
     with ray_on(bed) as cluster:
 
-        def begin(*, absent: tuple[int, ...] = (), epochs: int = EPOCHS, **changes: Any) -> Story:
+        def begin(*options: str, absent: tuple[int, ...] = (), epochs: int = EPOCHS, **changes: Any) -> Story:
             study = write_study(tmp_path, {"training.seed": {"choice": [1, 2]}}, **(CHANGES | changes))
             for number in absent:
                 kill_ray(cluster, bed.hosts[number])
             while cluster.num_nodes() > len(bed.hosts) - len(absent):
                 time.sleep(1)
             log, results = tmp_path / "log.txt", tmp_path / "results"
-            words = ("run", str(study), "--set", f"training.epochs={epochs}", "--address", cluster.address, "--results", str(results))
+            where = ("--address", cluster.address, "--results", str(results), *options)
+            words = ("run", str(study), "--set", f"training.epochs={epochs}", *where)
             stories.append(Story(bed, cluster, Results(results, "small"), log, started(cluster, log, *words)))
             stories[0].another_epoch()
             return stories[0]
@@ -161,6 +164,27 @@ def test_a_node_that_joins_is_used_by_the_next_trials(tell: Callable[..., Story]
     assert hosts == ["host1", "host2"]
 
 
+def test_a_tracking_server_that_cannot_be_reached_for_a_while_has_every_epoch_in_the_end(
+    bed: TestBed, tell: Callable[..., Story], tmp_path: Path
+) -> None:
+    host, port = bed.hosts[3], 5000
+    database = f"sqlite:///{tmp_path / 'server.db'}"
+    with tracking_server(host, port, database, tmp_path):
+        story = tell("--tracking-uri", f"http://{host.address}:{port}", absent=(3,))
+        bed.unplug(host)
+        try:
+            story.another_epoch()
+            story.another_epoch()
+            known = len(frames.epochs(database, "small"))
+            assert known < story.results.num_finished(), "it was not cut off"
+        finally:
+            bed.plug(host)
+        assert story.ended() == 0, story.output
+    found = frames.epochs(database, "small").groupby("trial")["epoch"].agg(list).to_dict()
+    assert found == {number: list(range(1, EPOCHS + 1)) for number in range(TRIALS)} == story.results.finished()
+    assert not list(story.results.folder.glob("tracking_spool*"))
+
+
 def test_a_slow_rank_is_named_on_the_screen_and_in_the_record(story: Story) -> None:
     slow = story.host_of(1)
     with slowed(worker_on(slow)):
@@ -169,6 +193,24 @@ def test_a_slow_rank_is_named_on_the_screen_and_in_the_record(story: Story) -> N
     assert story.ended() == 0, story.output
     rows = [row["metrics"] for rows in story.results.rows().values() for row in rows]
     assert any(row["timing.slowest_rank"] == 1 and row["timing.slowest_rank_ratio"] > 2 for row in rows)
+
+
+@contextmanager
+def tracking_server(host: Host, port: int, database: str, folder: Path) -> Iterator[None]:
+    """MLflow's own, on a host."""
+    command = [PYTHON, "-m", "mlflow", "server", "--host", host.address, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("w") as log:
+        process = host.start(command, environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    ask = [PYTHON, "-c", f"from urllib.request import urlopen; urlopen('http://{host.address}:{port}/health', timeout=5)"]
+    try:
+        end = time.monotonic() + PATIENCE
+        while host.run(ask, seconds=60).returncode:
+            assert time.monotonic() < end, (folder / "server.log").read_text()
+        yield
+    finally:
+        stop(process)
 
 
 def training_of(**changes: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ ADDED = {
     "workers.bucket_megabytes": None,
 }
 #: Version of the loss on observables (`gan3d.models.observable_matching`): a trial of an older one trained otherwise.
-OBSERVABLES_LOSS = 2
+OBSERVABLES_LOSS = 3
 #: Knobs that say where workers run, not what they do.
 PLACES = ("workers.elastic", "workers.binding", "workers.interface", "workers.one_node")
 #: Knobs of arithmetic that only a CPU has.
