@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm, sbatch_options
@@ -53,7 +54,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     study = Path(OTHER).resolve() if OTHER else write_study(folder, {"training.seed": {"choice": [1, 2]}})
     words = EXACTLY if OTHER else (*EXACTLY, "--set", f"training.epochs={EPOCHS}")
     name = load_study(study).study.name
-    laptop = [sys.executable, "-m", "gan3d.cli", "run", str(study), *words, "--results", "laptop"]
+    laptop = [sys.executable, "-m", "gan3d.cli", "run", str(study), *words, "--set", "workers.binding=core", "--results", "laptop"]
     subprocess.run(laptop, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
     results = Results(folder / "slurm_results", name)
     with TestBed(3) as bed:
@@ -69,9 +70,13 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
             requeues.append(slurm.requeues)
         finally:
             slurm.close()
-    seats = [json.loads(path.read_text()) for path in sorted((results.folder / "trials").glob("*/workers.json"))]
-    hosts = {seat["host"] for trial in seats for seat in trial}
+    hosts = {seat["host"] for seat in seats(results)}
     return Job(results, Results(folder / "laptop", name), codes, requeues, before, log.read_text(encoding="utf-8"), hosts)
+
+
+def seats(results: Results) -> list[dict[str, Any]]:
+    """Where the ranks of all trials were."""
+    return [seat for path in sorted((results.folder / "trials").glob("*/workers.json")) for seat in json.loads(path.read_text())]
 
 
 def wait_for_an_epoch(slurm: FakeSlurm, results: Results, log: Path) -> None:
@@ -98,6 +103,17 @@ def test_near_its_time_limit_a_job_is_requeued_and_goes_on(job: Job) -> None:
 def test_on_three_hosts_physics_is_that_of_the_laptop(job: Job) -> None:
     assert len(job.hosts) > 1, job.hosts
     assert_same(job.slurm, job.laptop)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3 * PATIENCE + 300)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU for two workers")
+def test_workers_on_the_laptop_that_are_to_be_bound_have_a_cpu_each(job: Job) -> None:
+    """And physics that is equal to that of workers that were not, see above."""
+    found = seats(job.laptop)
+    zero, one = ([seat["cpus"] for seat in found if seat["rank"] == rank] for rank in (0, 1))
+    assert all(cpus.isdigit() for cpus in (*zero, *one)), found
+    assert all(cpus != other for cpus, other in zip(zero, one, strict=True)), found
 
 
 def test_its_options_are_ones_that_sbatch_has() -> None:

@@ -54,7 +54,6 @@ SQRT_2 = math.sqrt(2.0)
 NUM_MOMENTS = 11
 #: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
 SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
-NUM_SLOPES, NUM_SPECTRUM = 2, len(SPECTRUM_EDGES)
 #: Directions of the set ``layers``, and the least variance, over the mean one, that is divided by where they are drawn.
 NUM_DIRECTIONS, SMALLEST_VARIANCE = 128, 1e-2
 #: Standard deviations up to which tails are pulled out.
@@ -152,8 +151,8 @@ class ObservableDistributions:
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         """How far a batch [GeV] is from the training showers, which it has the incident energies of: scalar, in standard deviations.
 
-        0 on average for showers like them. The sum of the means over moments, over what the set ``layers`` adds to them of the whole
-        shower, over what it adds of each layer, and over the directions. The batch is one rank's.
+        0 on average for showers like them. The sum of the means over moments, over what the set ``layers`` adds to them, and over the
+        directions. The batch is one rank's.
         """
         terms = powers(incident_energy_B)
         found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions)
@@ -162,9 +161,8 @@ class ObservableDistributions:
         apart = self.residuals.distance(stretched(columns(standard, energy, self.directions)))
         number = standard.shape[1]
         each = apart[: 3 * number].view(3, number)
-        # Each group by itself: 11 moments, and the 8 or 6 of the axis and the spectrum, would be lost among some 300 others.
-        layers_from = NUM_MOMENTS + NUM_SPECTRUM + (NUM_SLOPES if self.positions is None else 0)
-        groups = (each[:, :NUM_MOMENTS], each[:, NUM_MOMENTS:layers_from], each[:, layers_from:], apart[3 * number :])
+        # Each group by itself: 11 moments would be lost among some 300 others.
+        groups = (each[:, :NUM_MOMENTS], each[:, NUM_MOMENTS:], apart[3 * number :])
         return torch.stack([group.mean() for group in groups if group.numel()]).sum()
 
 
