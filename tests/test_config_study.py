@@ -154,6 +154,8 @@ BOUND = {
     "training.generator.kernel",
     "training.generator.layer_energies",
     "training.generator.cell_noise",
+    "training.generator.impact",
+    "training.generator.noise_dim",
     "training.gradient_penalty",
     "data.cells",
     "data.cell_curve",

@@ -57,9 +57,13 @@ def test_it_is_the_network_in_every_form(output: str, normalisation: str, condit
     assert_equal_to_rounding(network(polar_angle=polar_angle, output=output, normalisation=normalisation, conditioning=conditioning))
 
 
-def test_it_is_the_network_with_noise_of_the_cells_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("impact", ["network", "fitted"])
+def test_it_is_the_network_with_noise_of_the_cells_own(monkeypatch: pytest.MonkeyPatch, impact: str) -> None:
     monkeypatch.setattr(inference, "MOST_STARTING", 4)
-    assert_equal_to_rounding(network(output="rectified_normal", cell_noise=True), num_showers=9)
+    generator = network(output="rectified_normal", cell_noise=True, impact=impact)
+    if generator.cells is not None and generator.cells.impact is not None:
+        torch.nn.init.normal_(generator.cells.impact.tilt, std=0.2)
+    assert_equal_to_rounding(generator, num_showers=9)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "generator": {"output": "rectified_normal", "residual_blocks": 2, "layer_energies": "fitted", "noise_dim": 20}
     },
     "cell noise": {"generator": {"output": "rectified_normal", "cell_noise": True}},
+    "impact": {"generator": {"output": "rectified_normal", "cell_noise": True, "impact": "fitted"}},
     "group normalisation": {"generator": {"normalisation": "group"}},
     "per plane": {"generator": {"normalisation": "batch_per_plane"}},
     "angle": {"polar_angle": True},

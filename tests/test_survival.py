@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,16 +85,22 @@ def started(cluster: RayCluster, log: Path, *words: str) -> subprocess.Popen[Any
 
 @pytest.fixture
 def tell(bed: TestBed, tmp_path: Path) -> Iterator[Callable[..., Story]]:
-    """Starts a study on a cluster of the bed, without the hosts of these numbers (``absent``), and waits for its first epoch."""
+    """Starts a study on a cluster of the bed, and waits for its first epoch.
+
+    Hosts of these numbers (``absent``) have no Ray; ``then`` is called when they have none any more.
+    """
     stories = []
     with ray_on(bed) as cluster:
 
-        def begin(*options: str, absent: tuple[int, ...] = (), epochs: int = EPOCHS, **changes: Any) -> Story:
+        def begin(
+            *options: str, absent: tuple[int, ...] = (), then: Callable[[], object] = lambda: None, epochs: int = EPOCHS, **changes: Any
+        ) -> Story:
             study = write_study(tmp_path, {"training.seed": {"choice": [1, 2]}}, **(CHANGES | changes))
             for number in absent:
                 kill_ray(cluster, bed.hosts[number])
             while cluster.num_nodes() > len(bed.hosts) - len(absent):
                 time.sleep(1)
+            then()
             log, results = tmp_path / "log.txt", tmp_path / "results"
             where = ("--address", cluster.address, "--results", str(results), *options)
             words = ("run", str(study), "--set", f"training.epochs={epochs}", *where)
@@ -169,8 +175,9 @@ def test_a_tracking_server_that_cannot_be_reached_for_a_while_has_every_epoch_in
 ) -> None:
     host, port = bed.hosts[3], 5000
     database = f"sqlite:///{tmp_path / 'server.db'}"
-    with tracking_server(host, port, database, tmp_path):
-        story = tell("--tracking-uri", f"http://{host.address}:{port}", absent=(3,))
+    with ExitStack() as stack:
+        server = tracking_server(host, port, database, tmp_path)
+        story = tell("--tracking-uri", f"http://{host.address}:{port}", absent=(3,), then=lambda: stack.enter_context(server))
         bed.unplug(host)
         try:
             story.another_epoch()
@@ -198,8 +205,9 @@ def test_a_slow_rank_is_named_on_the_screen_and_in_the_record(story: Story) -> N
 @contextmanager
 def tracking_server(host: Host, port: int, database: str, folder: Path) -> Iterator[None]:
     """MLflow's own, on a host."""
-    command = [PYTHON, "-m", "mlflow", "server", "--host", host.address, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
+    where = ["--host", host.address, "--port", str(port), "--allowed-hosts", f"{host.address}:{port}"]
+    files = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
+    command = [PYTHON, "-m", "mlflow", "server", "--workers", "1", *where, *files]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "server.log").open("w") as log:
         process = host.start(command, environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

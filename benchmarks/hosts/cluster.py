@@ -143,7 +143,8 @@ class RayCluster:
     def num_nodes(self) -> int:
         """That Ray believes to be alive."""
         asked = self.head.run([PYTHON, "-c", COUNT_NODES, self.address], seconds=START_SECONDS, environment=self.environment)
-        return int(asked.stdout)
+        # Ray tells of nodes that died there, too.
+        return next(int(line) for line in asked.stdout.splitlines() if line.isdigit())
 
     def process_on(self, host: Host) -> subprocess.Popen[Any]:
         """Of `ray start` on a host."""

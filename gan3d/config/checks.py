@@ -254,7 +254,8 @@ def _curve(settings: TrialSettings) -> Iterator[Problem]:
 
 def _noise(settings: TrialSettings) -> Iterator[Problem]:
     """Fitted layer energies take their normal scores from the noise; only cells with a fluctuation can have noise of their own."""
-    network, needed = settings.training.generator, settings.data.grid[2] + 1
+    network = settings.training.generator
+    needed = 2 * (network.impact == "fitted") + (settings.data.grid[2] + 1) * (network.layer_energies == "fitted")
     if network.cell_noise and network.output != "rectified_normal":
         yield Problem(
             "training.generator.cell_noise",
@@ -263,13 +264,22 @@ def _noise(settings: TrialSettings) -> Iterator[Problem]:
             network.cell_noise,
             (("training.generator.output", network.output),),
         )
-    if network.layer_energies == "fitted" and network.noise_dim < needed:
+    if network.impact == "fitted" and (network.output != "rectified_normal" or settings.training.polar_angle or settings.is_ring):
+        yield Problem(
+            "training.generator.impact",
+            "goes only with rectified normals, square cells and normal incidence:",
+            "Set training.generator.output to rectified_normal, or impact to network.",
+            network.impact,
+            (("training.generator.output", network.output),),
+        )
+    if network.noise_dim < needed:
         yield Problem(
             "training.generator.noise_dim",
-            f"is fewer than the {needed} numbers (one per layer, and one) that are taken from the noise with",
-            f"Use at least {needed}, or layer_energies: network.",
+            f"is fewer than the {needed} numbers that what is fitted takes from the noise (layer energies one per layer, and one; "
+            "the impact two) with",
+            f"Use at least {needed}, or let the network decide.",
             network.noise_dim,
-            (("training.generator.layer_energies", network.layer_energies),),
+            (("training.generator.layer_energies", network.layer_energies), ("training.generator.impact", network.impact)),
         )
 
 

@@ -52,6 +52,7 @@ ADDED = {
     "training.pretrain_epochs": 0,
     "training.generator.layer_energies": "network",
     "training.generator.cell_noise": False,
+    "training.generator.impact": "network",
     "training.generator.residual_blocks": 0,
     "training.discriminator.residual": False,
     "training.discriminator.minibatch_statistics": False,

@@ -33,6 +33,9 @@ class Generator(Settings):
     cell_noise: bool = False
     """A number of the noise for each cell, beside what the network makes of `noise_dim` others: cells fluctuate by themselves too, as real
     ones do. Takes `output: rectified_normal`."""
+    impact: Literal["network", "fitted"] = "network"
+    """Who decides where within a cell a shower's axis lies, and what that makes of every cell: the `network` (the seed), or the last two
+    numbers of `noise_dim`, by what is `fitted` to training showers. Takes `output: rectified_normal`, square cells and no polar angle."""
     residual_blocks: Annotated[int, Field(ge=0, le=8)] = 0
     """Residual blocks (arXiv:1512.03385) of two 3x3x3 convolutions behind block 3, with its filters; the seed: 0."""
     layer_energies: Literal["network", "fitted"] = "network"

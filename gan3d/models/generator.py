@@ -57,7 +57,10 @@ class GeneratorNetwork(nn.Module):
         self.normalisation2 = make_normalisation(kind, filters2, geometry.middle[-1])
         self.block3 = GeneratorBlock((filters2, filters3), kernels[2], paddings[2], UPSAMPLINGS[1], is_ring=is_ring)
         self.output = Convolution(filters3, 1, OUTPUT_KERNEL, bias=False) if settings.output == "relu" else None
-        self.cells = RectifiedNormal(filters3, grid, cell_noise=settings.cell_noise) if settings.output == "rectified_normal" else None
+        self.cells: RectifiedNormal | None = None
+        if settings.output == "rectified_normal":
+            impact_at = settings.noise_dim - 2 if settings.impact == "fitted" else None
+            self.cells = RectifiedNormal(filters3, grid, cell_noise=settings.cell_noise, impact_at=impact_at)
         self.residual_blocks = nn.Sequential(*(ResidualBlock(filters3, is_ring) for _ in range(settings.residual_blocks)))
         self.layer_energies: LayerEnergies | None = None
         if settings.layer_energies == "fitted":

@@ -13,7 +13,8 @@ space where the training showers' observables are uncorrelated: that two neighbo
 
 Observables count by their distance from the training showers' mean at the incident energy, in standard deviations there. That alone would
 not see showers with too many cells at low energies and too few at high ones: so the distance is also taken of each observable's sum with
-the incident energy, and of their difference.
+the incident energy, and of their difference. In the set ``layers`` the same is done with how far from the middle the shower's axis lies:
+showers that enter a cell near its edge share their core out among more cells.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ MIDDLE_ENERGY_GEV = 50.0
 #: Least spread that anything is divided by, and least size of a residual in a logarithm.
 SMALLEST_SPREAD = 1e-6
 SQRT_2 = math.sqrt(2.0)
-#: Columns of the set ``moments``.
-NUM_MOMENTS = 11
+#: Columns of the set ``moments``, and among them those of the centre along x and y.
+NUM_MOMENTS, CENTRE = 11, slice(1, 3)
 #: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
 SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
 #: Directions of the set ``layers``, and the least variance, over the mean one, that is divided by where they are drawn.
@@ -117,8 +118,10 @@ class ObservableDistributions:
     """(2,): mean and standard deviation of the logarithm of the incident energy."""
     directions: torch.Tensor
     """(K, P): along which observables are taken together; P is 0 in the set ``moments``."""
+    offset: torch.Tensor
+    """(2,): mean and standard deviation of `offset_of`; none in the set ``moments``, nor with polar cells."""
     residuals: FixedSample
-    """3 K + P numbers of N showers: see `columns`."""
+    """K (1 + 2 J) + P numbers of N showers, J other numbers of each: see `columns`."""
     kind: ObservableSet = "moments"
     positions: Positions | None = None
     """x and y of each cell's centre, where they are not its indices."""
@@ -137,16 +140,18 @@ class ObservableDistributions:
         standard = residuals / (terms[:, :2] @ spread).exp()
         energies = torch.stack([terms[:, 1].mean(), terms[:, 1].std().clamp_min(SMALLEST_SPREAD)])
         directions = uncorrelated_directions(standard, NUM_DIRECTIONS if kind == "layers" else 0)
-        fixed = FixedSample.of(stretched(columns(standard, (terms[:, 1] - energies[0]) / energies[1], directions)))
-        return cls(coefficients.float(), spread.float(), energies.float(), directions.float(), fixed, kind, positions)
+        offset = offset_of(standard) if kind == "layers" and positions is None else standard.new_empty(0)
+        offset = torch.stack([offset.mean(), offset.std().clamp_min(SMALLEST_SPREAD)]) if len(offset) else offset
+        fixed = FixedSample.of(stretched(columns(standard, others(standard, terms, energies, offset), directions)))
+        return cls(coefficients.float(), spread.float(), energies.float(), directions.float(), offset.float(), fixed, kind, positions)
 
     def to(self, device: torch.device) -> ObservableDistributions:
         """The same on a device."""
         positions = None if self.positions is None else (self.positions[0].to(device), self.positions[1].to(device))
-        coefficients, spread, energies, directions = (
-            one.to(device) for one in (self.coefficients, self.spread, self.energies, self.directions)
+        coefficients, spread, energies, directions, offset = (
+            one.to(device) for one in (self.coefficients, self.spread, self.energies, self.directions, self.offset)
         )
-        return ObservableDistributions(coefficients, spread, energies, directions, self.residuals.to(device), self.kind, positions)
+        return ObservableDistributions(coefficients, spread, energies, directions, offset, self.residuals.to(device), self.kind, positions)
 
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         """How far a batch [GeV] is from the training showers, which it has the incident energies of: scalar, in standard deviations.
@@ -157,19 +162,31 @@ class ObservableDistributions:
         terms = powers(incident_energy_B)
         found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions)
         standard = (found - terms @ self.coefficients) / (terms[:, :2] @ self.spread).exp()
-        energy = (terms[:, 1] - self.energies[0]) / self.energies[1]
-        apart = self.residuals.distance(stretched(columns(standard, energy, self.directions)))
+        beside = others(standard, terms, self.energies, self.offset)
+        apart = self.residuals.distance(stretched(columns(standard, beside, self.directions)))
         number = standard.shape[1]
-        each = apart[: 3 * number].view(3, number)
+        num_plain = number * (1 + 2 * len(beside))
+        each = apart[:num_plain].view(-1, number)
         # Each group by itself: 11 moments would be lost among some 300 others.
-        groups = (each[:, :NUM_MOMENTS], each[:, NUM_MOMENTS:], apart[3 * number :])
+        groups = (each[:, :NUM_MOMENTS], each[:, NUM_MOMENTS:], apart[num_plain:])
         return torch.stack([group.mean() for group in groups if group.numel()]).sum()
 
 
-def columns(standard_BK: torch.Tensor, energy_B: torch.Tensor, directions_KP: torch.Tensor) -> torch.Tensor:
-    """Of each shower its observables, their sums with its energy, their differences from it, its place along directions: (B, 3 K + P)."""
-    energy = energy_B.unsqueeze(1)
-    return torch.cat([standard_BK, (standard_BK + energy) / SQRT_2, (standard_BK - energy) / SQRT_2, standard_BK @ directions_KP], dim=1)
+def columns(standard_BK: torch.Tensor, others_JB: list[torch.Tensor], directions_KP: torch.Tensor) -> torch.Tensor:
+    """Of each shower its observables, their sums with and differences from each other number, its place along directions."""
+    pairs = [(standard_BK + sign * other.unsqueeze(1)) / SQRT_2 for other in others_JB for sign in (1, -1)]
+    return torch.cat([standard_BK, *pairs, standard_BK @ directions_KP], dim=1)
+
+
+def others(standard_BK: torch.Tensor, terms_B3: torch.Tensor, energies_2: torch.Tensor, offset_2: torch.Tensor) -> list[torch.Tensor]:
+    """What observables are looked at together with, each (B,) with mean 0 and variance 1: the incident energy, and the axis' offset."""
+    energy = (terms_B3[:, 1] - energies_2[0]) / energies_2[1]
+    return [energy, (offset_of(standard_BK) - offset_2[0]) / offset_2[1]] if len(offset_2) else [energy]
+
+
+def offset_of(standard_BK: torch.Tensor) -> torch.Tensor:
+    """Squared distance (B,) of the shower's axis from where it lies on average, in variances."""
+    return standard_BK[:, CENTRE].square().sum(dim=1)
 
 
 def fitted_spread(residuals_NK: torch.Tensor, terms_N2: torch.Tensor) -> torch.Tensor:

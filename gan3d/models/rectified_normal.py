@@ -7,7 +7,8 @@ normal one cut off at zero (the tobit model: Tobin, Econometrica 26 (1958) 24). 
 
     cell = E ** cell_power * scale(E) * relu(location(E) + fluctuation),    fluctuation = sum over channels of weight * feature,
 
-or that and ``own * noise`` of the cell's own: what a network makes of some hundred numbers goes together in neighbouring cells.
+or that and ``own * noise`` of the cell's own: what a network makes of some hundred numbers goes together in neighbouring cells. The
+scale may also go with where in a cell the shower enters (`gan3d.models.impact`).
 
 with location, log scale (both linear in log E) and weights of its own: a locally connected output, as in LAGAN (de Oliveira et al.,
 arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
@@ -23,6 +24,7 @@ import torch
 from torch import nn
 
 from gan3d.config.training import Grid
+from gan3d.models.impact import Impact
 from gan3d.physics.transform import Transform
 
 #: Least and largest location: a cell that fires once in 4000 showers, and one whose energy is all but fixed.
@@ -51,8 +53,10 @@ class RectifiedNormal(nn.Module):
     cell_power: torch.Tensor
     """The transform's: by this power of the incident energy a cell grows that keeps its share."""
 
-    def __init__(self, num_features: int, grid: Grid, *, cell_noise: bool = False) -> None:
+    def __init__(self, num_features: int, grid: Grid, *, cell_noise: bool = False, impact_at: int | None = None) -> None:
+        """``impact_at``: the first of two numbers of the noise that say where the shower enters; None: they do not."""
         super().__init__()
+        self.impact_at, self.impact = impact_at, Impact(grid) if impact_at is not None else None
         self.own = nn.Parameter(torch.full(grid, math.sqrt(OWN_SHARE))) if cell_noise else None
         self.weight = nn.Parameter(torch.randn(num_features, *grid) / math.sqrt(num_features))
         self.location = nn.Parameter(torch.zeros(2, *grid))
@@ -77,7 +81,10 @@ class RectifiedNormal(nn.Module):
         fluctuation = self.fluctuation(features_BCXYL)
         if self.own is not None:
             fluctuation = fluctuation + self.own * noise_BZ[:, -self.num_noise :].view(-1, *self.own.shape)
-        return torch.relu(location + fluctuation) * (log_scale + self.cell_power * log_energy).exp()
+        exponent = log_scale + self.cell_power * log_energy
+        if self.impact is not None and self.impact_at is not None:
+            exponent = exponent + self.cell_power * self.impact(noise_BZ[:, self.impact_at : self.impact_at + 2])
+        return torch.relu(location + fluctuation) * exponent.exp()
 
     def fluctuation(self, features_BCXYL: torch.Tensor) -> torch.Tensor:
         """What varies with the features, (B, X, Y, L)."""
@@ -92,6 +99,8 @@ class RectifiedNormal(nn.Module):
         self.cell_power.fill_(transform.cell_power)
         # Shares of the incident energy: its spread is none of the cell's.
         share = torch.where(cells_NXYL >= transform.threshold_gev, cells_NXYL, 0.0) / incident_energy_N[:, None, None, None]
+        if self.impact is not None:
+            share = self.impact.fit_(share, cells_NXYL)
         order = incident_energy_N.argsort()
         middle = (len(order) + 1) // 2
         for place, rows in enumerate((order[:middle], order[-middle:])):
@@ -109,6 +118,8 @@ class RectifiedNormal(nn.Module):
         """Take what ``fit_`` found in another module for the same grid; weights stay."""
         for name in ("log_energy", "cell_power", "location", "log_scale"):
             getattr(self, name).copy_(getattr(fitted, name))
+        if self.impact is not None and fitted.impact is not None:
+            self.impact.start_as_(fitted.impact)
 
     @torch.no_grad()
     def standardise_(self, features_BCXYL: torch.Tensor) -> None:

@@ -104,6 +104,8 @@ def load_mlflow() -> Any:
         importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints the traceback of every error of the database before it raises it; the spool says what failed.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return module
 
 

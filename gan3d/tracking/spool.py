@@ -67,7 +67,7 @@ class Spool:
 
     def _postpone(self, error: Unavailable) -> None:
         if self._retry_at == 0.0:
-            logger.warning("tracking failed (%s); records are kept in %s and offered again", error, self.file)
+            logger.warning("tracking failed (%s); records are kept in %s and offered again", str(error).partition("\n")[0], self.file)
         self._retry_at = time.monotonic() + RETRY_SECONDS
 
     def _write_waiting_entry(self, entry: Entry) -> None:

@@ -48,7 +48,8 @@ def start_cells(train: ShowerSet, state: TrainState, settings: TrialSettings) ->
     """Let the cells of a fresh generator have the mean and spread of the training showers'."""
     assert state.generator.cells is not None
     device = next(state.generator.parameters()).device
-    state.generator.cells.start_as_(fitted_cells(train, transform_of(settings)))
+    has_impact = state.generator.cells.impact is not None
+    state.generator.cells.start_as_(fitted_cells(train, transform_of(settings), has_impact=has_impact))
     energy = torch.from_numpy(train.incident_energies())[:MOST_SHOWERS]
     random = stream(settings.training.seed, "start")
     rows = torch.randint(len(energy), (NUM_GENERATED,), generator=random)
@@ -59,10 +60,10 @@ def start_cells(train: ShowerSet, state: TrainState, settings: TrialSettings) ->
 
 
 @lru_cache(maxsize=1)
-def fitted_cells(train: ShowerSet, transform: Transform) -> RectifiedNormal:
+def fitted_cells(train: ShowerSet, transform: Transform, *, has_impact: bool) -> RectifiedNormal:
     """Cells whose location and scale are those of the first training showers."""
     showers = first_showers(train)
-    cells = RectifiedNormal(1, train.grid)
+    cells = RectifiedNormal(1, train.grid, impact_at=0 if has_impact else None)
     cells.fit_(torch.from_numpy(showers.cells), torch.from_numpy(showers.incident_energy), transform)
     return cells
 

@@ -1,0 +1,105 @@
+"""Where within a cell a shower's axis lies, and what that makes of every cell.
+
+Particles hit a calorimeter anywhere. A shower that enters a cell near its edge shares its core out among two cells or four, and how many
+cells hold how much, how wide the shower is and where its centre lies all follow from that one place. Here it is two numbers of the noise,
+each turned into a place with the training showers' own quantiles, and a cell's energy is multiplied by
+
+    exp(tilt . (u, v, u^2 - 1, u v, v^2 - 1) - constant),
+
+which is 1 on average over places (u, v) in standard deviations: for a Gaussian profile it is exact. The tilts start from a regression with
+logarithmic link (McCullagh and Nelder, Generalized Linear Models, ch. 6) of the cells' energies on where the showers' centres lie.
+
+Legend: B showers, N training showers, X, Y transverse cells, L layers, C of these cells, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from gan3d.config.training import Grid
+from gan3d.models.layer_energies import LAST_SCORE, NUM_SCORES, normal_probability, scores
+from gan3d.physics.observables import first_moments
+
+#: Terms of the exponent.
+NUM_TERMS = 5
+#: Expected size of a tilt: a cell that few showers hit has a smaller one.
+USUAL_TILT = 0.5
+#: Newton's steps of the regression, and the largest exponent on the way.
+NUM_STEPS, LARGEST_EXPONENT = 12, 5.0
+#: Cells that are regressed together.
+CELLS_AT_ONCE = 4096
+
+
+class Impact(nn.Module):
+    """From two numbers of the noise to the logarithm of a factor for each cell."""
+
+    constant: torch.Tensor
+    quantiles: torch.Tensor
+    """(Q, 2): places along x and y, in standard deviations, at the normal scores `scores`."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.tilt = nn.Parameter(torch.zeros(NUM_TERMS, *grid))
+        self.register_buffer("constant", torch.zeros(grid))
+        self.register_buffer("quantiles", scores()[:, None].repeat(1, 2))
+
+    def forward(self, noise_B2: torch.Tensor) -> torch.Tensor:
+        """(B, X, Y, L)."""
+        terms = terms_of(self.places(noise_B2))
+        found: torch.Tensor = (terms @ self.tilt.flatten(1) - self.constant.flatten()).view(-1, *self.constant.shape)
+        return found
+
+    def places(self, noise_B2: torch.Tensor) -> torch.Tensor:
+        """Where the axis lies along x and y, (B, 2), in standard deviations; beyond the training showers' places nothing is."""
+        place = ((noise_B2 + LAST_SCORE) * ((NUM_SCORES - 1) / (2 * LAST_SCORE))).clamp(0, NUM_SCORES - 1)
+        left = place.floor().clamp(max=NUM_SCORES - 2).long()
+        below, above = self.quantiles.gather(0, left), self.quantiles.gather(0, left + 1)
+        return torch.lerp(below, above, place - left)
+
+    @torch.no_grad()
+    def fit_(self, share_NXYL: torch.Tensor, cells_NXYL: torch.Tensor) -> torch.Tensor:
+        """Take places and tilts from showers [GeV]; returns the shares as they would be if all axes lay in the same place."""
+        centre = first_moments(cells_NXYL)[:, :2].double()
+        centre = (centre - centre.mean(dim=0)) / centre.std(dim=0)
+        self.quantiles.copy_(torch.quantile(centre, normal_probability(scores().double()), dim=0))
+        terms = terms_of(centre).to(share_NXYL.dtype)
+        relative = share_NXYL.flatten(1)
+        tilt = torch.cat([tilts(terms, part) for part in torch.split(relative, CELLS_AT_ONCE, dim=1)], dim=1)
+        exponent = (terms @ tilt).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT)
+        constant = exponent.exp().mean(dim=0).log()
+        self.tilt.copy_(tilt.view_as(self.tilt))
+        self.constant.copy_(constant.view_as(self.constant))
+        return (relative * (constant - exponent).exp()).view_as(share_NXYL)
+
+    @torch.no_grad()
+    def start_as_(self, fitted: Impact) -> None:
+        """Take what ``fit_`` found in another module."""
+        self.load_state_dict(fitted.state_dict())
+
+
+def terms_of(places_B2: torch.Tensor) -> torch.Tensor:
+    """(B, `NUM_TERMS`), each with mean 0 where places have mean 0 and variance 1, and do not go together."""
+    u, v = places_B2.unbind(1)
+    return torch.stack([u, v, u.square() - 1, u * v, v.square() - 1], dim=1)
+
+
+def tilts(terms_NT: torch.Tensor, share_NC: torch.Tensor) -> torch.Tensor:
+    """(T, C): the regression of each cell, by Newton's method; 0 for a cell that no shower hit."""
+    mean = share_NC.mean(dim=0)
+    relative = share_NC / mean.clamp_min(torch.finfo(mean.dtype).tiny)
+    # Energies vary by more than a Poisson's counts would: as many showers count as hit the cell evenly.
+    dispersion = relative.square().mean(dim=0).clamp_min(1.0)
+    with_one = torch.cat([torch.ones_like(terms_NT[:, :1]), terms_NT], dim=1)
+    precision = torch.full((with_one.shape[1],), 1 / USUAL_TILT**2, dtype=share_NC.dtype)
+    precision[0] = 0.0
+    pairs = (with_one[:, :, None] * with_one[:, None, :]).flatten(1)
+    found = torch.zeros(with_one.shape[1], share_NC.shape[1], dtype=share_NC.dtype)
+    is_hit = mean > 0
+    for _ in range(NUM_STEPS):
+        expected = (with_one @ found).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp()
+        slope = with_one.T @ (relative - expected) / dispersion - precision[:, None] * found
+        curvature = (pairs.T @ expected / dispersion).T.reshape(-1, *2 * [with_one.shape[1]]) + precision.diag()
+        step = torch.linalg.solve(curvature + 1e-6 * torch.eye(len(precision)), slope.T.unsqueeze(2)).squeeze(2).T
+        found = found + torch.where(is_hit, step.clamp(-1, 1), 0.0)
+    return found[1:]
