@@ -39,6 +39,8 @@ for line in peer.makefile("r", encoding="utf-8", errors="replace"):
     sys.stdout.flush()
 os._exit(1)
 """
+#: Where the script has Ray's own files.
+TEMPORARY = "/tmp/ray-{user}-{job}"
 #: Options of sbatch in a script's head, and of srun, that are known here.
 SBATCH = {"job-name", "nodes", "ntasks-per-node", "exclusive", "requeue", "open-mode", "output", "signal"}
 SRUN = {"nodes", "ntasks", "cpus-per-task", "cpu-bind", "kill-on-bad-exit"}
@@ -58,6 +60,9 @@ class FakeSlurm:
             path = self._commands / command
             path.write_text(CLIENT.format(python=sys.executable, place=self._place, command=command), encoding="ascii")
             path.chmod(0o755)
+        for host in bed.hosts:  # a /tmp of its own for each node, as far as scripts here use it
+            own = f"mkdir -p {TEMPORARY.format(user=os.getuid(), job=job_id)} && mount -t tmpfs own $_"
+            host.run(["bash", "-c", own], seconds=20).check_returncode()
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(self._place)
         self._server.listen()

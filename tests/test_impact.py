@@ -10,8 +10,9 @@ from small_trial import small_trial
 from test_observable_matching import around
 
 from gan3d.config.training import TrialSettings
-from gan3d.models.impact import LARGEST_EXPONENT, Impact, terms_of, tilts
+from gan3d.models.impact import Impact, terms_of
 from gan3d.models.layer_energies import LAST_SCORE
+from gan3d.models.log_regression import LARGEST_EXPONENT, log_regression
 from gan3d.physics.observables import first_moments, second_moments
 
 
@@ -77,14 +78,14 @@ def test_the_regression_finds_what_the_energies_were_made_with() -> None:
     terms = terms_of(torch.randn(4000, 2, generator=random, dtype=torch.float64).clamp(-1.8, 1.8))
     wanted = torch.tensor([[0.4, -0.3, 0.1, 0.2, -0.1], [0.0, 0.0, 0.0, 0.0, 0.0]], dtype=torch.float64).T
     energies = (terms @ wanted).exp() * torch.empty(4000, 2, dtype=torch.float64).exponential_(generator=random)
-    torch.testing.assert_close(tilts(terms, energies), wanted, atol=0.08, rtol=0.0)
+    torch.testing.assert_close(log_regression(terms, energies), wanted, atol=0.08, rtol=0.0)
 
 
 def test_cells_that_nothing_or_one_shower_hit_are_left_alone() -> None:
     terms = terms_of(torch.randn(500, 2, generator=torch.Generator().manual_seed(7)))
     energies = torch.zeros(500, 2)
     energies[3, 1] = 1.0
-    found = tilts(terms, energies)
+    found = log_regression(terms, energies)
     assert not found[:, 0].any()
     assert found.isfinite().all()
     assert (terms @ found).abs().max() < LARGEST_EXPONENT

@@ -6,8 +6,8 @@ each turned into a place with the training showers' own quantiles, and a cell's 
 
     exp(tilt . (u, v, u^2 - 1, u v, v^2 - 1) - constant),
 
-which is 1 on average over places (u, v) in standard deviations: for a Gaussian profile it is exact. The tilts start from a regression with
-logarithmic link (McCullagh and Nelder, Generalized Linear Models, ch. 6) of the cells' energies on where the showers' centres lie.
+which is 1 on average over places (u, v) in standard deviations: for a Gaussian profile it is exact. The tilts start from a regression of
+the cells' energies on where the showers' centres lie.
 
 Legend: B showers, N training showers, X, Y transverse cells, L layers, C of these cells, Q quantiles.
 """
@@ -19,16 +19,11 @@ from torch import nn
 
 from gan3d.config.training import Grid
 from gan3d.models.layer_energies import LAST_SCORE, NUM_SCORES, normal_probability, scores
+from gan3d.models.log_regression import LARGEST_EXPONENT, log_regression
 from gan3d.physics.observables import first_moments
 
 #: Terms of the exponent.
 NUM_TERMS = 5
-#: Expected size of a tilt: a cell that few showers hit has a smaller one.
-USUAL_TILT = 0.5
-#: Newton's steps of the regression, and the largest exponent on the way.
-NUM_STEPS, LARGEST_EXPONENT = 12, 5.0
-#: Cells that are regressed together.
-CELLS_AT_ONCE = 4096
 
 
 class Impact(nn.Module):
@@ -65,7 +60,7 @@ class Impact(nn.Module):
         self.quantiles.copy_(torch.quantile(centre, normal_probability(scores().double()), dim=0))
         terms = terms_of(centre).to(share_NXYL.dtype)
         relative = share_NXYL.flatten(1)
-        tilt = torch.cat([tilts(terms, part) for part in torch.split(relative, CELLS_AT_ONCE, dim=1)], dim=1)
+        tilt = log_regression(terms, relative)
         exponent = (terms @ tilt).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT)
         constant = exponent.exp().mean(dim=0).log()
         self.tilt.copy_(tilt.view_as(self.tilt))
@@ -82,24 +77,3 @@ def terms_of(places_B2: torch.Tensor) -> torch.Tensor:
     """(B, `NUM_TERMS`), each with mean 0 where places have mean 0 and variance 1, and do not go together."""
     u, v = places_B2.unbind(1)
     return torch.stack([u, v, u.square() - 1, u * v, v.square() - 1], dim=1)
-
-
-def tilts(terms_NT: torch.Tensor, share_NC: torch.Tensor) -> torch.Tensor:
-    """(T, C): the regression of each cell, by Newton's method; 0 for a cell that no shower hit."""
-    mean = share_NC.mean(dim=0)
-    relative = share_NC / mean.clamp_min(torch.finfo(mean.dtype).tiny)
-    # Energies vary by more than a Poisson's counts would: as many showers count as hit the cell evenly.
-    dispersion = relative.square().mean(dim=0).clamp_min(1.0)
-    with_one = torch.cat([torch.ones_like(terms_NT[:, :1]), terms_NT], dim=1)
-    precision = torch.full((with_one.shape[1],), 1 / USUAL_TILT**2, dtype=share_NC.dtype)
-    precision[0] = 0.0
-    pairs = (with_one[:, :, None] * with_one[:, None, :]).flatten(1)
-    found = torch.zeros(with_one.shape[1], share_NC.shape[1], dtype=share_NC.dtype)
-    is_hit = mean > 0
-    for _ in range(NUM_STEPS):
-        expected = (with_one @ found).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp()
-        slope = with_one.T @ (relative - expected) / dispersion - precision[:, None] * found
-        curvature = (pairs.T @ expected / dispersion).T.reshape(-1, *2 * [with_one.shape[1]]) + precision.diag()
-        step = torch.linalg.solve(curvature + 1e-6 * torch.eye(len(precision)), slope.T.unsqueeze(2)).squeeze(2).T
-        found = found + torch.where(is_hit, step.clamp(-1, 1), 0.0)
-    return found[1:]
