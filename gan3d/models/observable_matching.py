@@ -156,8 +156,8 @@ class ObservableDistributions:
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         """How far a batch [GeV] is from the training showers, which it has the incident energies of: scalar, in standard deviations.
 
-        0 on average for showers like them. The sum of the means over moments, over what the set ``layers`` adds to them, and over the
-        directions. The batch is one rank's.
+        0 on average for showers like them. The sum of the means over moments, over what the set ``layers`` adds to them, over all of these
+        with the axis' offset, and over the directions. The batch is one rank's.
         """
         terms = powers(incident_energy_B)
         found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions)
@@ -167,8 +167,8 @@ class ObservableDistributions:
         number = standard.shape[1]
         num_plain = number * (1 + 2 * len(beside))
         each = apart[:num_plain].view(-1, number)
-        # Each group by itself: 11 moments would be lost among some 300 others.
-        groups = (each[:, :NUM_MOMENTS], each[:, NUM_MOMENTS:], apart[num_plain:])
+        # Each group by itself: 11 moments would be lost among some 300 others. The first rows are without, and with the incident energy.
+        groups = (each[:3, :NUM_MOMENTS], each[:3, NUM_MOMENTS:], each[3:], apart[num_plain:])
         return torch.stack([group.mean() for group in groups if group.numel()]).sum()
 
 

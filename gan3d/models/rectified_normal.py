@@ -10,8 +10,8 @@ normal one cut off at zero (the tobit model: Tobin, Econometrica 26 (1958) 24). 
 or that and ``own * noise`` of the cell's own: what a network makes of some hundred numbers goes together in neighbouring cells. The
 scale may also go with where in a cell the shower enters (`gan3d.models.impact`).
 
-with location, log scale (both parabolas in log E) and weights of its own: a locally connected output, as in LAGAN (de Oliveira et al.,
-arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
+with location, log scale (parabolas in log E, straight lines at first) and weights of its own: a locally connected output, as in LAGAN
+(de Oliveira et al., arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
 second moment of the cell's energy in GeV determine location and scale; so an untrained generator has the right energy in every cell,
 and training is left with what makes showers differ: correlations.
 """
@@ -25,7 +25,6 @@ from torch import nn
 
 from gan3d.config.training import Grid
 from gan3d.models.impact import Impact
-from gan3d.models.log_regression import LARGEST_EXPONENT, log_regression
 from gan3d.physics.transform import Transform
 
 #: Least and largest location: a cell that fires once in 4000 showers, and one whose energy is all but fixed.
@@ -34,16 +33,16 @@ LOCATIONS = (-3.5, 10.0)
 NUM_LOCATIONS, NUM_POINTS, LAST_POINT = 1351, 3201, 8.0
 #: Share of the incident energy given to a cell that no training shower hit, so that its logarithm is finite; below any threshold.
 NEVER_HIT = 1e-12
-#: How far beyond the two reference energies the parabolas are followed, in units of their distance; further out a cell keeps its share.
-FURTHEST = 0.25
-#: Quantiles of the training showers' energies that the reference energies are.
-REFERENCES = (0.05, 0.95)
+#: Share of all showers in what is taken for a half of them: a rare cell that only one half hit has a finite slope in log E.
+POOLED = 0.1
+#: How far beyond the two reference energies the slopes are followed, in units of their distance; further out a cell keeps its share.
+FURTHEST = 1.5
 #: Least spread of a fluctuation that is divided by.
 SMALLEST_SPREAD = 1e-3
 #: Of a fluctuation's variance, the part that is the cell's own at first, where it has noise.
 OWN_SHARE = 0.5
-#: Smallest distance of the two reference energies in a logarithm; below it the showers say nothing about the change with energy.
-SMALLEST_LEVER = 0.01
+#: Smallest ratio of the two reference energies; below it the showers say nothing about the change with energy.
+SMALLEST_LEVER = 1.01
 
 
 class RectifiedNormal(nn.Module):
@@ -99,23 +98,23 @@ class RectifiedNormal(nn.Module):
 
     @torch.no_grad()
     def fit_(self, cells_NXYL: torch.Tensor, incident_energy_N: torch.Tensor, transform: Transform) -> None:
-        """Take location and scale from showers [GeV], by how mean and mean square of their cells' energies go with theirs."""
+        """Take location and scale from showers [GeV]: at the mean log energy of their lower half, and of their upper half."""
         self.cell_power.fill_(transform.cell_power)
         # Shares of the incident energy: its spread is none of the cell's.
         share = torch.where(cells_NXYL >= transform.threshold_gev, cells_NXYL, 0.0) / incident_energy_N[:, None, None, None]
         if self.impact is not None:
             share = self.impact.fit_(share, cells_NXYL)
-        energy = incident_energy_N.log().double()
-        low, high = torch.quantile(energy, torch.tensor(REFERENCES, dtype=energy.dtype)).tolist()
-        high = max(high, low + SMALLEST_LEVER)
-        self.log_energy.copy_(torch.tensor([low, high]))
-        upper = (energy - low) / (high - low)
-        mean, square = (means_at(power.flatten(1), upper.to(share.dtype)) for power in (share, share.square()))
-        ratio = torch.where(mean > 0, square / mean.square().clamp_min(torch.finfo(mean.dtype).tiny), float(len(share)))
-        location, scale = location_and_scale(mean.clamp_min(NEVER_HIT), ratio, transform)
-        for parameter, values in ((self.location, location), (self.log_scale, scale.log())):
-            first, middle, last = values.view(3, *share.shape[1:])
-            parameter.copy_(torch.stack([first, last, middle - (first + last) / 2]))
+        order = incident_energy_N.argsort()
+        middle = (len(order) + 1) // 2
+        for place, rows in enumerate((order[:middle], order[-middle:])):
+            self.log_energy[place] = incident_energy_N[rows].log().mean()
+            mean, square = (torch.lerp(power[rows].mean(dim=0), power.mean(dim=0), POOLED) for power in (share, share.square()))
+            ratio = torch.where(mean > 0, square / mean.square().clamp_min(torch.finfo(mean.dtype).tiny), float(len(order)))
+            location, scale = location_and_scale(mean.clamp_min(NEVER_HIT), ratio, transform)
+            self.location[place], self.log_scale[place] = location, scale.log()
+        if self.log_energy[1] - self.log_energy[0] < math.log(SMALLEST_LEVER):
+            self.log_energy[1] = self.log_energy[0] + 1
+            self.location[1], self.log_scale[1] = self.location[0], self.log_scale[0]
 
     @torch.no_grad()
     def start_as_(self, fitted: RectifiedNormal) -> None:
@@ -135,21 +134,6 @@ class RectifiedNormal(nn.Module):
             self.own.fill_(math.sqrt(OWN_SHARE))
         self.weight.div_(spread)
         self.location[:2].sub_(fluctuation.mean(dim=0) / spread)
-
-
-def means_at(share_NC: torch.Tensor, upper_N: torch.Tensor) -> torch.Tensor:
-    """(3, C): the mean of each cell at the two reference energies, the middle one between them."""
-    terms = energy_terms(upper_N)
-    slopes = log_regression(terms, share_NC)
-    exponent = (terms @ slopes).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp()
-    at_references = (energy_terms(torch.tensor([0.0, 0.5, 1.0])) @ slopes).clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT).exp()
-    return share_NC.mean(dim=0) * at_references / exponent.mean(dim=0)
-
-
-def energy_terms(upper_N: torch.Tensor) -> torch.Tensor:
-    """(N, 2), of sizes about 1 between the reference energies."""
-    around = 2 * upper_N - 1
-    return torch.stack([around, around.square() - 1 / 3], dim=1)
 
 
 def location_and_scale(mean: torch.Tensor, ratio: torch.Tensor, transform: Transform) -> tuple[torch.Tensor, torch.Tensor]:
