@@ -11,9 +11,9 @@ or that and ``own * noise`` of the cell's own: what a network makes of some hund
 scale may also go with where in a cell the shower enters (`gan3d.models.impact`).
 
 with location, log scale (parabolas in log E, straight lines at first) and weights of its own: a locally connected output, as in LAGAN
-(de Oliveira et al., arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal, the mean and the
-second moment of the cell's energy in GeV determine location and scale; so an untrained generator has the right energy in every cell,
-and training is left with what makes showers differ: correlations.
+(de Oliveira et al., arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal,
+the mean and the second moment of the cell's energy in GeV determine location and scale; so an untrained generator has the right energy in
+every cell, and training is left with what makes showers differ: correlations.
 """
 
 from __future__ import annotations
