@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from gan3d.config.training import Grid
-from gan3d.models.layer_energies import LAST_SCORE, NUM_SCORES, normal_probability, scores
+from gan3d.models.layer_energies import LAST_SCORE, at_scores, normal_probability, scores
 from gan3d.models.log_regression import LARGEST_EXPONENT, log_regression
 from gan3d.physics.observables import first_moments
 
@@ -47,10 +47,7 @@ class Impact(nn.Module):
 
     def places(self, noise_B2: torch.Tensor) -> torch.Tensor:
         """Where the axis lies along x and y, (B, 2), in standard deviations; beyond the training showers' places nothing is."""
-        place = ((noise_B2 + LAST_SCORE) * ((NUM_SCORES - 1) / (2 * LAST_SCORE))).clamp(0, NUM_SCORES - 1)
-        left = place.floor().clamp(max=NUM_SCORES - 2).long()
-        below, above = self.quantiles.gather(0, left), self.quantiles.gather(0, left + 1)
-        return torch.lerp(below, above, place - left)
+        return at_scores(self.quantiles, noise_B2.clamp(-LAST_SCORE, LAST_SCORE))
 
     @torch.no_grad()
     def fit_(self, share_NXYL: torch.Tensor, cells_NXYL: torch.Tensor) -> torch.Tensor:

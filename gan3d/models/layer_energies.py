@@ -68,7 +68,7 @@ class LayerEnergies(nn.Module):
     def energies(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:
         """Energy of each layer (B, L) [GeV]."""
         terms = terms_of(incident_energy_B, polar_angle_B)
-        found = self._quantile(noise_BZ[:, : self.num_variables] @ self.mixing.T)
+        found = at_scores(self.quantiles, noise_BZ[:, : self.num_variables] @ self.mixing.T)
         values = terms @ self.mean + (terms @ self.spread).exp() * found
         shares = values[:, 1:].clamp_min(0).square()
         total = incident_energy_B * values[:, 0].exp()
@@ -96,13 +96,6 @@ class LayerEnergies(nn.Module):
         """Take what ``fit_`` found in another module."""
         self.load_state_dict(fitted.state_dict())
 
-    def _quantile(self, score_BK: torch.Tensor) -> torch.Tensor:
-        """Standardised residuals at normal scores, by straight lines."""
-        place = (score_BK + LAST_SCORE) * ((NUM_SCORES - 1) / (2 * LAST_SCORE))
-        left = place.floor().clamp(0, NUM_SCORES - 2).long()
-        below, above = self.quantiles.gather(0, left), self.quantiles.gather(0, left + 1)
-        return torch.lerp(below, above, place - left)
-
 
 def terms_of(incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None) -> torch.Tensor:
     """1, t, t squared of the logarithm t of the incident energy; c and c squared of the squared cosine c of the angle. Shape (B, T)."""
@@ -123,6 +116,14 @@ def least_squares(terms_NT: torch.Tensor, values_NK: torch.Tensor) -> torch.Tens
 def scores() -> torch.Tensor:
     """Normal scores at which quantiles are kept, (Q,)."""
     return torch.linspace(-LAST_SCORE, LAST_SCORE, NUM_SCORES)
+
+
+def at_scores(quantiles_QK: torch.Tensor, score_BK: torch.Tensor) -> torch.Tensor:
+    """What is at normal scores (B, K), by straight lines between the quantiles at `scores`, and on beyond them."""
+    place = (score_BK + LAST_SCORE) * ((NUM_SCORES - 1) / (2 * LAST_SCORE))
+    left = place.floor().clamp(0, NUM_SCORES - 2).long()
+    below, above = quantiles_QK.gather(0, left), quantiles_QK.gather(0, left + 1)
+    return torch.lerp(below, above, place - left)
 
 
 def normal_probability(score: torch.Tensor) -> torch.Tensor:
