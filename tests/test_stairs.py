@@ -19,6 +19,7 @@ from gan3d.scaling.speedup import MIN_BLOCKS
 from gan3d.search.blocks import ordered_grid
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.searcher import OptunaSearcher
+from gan3d.terminal.standing import Standing
 
 jsonschema = pytest.importorskip("jsonschema")  # comes with ray
 
@@ -68,6 +69,15 @@ def test_a_stair_is_all_that_was_changed_up_to_it(tmp_path: Path) -> None:
     assert {trial.workers.convolutions for trial in trials.values()} == {"plain"}
     assert {trial.training.seed for trial in trials.values()} == {2}
     assert len({trial.digest() for trial in trials.values()}) == len(CHANGES)
+
+
+def test_a_stair_says_after_how_many_epochs_its_trials_end(tmp_path: Path) -> None:
+    study = load(tmp_path, CHANGES | {"longer": "{training.epochs: 2000}"})
+    assert study.epochs_of({STAIRS: "start", SEED: 1}) == study.training.epochs != 2000
+    assert study.epochs_of({STAIRS: "longer", SEED: 1}) == 2000
+    standing = Standing(study, now=0.0)
+    standing.start(0, {STAIRS: "longer", SEED: 1}, now=0.0)
+    assert standing.running[0].epochs == 2000
 
 
 def test_the_highest_stair_is_all_changes_together(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def _open_trial(folder: Path, study: Study, trial: FrozenTrial, record: TrialRec
             seconds=(spending.held_seconds or {}).get(record.number, 0.0),
         ),
         is_running=is_running,
-        epochs_planned=record.sample.get("training.epochs", study.training.epochs),
+        epochs_planned=study.epochs_of(record.sample),
         newest=merits[-1].first if merits else None,
         showers_per_second=rows[-1]["metrics"].get(THROUGHPUT) if rows else None,
     )

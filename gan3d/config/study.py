@@ -171,6 +171,10 @@ class Study(Settings):
             raise ConfigError(sentences, where=f"study {self.name}, sample {{{text}}}", key=problems[0].key)
         return settings
 
+    def epochs_of(self, sample: Mapping[str, Any]) -> int:
+        """Epochs after which a trial of this sample ends, if nothing ends it before."""
+        return int(self.search_space.expanded(sample).get("training.epochs", self.training.epochs))
+
     def settings_or_problems(
         self, sample: Mapping[str, Any], *, even_forbidden: bool = False
     ) -> tuple[TrialSettings | None, list[Problem]]:

@@ -57,7 +57,7 @@ def confirmation_of(
     content["sampler"] = {"name": "grid", "blocks": SEED, "seed": study.sampler.seed}
     content["scheduler"] = {"name": "none", "rungs_in": "core_seconds", "most": core_seconds}
     content["trials"] = {"concurrent": study.trials.concurrent}
-    needed = max(int(best.sample.get(EPOCHS, 0)), study.training.epochs, math.ceil(stretch * best.epochs))
+    needed = max(study.epochs_of(best.sample), study.training.epochs, math.ceil(stretch * best.epochs))
     content["training"]["epochs"] = MOST_EPOCHS * needed
     content["data"] = found_from(study.data, base.absolute()).model_dump(mode="json")
     content |= {"references": {}, "warm_start": [], "budget": {}, "figures": ["confirmation"]}

@@ -68,8 +68,7 @@ class Standing:
 
     def start(self, number: int, sample: dict[str, Any], now: float) -> None:
         """A trial starts, or is taken up again."""
-        epochs = sample.get("training.epochs", self.study.training.epochs)
-        self.running[number] = RunningTrial(number, dict(sample), epochs, now)
+        self.running[number] = RunningTrial(number, dict(sample), self.study.epochs_of(sample), now)
         self._judges[number] = Judge(self.study.objective)
 
     def step(self, number: int, epoch: int, step: int, steps: int) -> None:
