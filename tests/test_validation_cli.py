@@ -44,6 +44,7 @@ def test_showers_of_a_wrong_scale_do_not_and_the_document_says_why(held_out: Sho
     assert code == 1
     assert found["passes"] is False
     assert any(one["name"] == "mean/response" and one["is_flagged"] for one in found["findings"])
+    assert [one["axis"] for one in found["profiles"]] == ["x", "y", "depth"]
     for one in found["response"]:
         assert one["difference"] == pytest.approx(0.03, abs=4 * one["error"])
 

@@ -103,7 +103,7 @@ def show_validation(asked: Validation, *, as_json: bool) -> bool:
         f" {report.num_reference})",
         soft_wrap=True,
     )
-    for table in (gate_table(report), response_table(report), *slow_tables(report)):
+    for table in (gate_table(report), response_table(report), profile_table(report), *slow_tables(report)):
         console.print(table)
     return report.passes
 
@@ -122,6 +122,15 @@ def response_table(report: Report) -> Table:
     for one in report.response:
         difference = f"{100 * one.difference:+.2f} ± {100 * one.error:.2f}"
         table.add_row(f"{one.low_gev:.0f} to {one.high_gev:.0f}", difference, f"{100 * one.floor:.2f}")
+    return table
+
+
+def profile_table(report: Report) -> Table:
+    """Along each axis."""
+    table = Table("profile, furthest off", "share of the energy [%]", "over the reference's, minus 1 [%]", "floor [%]")
+    for one in report.profiles:
+        deviation = f"{100 * one.deviation:+.1f} ± {100 * one.error:.1f}"
+        table.add_row(f"{one.axis} {one.place}", f"{100 * one.share:.1f}", deviation, f"{100 * one.floor:.1f}")
     return table
 
 

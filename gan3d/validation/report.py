@@ -20,6 +20,7 @@ from gan3d.validation.collection import blocks
 from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
+from gan3d.validation.profiles import ProfileDeviation, profile_deviations
 from gan3d.validation.response import ResponseBin, response_in_bins
 from gan3d.validation.table import joined, table_of
 
@@ -52,6 +53,7 @@ class Report:
     findings: tuple[Finding, ...]
     """The gate's, worst first."""
     response: tuple[ResponseBin, ...]
+    profiles: tuple[ProfileDeviation, ...]
     separation_powers: dict[str, tuple[float, float]]
     """Feature → separation power and its floor."""
     distances: dict[str, Beside]
@@ -84,7 +86,7 @@ def validate_showers(
         detector: that both were made in.
         training: what a generator was trained on, if it may have learnt it by heart; none of the reference is in it.
         seed: of draws, folds and networks.
-        is_quick: the gate and the response only.
+        is_quick: the gate, the response and the profiles only.
         progress: hears what is done next.
 
     Raises:
@@ -111,7 +113,9 @@ def validate_showers(
         kept = _Sides(*(_whole(one) for one in sides))
         if min(map(len, kept)) >= SMALLEST_WHOLE:
             powers, distances = _slow(kept, Question(detector, training, seed, progress))
-    return Report(len(showers), len(reference), num_judged, tuple(findings), tuple(response_in_bins(ours, theirs)), powers, distances)
+    response = tuple(response_in_bins(ours, theirs))
+    profiles = tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed))
+    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, powers, distances)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""Every complete trial of a study of contenders is validated as `gan3d validate` does it; the table has what the report says."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_study import GRID, SAMPLES, load_small_study
+
+from gan3d.config.load import dump_study
+from gan3d.config.objective import Objective
+from gan3d.data.shower_file import open_shower_file, write_clic_file
+from gan3d.data.showers import Showers
+from gan3d.records import TrialRecord
+from gan3d.tracking.store import StudyTracker, default_tracking_uri
+from gan3d.training.checkpoint import TrialFolder, save_state
+from gan3d.training.ranks import Ranks
+from gan3d.training.state import TrainState
+
+ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
+STAIRS = {"few filters": {"training.generator.filters.1": 2}, "best": {"training.generator.filters.1": 4}}
+SEEDS = (2, 3)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two contenders, two seeds each, as training leaves them; one trial more that failed."""
+    folder = tmp_path_factory.mktemp("small")
+    study = load_small_study(folder, {"stairs": STAIRS, "training.seed": {"choice": list(SEEDS)}}, workers={"per_trial": 1}).study
+    tracker = StudyTracker.open(default_tracking_uri(folder), study_name="small", results=folder, resume=False)
+    tracker.log_study("Which?", dump_study(study), [], {}, {"usable_cores": 2}, objective=Objective())
+    samples = [{"stairs": stair, "training.seed": seed} for stair in STAIRS for seed in SEEDS]
+    for number, sample in enumerate([*samples, samples[0]]):
+        settings = study.trial_settings(sample)
+        tracker.start_trial(number, sample, settings.model_dump(), "")
+        is_complete = number < len(samples)
+        tracker.end_trial(TrialRecord(number, sample, "complete" if is_complete else "failed", "", 1, 0.5, 1.0))
+        if is_complete:
+            trial = TrialFolder(folder / "trials" / f"{number:04d}")
+            trial.write_settings(settings.model_dump(mode="json"))
+            state = TrainState(settings, Ranks()).state_dict()
+            save_state(trial.best, {"state": state, "settings": settings.model_dump_json()})
+    assert tracker.end()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(results: Path) -> Path:
+    showers = open_shower_file(SAMPLES / "clic_10_100_train.h5").read(400, 620)
+    cells = showers.cells[:, 7:19, 7:19, 3:15].copy()
+    assert list(cells.shape[1:]) == GRID
+    write_clic_file(results / "reference.h5", Showers(cells, showers.incident_energy, None, showers.identity))
+    return results / "reference.h5"
+
+
+@pytest.fixture
+def drawn(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    script = importlib.import_module("validated_trials")
+
+    def call(study: str, *options: object) -> int:
+        words = ["validated_trials.py", study, "--results", results, "--output", tmp_path, "--quick", *options]
+        monkeypatch.setattr("sys.argv", [str(word) for word in words])
+        return int(script.main())
+
+    return call
+
+
+def test_each_complete_trial_has_a_row_and_each_contender_a_column(
+    drawn: Callable[..., int], reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drawn("small", "--reference", reference) == 0
+    table = pd.read_csv(tmp_path / "validated_trials.csv")
+    assert list(zip(table["contender"], table["seed"], table["trial"], strict=True)) == [
+        ("few filters", 2, 0),
+        ("few filters", 3, 1),
+        ("best", 2, 2),
+        ("best", 3, 3),
+    ]
+    assert (table["showers"] == 110).all()
+    assert (table["flagged"] > 10).all(), "none of them was trained"
+    assert (table["profile_depth_floor"] == table["profile_depth_floor"].iloc[0]).all(), "one reference, one floor"
+    assert table.groupby("contender")["profile_depth"].nunique().eq(2).all(), "seeds differ"
+    printed = capsys.readouterr().out.splitlines()
+    line = next(line for line in printed if line.startswith("| profile depth, size of the deviation"))
+    sizes = 100 * table[table["contender"] == "best"]["profile_depth"].abs()
+    assert f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}" in line.split("|")[3]
+    assert json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["reference"] == ["reference.h5"]
+    assert (tmp_path / "validated_trials.png").stat().st_size > 10_000
+
+
+def test_a_study_without_records_is_told(drawn: Callable[..., int], reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert drawn("absent", "--reference", reference) == 2
+    assert "Studies there: small" in capsys.readouterr().err
+
+
+def test_a_reference_that_is_not_there_is_told(drawn: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert drawn("small", "--reference", "none.h5") == 2
+    assert "none.h5" in capsys.readouterr().err
