@@ -155,6 +155,8 @@ def test_the_best_state_outlives_its_epoch(folder: TrialFolder) -> None:
 def test_killed_at_any_point_the_newest_state_is_there(killed_folders: dict[str, TrialFolder], point: str) -> None:
     folder = killed_folders[point]
     assert newest_epoch(folder) == KILLS[point]
+    folder.write_settings({"training": {"epochs": 3}})  # as a trial does that is taken up
+    assert not [path.name for path in folder.path.iterdir() if path.name.startswith(".")], "half a state would lie there for ever"
     finish(folder, 2)
     finish(folder, 3)
     expected = [1, 2, 3] if KILLS[point] == 1 else [1, 2, 2, 3]  # a trial that had epoch 2 would not have trained it again

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gan3d.training.interface import VARIABLES, interface_of, use_interface
+from gan3d.training.interface import GLOO, NCCL, VARIABLES, interface_of, use_interface
 
 LOOPBACK, NOBODYS = "127.0.0.1", "198.51.100.7"
 
@@ -21,7 +21,7 @@ def _without_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_by_default_it_is_that_of_the_address() -> None:
     assert interface_of(LOOPBACK) == "lo"
     assert use_interface(None, LOOPBACK) == "lo"
-    assert [os.environ[name] for name in VARIABLES] == ["lo", "lo"]
+    assert {name: os.environ[name] for name in VARIABLES} == {GLOO: "lo", NCCL: "=lo"}, "for NCCL a bare name is a beginning"
 
 
 def test_an_address_that_is_nowhere_leaves_it_to_gloo() -> None:
@@ -30,11 +30,11 @@ def test_an_address_that_is_nowhere_leaves_it_to_gloo() -> None:
 
 
 def test_what_the_user_exported_counts_more_than_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLES[0], "ib0")
+    monkeypatch.setenv(GLOO, "ib0")
     assert use_interface(None, LOOPBACK) == "ib0"
-    assert os.environ[VARIABLES[1]] == "lo", "each by itself"
+    assert os.environ[NCCL] == "=lo", "each by itself"
     assert use_interface("lo", NOBODYS) == "lo"
-    assert os.environ[VARIABLES[0]] == "lo"
+    assert (os.environ[GLOO], os.environ[NCCL]) == ("lo", "=lo")
 
 
 def test_a_name_that_no_interface_has_is_refused() -> None:

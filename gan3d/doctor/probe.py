@@ -20,7 +20,8 @@ from typing import Any
 
 #: Variables that say how many threads a library may use, and which interface gradients go over.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+#: What stands before a name in each; NCCL takes it for a beginning of names otherwise.
+INTERFACES = {"GLOO_SOCKET_IFNAME": "", "NCCL_SOCKET_IFNAME": "="}
 NUMA = "/sys/devices/system/node"
 
 
@@ -128,11 +129,11 @@ class Probe:
 
         Over the interface that workers would take: the one that is named, else what the variables say, else that of the node's address.
         """
-        for variable in INTERFACES:
+        for variable, before in INTERFACES.items():
             if interface:
-                os.environ[variable] = interface
+                os.environ[variable] = before + interface
             elif self._interface:
-                os.environ.setdefault(variable, self._interface)
+                os.environ.setdefault(variable, before + self._interface)
         try:
             return {"seconds": _timed_sums(rank, world_size, meeting, backend, seconds)}
         except Exception as problem:  # noqa: BLE001 - whatever torch and gloo raise is what is asked for

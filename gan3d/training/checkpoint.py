@@ -29,6 +29,10 @@ from gan3d.errors import DataError, no_room_in
 FORMAT = 1
 
 
+#: Files that `write_atomically` has not come to rename.
+UNFINISHED = ".*.[0-9]*"
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """``write`` a temporary file beside ``path``, sync it and rename: readers see the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -143,8 +147,10 @@ class TrialFolder:
         write_atomically(self.best, lambda temporary: _copy(self.state(epoch), temporary))
 
     def write_settings(self, settings: dict[str, Any]) -> None:
-        """Make the folder and keep the trial's effective settings beside its states."""
+        """Make the folder and keep the trial's effective settings beside its states; a trial begins so, or is taken up."""
         self.path.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.path.glob(UNFINISHED):  # of a worker that was killed in the middle of a file
+            unfinished.unlink(missing_ok=True)
         text = json.dumps(settings, indent=1)
         write_atomically(self.path / "settings.json", lambda temporary: write_text(temporary, text))
 

@@ -12,15 +12,18 @@ import socket
 
 import psutil
 
-VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+GLOO, NCCL = "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"
+#: What is set to a name, and what stands before it there. NCCL takes it for a beginning of names unless it is `=` (its documentation,
+#: NCCL_SOCKET_IFNAME), and `eth1` would be `eth10` too.
+VARIABLES = {GLOO: "", NCCL: "="}
 
 
 def use_interface(name: str | None, address: str) -> str:
     """Choose the interface of this process's groups to come; returns its name, or nothing where it is left to gloo.
 
     Args:
-        name: of an interface, or of several with commas between (NCCL takes beginnings of names as well); None: that which has
-            ``address``. What the variables already say counts more than the default, and less than a name.
+        name: of an interface, or of several with commas between; None: that which has ``address``. What the variables already say counts
+            more than the default, and less than a name.
         address: of this node in its cluster.
 
     Raises:
@@ -28,16 +31,16 @@ def use_interface(name: str | None, address: str) -> str:
     """
     if name is None:
         found = interface_of(address)
-        for variable in VARIABLES if found is not None else ():
-            os.environ.setdefault(variable, str(found))
-        return os.environ.get(VARIABLES[0], "")
+        for variable, before in VARIABLES.items() if found is not None else ():
+            os.environ.setdefault(variable, f"{before}{found}")
+        return os.environ.get(GLOO, "")
     if missing := [one for one in name.split(",") if one not in psutil.net_if_addrs()]:
         message = (
             f"there is no network interface {', '.join(missing)} on {socket.gethostname()}: it has {', '.join(psutil.net_if_addrs())}. "
             "Set workers.interface to one that every node has, or leave it out."
         )
         raise OSError(message)
-    os.environ.update(dict.fromkeys(VARIABLES, name))
+    os.environ.update({variable: before + name for variable, before in VARIABLES.items()})
     return name
 
 

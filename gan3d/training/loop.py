@@ -23,6 +23,7 @@ from gan3d.training.gradient_noise import noise_scale
 from gan3d.training.noise import stream
 from gan3d.training.paths import choose_paths
 from gan3d.training.ranks import Ranks
+from gan3d.training.rehearsal import rehearse
 from gan3d.training.showers import TrialShowers
 from gan3d.training.start import observable_distributions, start_from
 from gan3d.training.state import TrainState, transform_of
@@ -32,9 +33,9 @@ from gan3d.training.validate import validate
 #: Steps between two looks at whether losses are still finite; the look is one small all-reduce.
 STEPS_BETWEEN_LOOKS = 100
 
-#: Parts of a network's losses, as `LossParts` orders them.
 #: Phases in which a rank waits for nobody.
 OWN_PHASES = ("data_wait", "discriminator", "generator", "optimiser")
+#: Parts of a network's losses, as `LossParts` orders them.
 _PARTS = ("total", "validity", "incident_energy", "deposited_energy", "polar_angle")
 
 
@@ -71,6 +72,8 @@ def epochs(trial: Trial, state: TrainState) -> Iterator[EpochRecord]:
     for first, end, showers in stages(trial):
         if first <= state.epoch < end:
             source = source_of(trial, showers)
+            if state.epoch == begun > 0:
+                rehearse(state, settings, source.recipe, ranks)
             while state.epoch < end:
                 yield _epoch(trial, state, source, begun)
 
@@ -136,7 +139,7 @@ def _train(trial: Trial, state: TrainState, source: Source, clock: PhaseClock) -
     """The epoch's steps; returns sums of loss parts over this rank's steps, shape (2, 5): discriminator, generator."""
     settings, ranks = trial.settings, trial.ranks
     transform, (loader, recipe) = transform_of(settings), source
-    sums = torch.zeros(2, len(_PARTS), dtype=torch.float64)
+    sums = torch.zeros(2, len(_PARTS), dtype=torch.float64, device=ranks.device)
     batches = loader.epoch(state.epoch)
     try:
         for step in range(loader.num_steps):
@@ -172,8 +175,8 @@ def to_batch(showers: Showers, transform: Transform, device: torch.device, *, po
 
 
 def as_rows(losses: StepLosses) -> torch.Tensor:
-    """(2, 5) float64 on the CPU."""
-    return torch.stack([losses.discriminator, losses.generator]).double().cpu()
+    """(2, 5) float64, where they were computed: a look at them every step would let a GPU wait for the host."""
+    return torch.stack([losses.discriminator, losses.generator]).double()
 
 
 def learning_rate_factor(settings: TrialSettings, step: int, steps_per_epoch: int) -> float:
@@ -211,7 +214,7 @@ def refuse_broken_losses(sums: torch.Tensor, ranks: Ranks, state: TrainState) ->
 
 def merged_losses(sums: torch.Tensor, num_steps: int, ranks: Ranks) -> Losses:
     """Means over steps and ranks."""
-    means = ranks.mean(sums.to(ranks.device, copy=True)).cpu() / num_steps
+    means = ranks.mean(sums.clone()).cpu() / num_steps
     names = [f"{network}_{part}" for network in ("discriminator", "generator") for part in _PARTS]
     return Losses(**dict(zip(names, means.flatten().tolist(), strict=True)))
 

@@ -7,7 +7,7 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gan3d.training.interface import VARIABLES
+from gan3d.training.interface import GLOO
 from gan3d.training.ranks import Ranks
 
 
@@ -30,7 +30,7 @@ class Seat:
 def seats(ranks: Ranks, threads: int) -> list[dict[str, Any]]:
     """Of all ranks, in their order; collective. ``threads`` are those that this rank's torch is to use."""
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    interface = os.environ.get(VARIABLES[0], "")
+    interface = os.environ.get(GLOO, "")
     own = Seat(ranks.rank, socket.gethostname(), os.getpid(), str(ranks.device), spans(cpus), threads, interface)
     return ranks.gather(asdict(own))
 

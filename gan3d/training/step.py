@@ -204,7 +204,7 @@ def accumulate(network: nn.Module, state: TrainState, num_showers: int, loss_of:
 
 @torch.no_grad()
 def predicted(state: TrainState, noise: torch.Tensor, wanted: Conditions, recipe: Recipe) -> torch.Tensor:
-    """Showers of the bare generator in evaluation mode (the seed's `predict`), shape (B, X, Y, L), in network units."""
+    """Showers of the bare generator in evaluation mode (the seed's `predict`), shape (B, X, Y, L) in network units, as precise as noise."""
     state.generator.eval()
     cells = []
     for part in state.virtual_ranks.each(len(noise)):
@@ -212,7 +212,7 @@ def predicted(state: TrainState, noise: torch.Tensor, wanted: Conditions, recipe
         with recipe.autocast():
             cells.append(state.generator(noise[part], asked_for.incident_energy, asked_for.polar_angle))
     state.generator.train()
-    return torch.cat(cells)
+    return torch.cat(cells).to(noise.dtype)
 
 
 def with_observables(loss: LossParts, cells: torch.Tensor, wanted: Conditions, state: TrainState, recipe: Recipe) -> LossParts:

@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 import ray.train
+import torch
 import torch.distributed as dist
 from ray.train.torch import get_device
 from ray.util.placement_group import get_current_placement_group
@@ -118,10 +119,10 @@ def _train(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, de
 
 
 def fate_of(error: Exception) -> Fate:
-    """What becomes of a trial whose worker met this error: a broken file will be as broken for the next group, a full disk as full."""
+    """What becomes of a trial whose worker met this error: for the next group a file will be as broken, a disk as full, a GPU as small."""
     if no_room_in(error) is not None:
         return "stops"
-    return "fails" if isinstance(error, DataError) else "again"
+    return "fails" if isinstance(error, (DataError, torch.OutOfMemoryError)) else "again"
 
 
 def _run_epochs(assignment: dict[str, Any], settings: TrialSettings, ranks: Ranks, desk: Desk, folder: TrialFolder) -> None:
