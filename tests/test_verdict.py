@@ -13,11 +13,13 @@ import yaml
 
 from gan3d.config.load import read_study
 from gan3d.config.objective import Objective
+from gan3d.config.training import Data
 from gan3d.errors import ConfigError, DataError
 from gan3d.tracking.frames import StudyInfo
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.choice import front_of, knee_of, recommended_of
 from gan3d.verdict.evidence import Gated, Records, read_gates, read_timings
+from gan3d.verdict.measure import Measure
 from gan3d.verdict.recipes import Quantity, Recipe, sample_of, trial_settings
 from gan3d.verdict.teams import Curve, TeamSize, on_team
 
@@ -129,8 +131,10 @@ def recipe(name: str, distance: float, core_hours: float, hours_to_target: float
     one = Quantity(1.0, math.nan, math.nan, 1)
     told = {"distance": distance, "core_hours": core_hours, "hours_to_target": hours_to_target}
     known = {key: Quantity(value, math.nan, math.nan, 1) for key, value in told.items()}
-    physics = (known["distance"], 0.05)
-    return Recipe(name, "s", (0,), {}, {}, 1, *physics, known["core_hours"], one, known["hours_to_target"], one, 1, one, "rapl", one, "EUR")
+    cost = {"hours": one, "core_hours_to_target": one, "num_reached": 1, "kwh": one, "energy_source": "rapl", "money": one, "currency": "EUR"}
+    measure = Measure.of(Data(train=("a.h5",), validation=("b.h5",)))
+    what = {"study": "s", "run_id": "run", "trials": (0,), "sample": {}, "settings": {}, "workers": 1, "measure": measure}
+    return Recipe(name=name, floor=0.05, num_epochs=(1,), **what, **known, **cost)
 
 
 def test_the_front_leaves_out_what_is_worse_in_everything() -> None:
