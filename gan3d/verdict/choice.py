@@ -74,8 +74,8 @@ def recommended_of(recipes: Sequence[Recipe]) -> tuple[Recipe, str]:
 def luck_limit(repeated: Quantity, num_singles: int, alpha: float = 1 - CONFIDENCE) -> float:
     """Below it lies the smallest of so many single trials that are as good as the repeated ones in at most the share ``alpha`` of cases.
 
-    The lower prediction limit for all of m further observations of a normal distribution, mean - t(1 - alpha / m, n - 1) s sqrt(1 + 1 / n) of n
-    repeated ones with standard deviation s: Bonferroni's approximation, exact for m = 1, and too careful for many singles (Hahn 1970,
+    The lower prediction limit for all of m further observations from a normal one, mean - t(1 - alpha / m, n - 1) s sqrt(1 + 1 / n)
+    of n repeated ones of standard deviation s: Bonferroni's approximation, exact for m = 1, and too careful for many singles (Hahn 1970,
     doi.org/10.2307/2284349). It takes the singles to scatter as the repeated ones do.
     """
     n = repeated.num_trials

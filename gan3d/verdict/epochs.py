@@ -55,6 +55,6 @@ def spent_until(epochs: pd.DataFrame) -> pd.DataFrame:
 
 def _is_best(rows: pd.DataFrame, objective: Objective) -> list[bool]:
     """Of one trial's epochs, in their order."""
-    judge, metrics = Judge(objective), rows.to_dict("records")
-    plain: list[Any] = metrics
-    return [judge.judge(one) is judge.best for one in plain]
+    judge = Judge(objective)
+    metrics: list[Any] = rows[[name for name in objective.metrics if name in rows]].to_dict("records")
+    return [judge.judge(one) is judge.best for one in metrics]
