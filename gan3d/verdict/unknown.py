@@ -25,7 +25,7 @@ def of_physics(recommended: Recipe, recipes: Sequence[Recipe]) -> Iterator[str]:
     if max(recommended.num_epochs, default=1) > 1:
         yield (
             f"The distance of {recommended.name} is that of the best of {between(recommended.num_epochs)} epochs, chosen on the same "
-            "validation showers that measure it; on others it is larger (analysis/held_out.py measures it there)."
+            "validation showers that measure it; on others it is larger on average (analysis/held_out.py measures it there)."
         )
 
 
