@@ -4,7 +4,9 @@
         [--target DISTANCE] [--least-efficiency SHARE] [--output DIR] [--log]
 
 Joins searches, confirmations and scaling studies, what ``gan3d validate TRIAL --json`` said of trials, and what ``gan3d benchmark
-generation --output`` measured. Writes verdict.html, which needs no network, and verdict.json. What is chosen and how: ``gan3d.verdict``.
+generation --output`` measured. Recipes are ranked that were measured on the same validation showers as those of the first study that is
+not one of scaling; others are shown apart. Writes verdict.html, which needs no network, and verdict.json. What is chosen and how:
+``gan3d.verdict``.
 """
 
 from __future__ import annotations
@@ -46,7 +48,12 @@ def main() -> int:
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
     found = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    found.add_argument("studies", nargs="+", metavar="STUDY", help="names of studies; searches, confirmations and scaling studies alike")
+    found.add_argument(
+        "studies",
+        nargs="+",
+        metavar="STUDY",
+        help="names of studies of any kind; the first that is not one of scaling says on which showers",
+    )
     found.add_argument(
         "--tracking-uri",
         action="append",

@@ -22,6 +22,7 @@ def page(document: dict[str, Any]) -> str:
     """The whole page, self-contained."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
     environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
+    environment.filters |= {"gate": gate, "held": held, "reached": reached, "to_target": to_target}
     figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
     return environment.get_template("verdict_page.html").render(
         document=document,
@@ -35,7 +36,7 @@ def page(document: dict[str, Any]) -> str:
 
 
 def points(document: dict[str, Any]) -> dict[str, Any]:
-    """What the page's own script draws and filters."""
+    """What the page's own script draws and filters; recipes go by their names, which no two of an answer share."""
     front, keys = set(document["front"]), varying(document["recipes"])
     rows = [
         {
@@ -179,6 +180,31 @@ def quantity(value: dict[str, Any], digits: int = 3) -> str:
         return UNKNOWN
     interval = "" if value["low"] is None else f" [{value['low']:.{digits}g}, {value['high']:.{digits}g}]"
     return f"{value['value']:.{digits}g}{interval}"
+
+
+def gate(recipe: dict[str, Any]) -> str:
+    """What it says of a recipe."""
+    unknown = UNKNOWN if recipe["held_against_the_gate"]["trials"] else "not held"
+    return {True: "passes", False: "does not pass", None: unknown}[recipe["passes_the_gate"]]
+
+
+def held(recipe: dict[str, Any]) -> str:
+    """How many of its trials were held against the gate."""
+    counts = recipe["held_against_the_gate"]
+    return f"{counts['trials']} of {counts['of']}"
+
+
+def reached(recipe: dict[str, Any]) -> str:
+    """How many of its trials came to the target."""
+    return f"{recipe['num_reached']} of {recipe['hours_to_target']['num_trials']}"
+
+
+def to_target(recipe: dict[str, Any]) -> str:
+    """How long it takes: the median, which there is if more than half of its trials came to the target."""
+    value = recipe["hours_to_target"]["value"]
+    if value is None:
+        return "not by most" if recipe["num_reached"] else "not reached"
+    return hours(value)
 
 
 def setting(value: Any) -> str:

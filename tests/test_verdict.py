@@ -7,75 +7,22 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-import yaml
+from verdict_records import SEEDS, gate, recipe, records, two_batches
 
-from gan3d.config.load import read_study
-from gan3d.config.objective import Objective
 from gan3d.errors import ConfigError, DataError
-from gan3d.tracking.frames import StudyInfo
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.choice import front_of, knee_of, recommended_of
 from gan3d.verdict.evidence import Gated, Records, read_gates, read_timings
-from gan3d.verdict.recipes import Quantity, Recipe, sample_of, trial_settings
+from gan3d.verdict.recipes import Quantity
 from gan3d.verdict.teams import Curve, TeamSize, on_team
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "studies" / "published"
-RATES = {"price_per_core_hour": 0.1, "currency": "CHF"}
-
-
-def study_text(name: str, search_space: dict[str, Any], **changes: Any) -> str:
-    content: dict[str, Any] = {
-        "name": name,
-        "question": "Which?",
-        "search_space": search_space,
-        "sampler": {"name": "grid"},
-        "objective": {"metric": "physics.shower_distance"},
-        "training": {"global_batch": 16},
-        "data": {"train": ["a.h5"], "validation": ["b.h5"]},
-        "cost": RATES,
-    }
-    return yaml.safe_dump(content | changes)
-
-
-def records(name: str, rows: list[dict[str, Any]], search_space: dict[str, Any], **changes: Any) -> Records:
-    """Trials of ``seconds`` per epoch with the ``distances`` of their epochs."""
-    text = study_text(name, search_space, **changes)
-    info = StudyInfo(name, "Which?", Objective(metric="physics.shower_distance"), "complete", text, "run", None, {"usable_cores": "8"})
-    trials, epochs = [], []
-    for number, row in enumerate(rows):
-        workers = row.get("workers.per_trial", 1)
-        sample = {key: row[key] for key in search_space if key in row}
-        shared = {"trial": number, "state": "complete", "world_size": workers, "digest": f"digest {number}", "reserved_cpus": workers}
-        shared |= {"global_batch": 16, "batch_per_worker": 16 // workers, **sample}
-        hours = row["seconds"] * len(row["distances"]) * workers / 3600
-        trials.append(shared | {"core_hours": hours, "kwh": 0.01 * hours, "energy_source": "declared"})
-        for epoch, distance in enumerate(row["distances"], start=1):
-            timing = {"timing.epoch_seconds": row["seconds"], "cost.core_seconds": row["seconds"] * workers}
-            timing |= {"timing.num_showers": 320.0, "timing.showers_per_second": 320 / row["seconds"], "timing.epochs_since_start": epoch}
-            physics = {"physics.shower_distance": distance, "physics.shower_distance_floor": 0.05}
-            epochs.append(shared | {"epoch": epoch, "restarts": 0} | timing | physics)
-    return Records(info, read_study(text, name), pd.DataFrame(trials), pd.DataFrame(epochs))
-
-
-SEEDS = {"training.seed": {"choice": [1, 2, 3]}, "training.global_batch": {"choice": [16, 32]}}
 
 
 @pytest.fixture
 def search() -> Records:
-    """Batch 16 three times, batch 32 three times: dearer and better."""
-    rows = [
-        {"training.seed": seed, "training.global_batch": batch, "seconds": seconds, "distances": [0.4, best + 0.01 * seed]}
-        for batch, seconds, best in ((16, 360, 0.2), (32, 3600, 0.1))
-        for seed in (1, 2, 3)
-    ]
-    return records("search", rows, SEEDS)
-
-
-def gate(search: Records, number: int, *, passes: bool) -> Gated:
-    sample = sample_of(search.study.search_space, search.trials.iloc[number])
-    return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, 500, None)
+    return two_batches()
 
 
 def test_trials_that_differ_in_the_seed_are_one_recipe_with_an_interval(search: Records) -> None:
@@ -84,16 +31,34 @@ def test_trials_that_differ_in_the_seed_are_one_recipe_with_an_interval(search: 
     assert small.settings["training.global_batch"] == 16
     assert small.distance.value == pytest.approx(0.22)
     assert small.distance.low < 0.22 < small.distance.high
-    assert small.core_hours == Quantity(pytest.approx(0.2), pytest.approx(0.2), pytest.approx(0.2), 3)
+    same = pytest.approx(0.2)
+    assert small.core_hours == Quantity(same, same, same, 3, pytest.approx(0.0, abs=1e-12))
+    assert small.distance.spread == pytest.approx(0.01)
     assert (small.money.value, small.currency) == (pytest.approx(0.02), "CHF")
     assert small.floor == pytest.approx(0.05)
 
 
-def test_times_to_the_target_are_of_the_trials_that_reached_it(search: Records) -> None:
-    small, large = answer_of([search], asked=Asked(target=0.215)).recipes
-    assert (small.num_reached, large.num_reached) == (1, 3)
+def test_times_to_the_target_are_medians_that_count_the_trials_that_missed_it(search: Records) -> None:
+    small, large = answer_of([search], asked=Asked(target=0.225)).recipes
+    assert (small.num_reached, large.num_reached) == (2, 3)
     assert small.hours_to_target.value == pytest.approx(0.2)
     assert large.core_hours_to_target.value == pytest.approx(2.0)
+
+
+def test_one_lucky_seed_of_three_is_not_at_the_target(search: Records) -> None:
+    answer = answer_of([search, scaling({1: 1.0, 2: 0.9})], asked=Asked(target=0.215))
+    small, large = answer.recipes
+    assert (small.num_reached, small.hours_to_target.num_trials) == (1, 3)
+    assert math.isinf(small.hours_to_target.value)
+    document = answer.as_document()
+    assert document["recipes"][0]["hours_to_target"]["value"] is None
+    assert document["recipes"][0]["core_hours_to_target"]["value"] is None
+    assert {(row["recipe"], row["num_reached"], row["num_trials"]) for row in document["fastest_on_at_most"]} == {(large.name, 3, 3)}
+
+
+@pytest.mark.parametrize(("reached", "value"), [([1.0, 3.0], 3.0), ([1.0], math.inf), ([], math.inf), ([1.0, 2.0, 3.0], 2.0)])
+def test_a_median_with_misses(reached: list[float], value: float) -> None:
+    assert Quantity.until(reached, 3).value == value
 
 
 def test_without_a_target_it_is_a_tenth_above_the_best(search: Records) -> None:
@@ -123,14 +88,6 @@ def test_without_a_gate_a_lucky_trial_does_not_beat_what_was_repeated(search: Re
     answer = answer_of([search, far])
     assert answer.recommended.study == "far"
     assert any("was trained once" in text for text in answer.not_measured())
-
-
-def recipe(name: str, distance: float, core_hours: float, hours_to_target: float = 1.0) -> Recipe:
-    one = Quantity(1.0, math.nan, math.nan, 1)
-    told = {"distance": distance, "core_hours": core_hours, "hours_to_target": hours_to_target}
-    known = {key: Quantity(value, math.nan, math.nan, 1) for key, value in told.items()}
-    physics = (known["distance"], 0.05)
-    return Recipe(name, "s", (0,), {}, {}, 1, *physics, known["core_hours"], one, known["hours_to_target"], one, 1, one, "rapl", one, "EUR")
 
 
 def test_the_front_leaves_out_what_is_worse_in_everything() -> None:

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from gan3d.errors import ConfigError
 from gan3d.verdict import unknown
 from gan3d.verdict.choice import cheapest_that_passes, front_of, knee_of, recommended_of
 from gan3d.verdict.evidence import Gated, Records
-from gan3d.verdict.recipes import Recipe, best_distances, recipes_of
+from gan3d.verdict.measure import Measure
+from gan3d.verdict.names import with_names_of_their_own
+from gan3d.verdict.recipes import Recipe, best_distances, first_measure, recipes_of
 from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, curves_of, on_team
 
-#: Where no target is given: so much above the best distance of all trials.
+#: Where no target is given: so much above the best distance of all trials that are ranked.
 NEAR = 1.1
 
 
@@ -33,7 +36,11 @@ class Answer:
     """All of it."""
 
     studies: tuple[Records, ...]
+    measure: Measure
+    """Of the first study: recipes with it are ranked."""
     recipes: tuple[Recipe, ...]
+    not_ranked: tuple[Recipe, ...]
+    """Those with another measure."""
     front: tuple[Recipe, ...]
     knee: Recipe | None
     cheapest_passing: Recipe | None
@@ -56,7 +63,9 @@ class Answer:
             "cheapest_that_passes_the_gate": None if self.cheapest_passing is None else self.cheapest_passing.name,
             "fastest_on_at_most": list(self.fastest()),
             "front": [one.name for one in self.front],
+            "measured_on": self.measure.in_words(),
             "recipes": [_recipe(one) for one in self.recipes],
+            "not_ranked": [_recipe(one) for one in self.not_ranked],
             "scaling": [asdict(one) for one in self.curves],
             "generation": list(self.timings),
             "not_measured": list(self.not_measured()),
@@ -67,7 +76,9 @@ class Answer:
     def sentence(self) -> str:
         """What is recommended and why, in one sentence."""
         recipe = self.recommended
-        gate = {True: "passes the gate", False: "does not pass the gate", None: "was not held against the gate"}[recipe.passes]
+        held = f"{recipe.num_held} of {recipe.distance.num_trials} trials held against it"
+        unheld = f"whether it passes the gate is not known, {held}" if recipe.num_held else "was not held against the gate"
+        gate = {True: "passes the gate", False: "does not pass the gate", None: unheld}[recipe.passes]
         floor = f", floor {recipe.floor:.3g}" if math.isfinite(recipe.floor) else ""
         told = f"shower distance {recipe.distance.value:.3g}{floor}, {recipe.core_hours.value:.3g} core-hours"
         return f"{recipe.name} ({self.rule}): {told}; {gate}."
@@ -93,8 +104,11 @@ class Answer:
         return rows
 
     def fastest(self) -> Iterator[dict[str, Any]]:
-        """For each number of workers: the recipe that is at the target first, on the fastest team of at most so many."""
-        reaching = [one for one in self.recipes if one.num_reached]
+        """For each number of workers: the recipe that is at the target first, on the fastest team of at most so many.
+
+        First by the median over its trials, so that one lucky trial of several is not enough.
+        """
+        reaching = [one for one in self.recipes if math.isfinite(one.hours_to_target.value)]
         if not reaching:
             return
         best = min(reaching, key=lambda one: one.hours_to_target.value)
@@ -104,37 +118,54 @@ class Answer:
                 spent = (best.hours_to_target.value, best.core_hours_to_target.value)
                 hours, core_hours = on_team(*spent, best.workers, size, curve)
                 named = {"study": curve.study, "kind": curve.kind, "at_most": most, "workers": size.workers, "recipe": best.name}
-                yield named | {"hours_to_target": hours, "core_hours_to_target": core_hours}
+                told = {"num_reached": best.num_reached, "num_trials": best.hours_to_target.num_trials}
+                yield named | told | {"hours_to_target": hours, "core_hours_to_target": core_hours}
+
+    def _without_recipes(self) -> list[str]:
+        """Names of scaling studies with physics beside searches."""
+        told = {one.study for one in (*self.recipes, *self.not_ranked)}
+        return [one.info.name for one in self.studies if one.has_physics and one.info.name not in told]
 
     def not_measured(self) -> Iterator[str]:
         """What a reader might take for known, and is not."""
         yield from unknown.of_physics(self.recommended, self.recipes)
+        yield from unknown.of_gates(self.recommended, self.recipes)
+        yield from unknown.of_ranking(self.measure, self.recipes, self.not_ranked, self._without_recipes())
         yield from unknown.of_scaling(self.recommended, self.curves)
         yield from unknown.of_cost(self.recommended)
         if not self.timings:
             yield "Generation was not timed (gan3d benchmark generation ... --output FILE, then --generation FILE)."
         if not self.is_target_given:
-            yield f"No target was given: times are to a distance of {self.target:.4g}, a tenth above the best of all trials."
+            yield f"No target was given: times are to a distance of {self.target:.4g}, a tenth above the best of all that are ranked."
 
 
 def answer_of(
     records: Sequence[Records], gates: Sequence[Gated] = (), timings: Sequence[dict[str, Any]] = (), asked: Asked | None = None
 ) -> Answer:
-    """Join them.
+    """Join them. Recipes are ranked that were measured on the same showers as the first study's.
 
     Raises:
         ConfigError: none of the studies has physics.
     """
     asked = asked or Asked()
-    searches = [one for one in records if one.has_physics and not one.is_of_scaling] or [one for one in records if one.has_physics]
-    best = float(best_distances(searches).min())
-    target = asked.target if asked.target is not None else NEAR * best
-    recipes = [recipe for one in searches for recipe in recipes_of(one, target, gates)]
+    measures = [(one, own) for one in records if (own := first_measure(one)) is not None]
+    if not measures:
+        message = "none of these studies has held showers against Monte Carlo: there is no physics to judge."
+        raise ConfigError(message)
+    measures = [(one, own) for one, own in measures if not one.is_of_scaling] or measures
+    searches, measure = [one for one, _ in measures], measures[0][1]
+    target = asked.target
+    if target is None:
+        target = NEAR * min(distance for one in searches for distance in best_distances(one, measure))
+    found = with_names_of_their_own([recipe for one in searches for recipe in recipes_of(one, target, gates)])
+    recipes, not_ranked = ([one for one in found if (one.measure == measure) == is_same] for is_same in (True, False))
     front = front_of(recipes)
     recommended, rule = recommended_of(recipes)
     return Answer(
         studies=tuple(records),
+        measure=measure,
         recipes=tuple(recipes),
+        not_ranked=tuple(not_ranked),
         front=tuple(front),
         knee=knee_of(front),
         cheapest_passing=cheapest_that_passes(recipes),
@@ -163,7 +194,8 @@ def _study(records: Records) -> dict[str, Any]:
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:
-    return asdict(recipe) | {"passes_the_gate": recipe.passes}
+    held = {"trials": recipe.num_held, "of": recipe.distance.num_trials}
+    return asdict(recipe) | {"passes_the_gate": recipe.passes, "held_against_the_gate": held}
 
 
 def _plain(value: Any) -> Any:

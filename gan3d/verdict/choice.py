@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from moocore import is_nondominated
+from scipy import stats
 
-from gan3d.verdict.recipes import Recipe
+from gan3d.scaling.draws import CONFIDENCE
+from gan3d.verdict.recipes import Quantity, Recipe
 
 #: In place of times and costs that are not known: no recipe is on the front for them.
 NEVER = 1e12
@@ -43,7 +45,7 @@ def knee_of(front: Sequence[Recipe]) -> Recipe | None:
 
 
 def cheapest_that_passes(recipes: Sequence[Recipe]) -> Recipe | None:
-    """Of those whose trials all passed the gate."""
+    """Of those whose trials were all held against the gate and passed."""
     passing = [one for one in recipes if one.passes]
     return min(passing, key=lambda one: _known(one.core_hours.value), default=None)
 
@@ -51,19 +53,34 @@ def cheapest_that_passes(recipes: Sequence[Recipe]) -> Recipe | None:
 def recommended_of(recipes: Sequence[Recipe]) -> tuple[Recipe, str]:
     """The recipe to use, and the rule by which: passing the gate first, then being trained more than once, then being near.
 
-    Without a recipe that passes: of those that were trained with several seeds, else of all, the one with the smallest distance.
+    Without a recipe that passes: of those that were trained with several seeds the one with the smallest distance, unless that of one which
+    was trained once is lower than luck makes it (`luck_limit`); of all, if none was trained with several.
     """
     passing = cheapest_that_passes(recipes)
     if passing is not None:
         return passing, "the cheapest whose trials all pass the gate"
     repeated = [one for one in recipes if one.distance.num_trials > 1]
     best = min(recipes, key=lambda one: one.distance.value)
-    if repeated:
-        sure = min(repeated, key=lambda one: one.distance.value)
-        # One lucky trial is no reason, unless no repeated recipe comes near it.
-        if not best.distance.value < sure.distance.low:
-            return sure, "the smallest mean distance of those trained with several seeds; none is known to pass the gate"
-    return best, "the smallest distance; none is known to pass the gate"
+    if not repeated:
+        return best, "the smallest distance; none is known to pass the gate"
+    sure = min(repeated, key=lambda one: one.distance.value)
+    num_singles = sum(one.distance.num_trials == 1 for one in recipes)
+    if best.distance.num_trials > 1 or best.distance.value >= luck_limit(sure.distance, num_singles):
+        return sure, "the smallest mean distance of those trained with several seeds; none is known to pass the gate"
+    luckiest = f"the luckiest of {num_singles} single trials would be" if num_singles > 1 else "a single lucky trial would be"
+    return best, f"the smallest distance, lower than {luckiest}; none is known to pass the gate"
+
+
+def luck_limit(repeated: Quantity, num_singles: int, alpha: float = 1 - CONFIDENCE) -> float:
+    """Below it lies the smallest of so many single trials that are as good as the repeated ones in at most the share ``alpha`` of cases.
+
+    The lower prediction limit for all of m further observations from a normal one, mean - t(1 - alpha / m, n - 1) s sqrt(1 + 1 / n)
+    of n repeated ones of standard deviation s: Bonferroni's approximation, exact for m = 1, and too careful for many singles (Hahn 1970,
+    doi.org/10.2307/2284349). It takes the singles to scatter as the repeated ones do.
+    """
+    n = repeated.num_trials
+    factor = float(stats.t.ppf(1 - alpha / num_singles, n - 1)) * math.sqrt(1 + 1 / n)
+    return repeated.value - factor * repeated.spread
 
 
 def _known(value: float) -> float:

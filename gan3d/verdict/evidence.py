@@ -14,7 +14,6 @@ from gan3d.config.cost import Rates
 from gan3d.config.load import read_study
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError, DataError
-from gan3d.scaling.progress import CORE_SECONDS
 from gan3d.tracking import frames
 
 DISTANCE, FLOOR, EPOCH_SECONDS = "physics.shower_distance", "physics.shower_distance_floor", "timing.epoch_seconds"
@@ -125,13 +124,3 @@ def _document(path: Path) -> dict[str, Any]:
         message = "it is no document of gan3d"
         raise DataError(message, file=str(path))
     return found
-
-
-def spent_until(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Beside the frame's columns ``seconds`` and ``core_seconds`` of the trial until the end of each epoch."""
-    ordered = epochs.sort_values(["trial", "epoch"], ignore_index=True)
-    groups = ordered.groupby("trial")
-    cores = ordered[CORE_SECONDS] if CORE_SECONDS in ordered else ordered[EPOCH_SECONDS] * ordered["reserved_cpus"]
-    return ordered.assign(
-        seconds=groups[EPOCH_SECONDS].cumsum(), core_seconds=cores.fillna(ordered[EPOCH_SECONDS]).groupby(ordered["trial"]).cumsum()
-    )

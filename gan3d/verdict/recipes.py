@@ -1,6 +1,7 @@
-"""Recipes: what trials have in common that differ in the seed and the number of workers only; each with its physics, time and cost.
+"""Recipes: what trials have in common that differ in the seed only; each with its physics, time and cost.
 
-A recipe's distance is the mean over its trials of the best epoch's; with two trials or more an interval stands beside it (Student's t).
+A recipe's distance is the mean over its trials of the best epoch's, whose state is kept as `best.pt` (``gan3d.training.merit``); with two
+trials or more an interval stands beside it (Student's t). The time to a target is a median, which counts the trials that missed it.
 What a search found best in one trial is the luckiest of many, and the answer says so: it has not been trained again.
 """
 
@@ -8,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gan3d.config.space import SearchSpace
+from gan3d.config.stairs import STAIRS
 from gan3d.config.training import TrialSettings
-from gan3d.errors import ConfigError
 from gan3d.scaling.ablation import mean_interval
-from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records, spent_until
+from gan3d.verdict.epochs import best_of_trials, first_within, judged_epochs
+from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records
+from gan3d.verdict.measure import Measure
 
-SEED, WORKERS = "training.seed", "workers.per_trial"
+SEED = "training.seed"
 SECONDS_PER_HOUR = 3600.0
 #: Keys that say what a recipe is to a reader: architecture, batch, learning rates.
 TOLD = (
@@ -41,19 +44,35 @@ class Quantity:
     value: float
     low: float
     high: float
-    """Of the interval with 95 %; of a single trial not a number."""
+    """Of the interval with 95 %; of a single trial, and of a median, not a number."""
     num_trials: int
+    spread: float = math.nan
+    """Standard deviation over trials."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Quantity:
-        """The mean."""
+        """The mean of those that are known."""
         told = np.array([value for value in values if math.isfinite(value)])
         if not len(told):
             return cls(math.nan, math.nan, math.nan, 0)
         if len(told) == 1:
             return cls(float(told[0]), math.nan, math.nan, 1)
         found = mean_interval(told)
-        return cls(found["difference"], found["difference_low"], found["difference_high"], len(told))
+        ends = (found["difference_low"], found["difference_high"])
+        return cls(found["difference"], *ends, len(told), float(np.std(told, ddof=1)))
+
+    @classmethod
+    def until(cls, reached: Sequence[float], num_trials: int) -> Quantity:
+        """The median over trials of what it takes until something, infinite where half of them or more never came to it.
+
+        Args:
+            reached: of the trials that came to it.
+            num_trials: of all; the rest count as infinite.
+        """
+        if not num_trials:
+            return cls(math.nan, math.nan, math.nan, 0)
+        values = [*reached, *[math.inf] * (num_trials - len(reached))]
+        return cls(float(np.median(values)), math.nan, math.nan, num_trials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,45 +80,73 @@ class Recipe:
     """One of them, in one study."""
 
     name: str
+    """No other recipe of the answer has it."""
     study: str
+    run_id: str
+    """Of the study."""
     trials: tuple[int, ...]
     sample: dict[str, Any]
     """What the search changed."""
     settings: dict[str, Any]
     """`TOLD`, whatever set them."""
     workers: int
+    measure: Measure
     distance: Quantity
     floor: float
+    num_epochs: tuple[int, ...]
+    """Of each trial whose distance counts: so many its best one was chosen among."""
     core_hours: Quantity
     """Of a whole trial."""
     hours: Quantity
     hours_to_target: Quantity
     core_hours_to_target: Quantity
-    """Of the trials that reached it."""
+    """Medians over the trials whose distance counts; those that missed the target count as infinite."""
     num_reached: int
     kwh: Quantity
     energy_source: str
     money: Quantity
     currency: str
-    gates: tuple[Gated, ...] = field(default=())
+    gates: tuple[Gated, ...] = ()
+    not_held: tuple[int, ...] = ()
+    """Trials whose distance counts and that were not held against the gate."""
+
+    @property
+    def num_held(self) -> int:
+        """Of the trials whose distance counts, those that were held against the gate."""
+        return self.distance.num_trials - len(self.not_held)
 
     @property
     def passes(self) -> bool | None:
-        """The gate, if any of its trials was held against it: whether all of those passed."""
-        return all(one.passes for one in self.gates) if self.gates else None
+        """Whether all of its trials pass the gate; None while none is known to fail and not all were held against it."""
+        if any(not one.passes for one in self.gates):
+            return False
+        return True if self.gates and not self.not_held else None
 
 
-def best_distances(records: Sequence[Records]) -> pd.Series:
-    """Of every trial of every study with physics, its best epoch's."""
-    parts = [one.epochs.groupby("trial")[DISTANCE].min() for one in records if one.has_physics]
-    if not parts:
-        message = "none of these studies has held showers against Monte Carlo: there is no physics to judge."
-        raise ConfigError(message)
-    return pd.concat(parts, ignore_index=True).dropna()
+def first_measure(records: Records) -> Measure | None:
+    """Of the study's first trial that has a distance; None: none has."""
+    best = best_of_trials(judged_epochs(records)) if records.has_physics else pd.DataFrame()
+    if best.empty:
+        return None
+    return measure_of(records, trial_settings(records, sample_of(records.study.search_space, best.iloc[0])))
+
+
+def measure_of(records: Records, settings: TrialSettings) -> Measure:
+    """What the distances of one of its trials were measured against."""
+    return Measure.of(settings.data, records.info.provenance.get("physics"))
+
+
+def best_distances(records: Records, measure: Measure) -> list[float]:
+    """Of every trial of the study that has this measure, its best epoch's."""
+    found = []
+    for _, row in best_of_trials(judged_epochs(records)).iterrows():
+        settings = trial_settings(records, sample_of(records.study.search_space, row))
+        found += [float(row[DISTANCE])] if measure_of(records, settings) == measure else []
+    return found
 
 
 def recipes_of(records: Records, target: float, gates: Sequence[Gated]) -> list[Recipe]:
-    """Those of one study, by their first trial.
+    """Those of one study, by their first trial; their names are not yet their own.
 
     Args:
         records: with physics.
@@ -109,42 +156,58 @@ def recipes_of(records: Records, target: float, gates: Sequence[Gated]) -> list[
     keys = [key for key in records.study.search_space.ranges if key in records.trials]
     kept = [key for key in keys if key != SEED]
     trials = records.trials[records.trials["trial"].isin(records.epochs["trial"])]
-    spent = spent_until(records.epochs)
+    judged = judged_epochs(records)
     groups = trials.groupby(kept, dropna=False, sort=False) if kept else [((), trials)]
-    found = [_recipe(records, rows, spent[spent["trial"].isin(rows["trial"])], target, gates) for _, rows in groups]
+    found = [_recipe(records, rows, judged[judged["trial"].isin(rows["trial"])], target, gates) for _, rows in groups]
     return [one for one in found if one.distance.num_trials]
 
 
-def _recipe(records: Records, rows: pd.DataFrame, spent: pd.DataFrame, target: float, gates: Sequence[Gated]) -> Recipe:
+def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: float, gates: Sequence[Gated]) -> Recipe:
     first = rows.iloc[0]
     sample = {key: value for key, value in sample_of(records.study.search_space, first).items() if key != SEED}
     settings = trial_settings(records, sample)
-    digests = {trial_settings(records, sample_of(records.study.search_space, row)).portable_digest() for _, row in rows.iterrows()}
-    reached = spent[spent[DISTANCE] <= target].groupby("trial").first()
-    last = spent.groupby("trial").last()
+    best, last = best_of_trials(judged), judged.groupby("trial").last()
+    held, not_held = _gates(records, rows, set(best.index), gates)
+    reached = first_within(judged, target)
+    hours_to_target, core_hours_to_target = (
+        Quantity.until((reached[name] / SECONDS_PER_HOUR).tolist(), len(best)) for name in ("seconds", "core_seconds")
+    )
     rates, told = records.rates, rows["energy_source"].dropna() if "energy_source" in rows else pd.Series(dtype=str)
     core_hours = rows["core_hours"] if "core_hours" in rows else last["core_seconds"] / SECONDS_PER_HOUR
     kwh = rows["kwh"] if "kwh" in rows else core_hours * rates.watts_per_core / 1000
     return Recipe(
         name=_name(records, sample, int(first["trial"])),
         study=records.info.name,
+        run_id=records.info.run_id,
         trials=tuple(int(number) for number in rows["trial"]),
         sample=sample,
         settings=dict(_told(settings)),
         workers=int(first["world_size"]),
-        distance=Quantity.of(spent.groupby("trial")[DISTANCE].min().tolist()),
-        floor=float(spent[FLOOR].mean()) if FLOOR in spent else math.nan,
+        measure=measure_of(records, settings),
+        distance=Quantity.of(best[DISTANCE].tolist()),
+        floor=float(judged[FLOOR].mean()) if FLOOR in judged else math.nan,
+        num_epochs=tuple(int(number) for number in judged.groupby("trial").size().loc[best.index]),
         core_hours=Quantity.of(core_hours.tolist()),
         hours=Quantity.of((last["seconds"] / SECONDS_PER_HOUR).tolist()),
-        hours_to_target=Quantity.of((reached["seconds"] / SECONDS_PER_HOUR).tolist()),
-        core_hours_to_target=Quantity.of((reached["core_seconds"] / SECONDS_PER_HOUR).tolist()),
+        hours_to_target=hours_to_target,
+        core_hours_to_target=core_hours_to_target,
         num_reached=len(reached),
         kwh=Quantity.of(kwh.tolist()),
         energy_source="+".join(sorted({str(one) for one in told if one})) or "declared",
         money=Quantity.of(_money(core_hours, kwh, records).tolist()),
         currency=rates.currency,
-        gates=tuple(one for one in gates if one.settings in digests),
+        gates=held,
+        not_held=not_held,
     )
+
+
+def _gates(records: Records, rows: pd.DataFrame, counting: set[int], gates: Sequence[Gated]) -> tuple[tuple[Gated, ...], tuple[int, ...]]:
+    """What was found of these trials, and those of the counting ones of which nothing was."""
+    space = records.study.search_space
+    digests = {int(row["trial"]): trial_settings(records, sample_of(space, row)).portable_digest() for _, row in rows.iterrows()}
+    known = {one.settings for one in gates}
+    not_held = tuple(trial for trial, digest in digests.items() if trial in counting and digest not in known)
+    return tuple(one for one in gates if one.settings in digests.values()), not_held
 
 
 def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series:
@@ -176,8 +239,13 @@ def _told(settings: TrialSettings) -> Iterator[tuple[str, Any]]:
 
 
 def _name(records: Records, sample: Mapping[str, Any], trial: int) -> str:
-    """A stair's own name, else the first trial's number."""
-    return str(sample.get("stairs", f"{records.info.name} {trial}"))
+    """A stair's own name, else the study's with the first trial's number."""
+    return str(sample.get(STAIRS, numbered(records.info.name, trial)))
+
+
+def numbered(study: str, trial: int) -> str:
+    """What a recipe without a name is called."""
+    return f"{study} {trial}"
 
 
 def _plain(value: Any) -> Any:

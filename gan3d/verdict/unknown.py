@@ -3,25 +3,75 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 
+from gan3d.verdict.measure import Measure
 from gan3d.verdict.recipes import Recipe
 from gan3d.verdict.teams import Curve
 
 BATCH = "training.global_batch"
+#: Floors of the same showers differ by rounding only.
+SAME_FLOOR = 1e-6
 
 
 def of_physics(recommended: Recipe, recipes: Sequence[Recipe]) -> Iterator[str]:
-    """Of the recommended recipe's distance and gate."""
+    """Of the recommended recipe's distance."""
     if recommended.distance.num_trials == 1:
         yield (
             f"{recommended.name} was trained once: its distance is the luckiest of {len(recipes)} recipes and has no interval "
             f"(gan3d confirm {recommended.study} trains it again)."
         )
+    if max(recommended.num_epochs, default=1) > 1:
+        yield (
+            f"The distance of {recommended.name} is that of the best of {between(recommended.num_epochs)} epochs, chosen on the same "
+            "validation showers that measure it; on others it is larger on average (analysis/held_out.py measures it there)."
+        )
+
+
+def of_gates(recommended: Recipe, recipes: Sequence[Recipe]) -> Iterator[str]:
+    """Which trials were not held against the gate, and whether all that were had the same chance to pass."""
     if not any(one.gates for one in recipes):
         yield "No trial was held against the gate (gan3d validate TRIAL --reference FILE --json > FILE, then --validation FILE)."
-    elif recommended.passes is None:
+        return
+    for one in recipes:
+        if one.gates and one.not_held:
+            known = "" if one.passes is False else ": whether it passes is not known"
+            missing = ", ".join(map(str, one.not_held))
+            yield f"{one.num_held} of {one.distance.num_trials} trials of {one.name} were held against the gate, not {missing}{known}."
+    if not recommended.gates:
         yield f"{recommended.name} was not held against the gate."
+    showers = {gate.num_showers for one in recipes for gate in one.gates}
+    if len(showers) > 1:
+        yield (
+            f"The gate was held with {between(showers)} showers: the fault that it sees shrinks as one over the root of their number, "
+            "so to pass with few is easier than with many."
+        )
+
+
+def of_ranking(measure: Measure, recipes: Sequence[Recipe], not_ranked: Sequence[Recipe], others: Sequence[str]) -> Iterator[str]:
+    """What was left out of the ranking, and what is in it although it may not be the same; ``others``: studies without a recipe."""
+    for study in others:
+        yield f"The trials of {study} are not ranked as recipes: they differ in their numbers of workers."
+    differences = Counter((one.study, one.measure.difference(measure)) for one in not_ranked)
+    for (study, difference), number in differences.items():
+        yield (
+            f"{number} recipe{'s' if number > 1 else ''} of {study} {'are' if number > 1 else 'is'} not ranked: measured {difference}. "
+            "Only distances that are measured as those of the first study are ranked."
+        )
+    floors = {one.study: one.floor for one in recipes if math.isfinite(one.floor)}
+    if floors and not math.isclose(min(floors.values()), max(floors.values()), rel_tol=SAME_FLOOR):
+        told = ", ".join(f"{study} {floor:.4g}" for study, floor in floors.items())
+        yield (
+            f"Validation files of the same names, but other floors ({told}): either these are other showers, and their distances are no "
+            "ranking, or the training showers are, of which the floor is drawn."
+        )
+
+
+def between(numbers: Collection[int]) -> str:
+    """One number, or from the smallest to the largest."""
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def of_scaling(recommended: Recipe, curves: Sequence[Curve]) -> Iterator[str]:
