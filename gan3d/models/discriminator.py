@@ -6,6 +6,7 @@ Architecture and initialisers are the seed's (svalleco/3Dgan, branch Energy-gan,
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from math import prod
 from typing import NamedTuple
 
@@ -81,8 +82,8 @@ class DiscriminatorNetwork(nn.Module):
         """Judge cells in network units."""
         features = functional.avg_pool3d(self.blocks(cells_BXYL.unsqueeze(1)), POOLING).flatten(1)
         # What is said of a shower has the precision of the weights, whatever convolutions are computed in: bf16 rounds energies to 0.4 %.
-        full = self.validity.weight.dtype
-        with torch.autocast(features.device.type, enabled=False):
+        full, device = self.validity.weight.dtype, features.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():  # `meta` has none
             return self._said(features.to(full), self.transform.to_gev(cells_BXYL.to(full)).sum((1, 2, 3)))
 
     def _said(self, features: torch.Tensor, deposited_energy_B: torch.Tensor) -> DiscriminatorOutput:
