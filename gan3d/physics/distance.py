@@ -14,6 +14,11 @@ that hold showers of both sets; 0 means indistinguishable, lower is better. g ge
     cell_energy_spectrum  total variation between histograms of log10 energy of the cells above the threshold, normalised to 1
     maximum_position      total variation between histograms of the hottest cell's place, mean of x, y, depth
 
+On polar cells (CaloChallenge) x of the grid is an angle, and "x, y" of both moments means: places in the plane along as many axes as the
+cells have (8 of 16 angles, ``observables.axes_around``), which together weigh two thirds. So no distance depends on where the angle 0 lies.
+Early studies of polar cells took these moments of the angle's index, cut at 0: their distances are not to be compared. Profiles and
+the hottest cell's place are histograms over angles and rings, which do not mind where they begin. On square cells nothing has changed.
+
     shower_distance       mean over the ten of d / (1 + d): linear for small d, and below 1 each, so that one broken observable does
                           not hide the nine others; where a total variation is at its end, 1, it contributes 1/2
 
@@ -34,7 +39,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from gan3d.physics.binning import SCALAR_COLUMNS
+from gan3d.physics.observables import mean_over_axes
 from gan3d.physics.sums import ShowerSums
 from gan3d.records import PhysicsDistance
 
@@ -166,5 +171,6 @@ def _of_scalars(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Ten
     gap = (share_g - share_m).cumsum(dim=2).abs()[:, :, :-1]
     wasserstein = (gap * nodes.diff(dim=1)).sum(dim=2)
     in_spreads = wasserstein / deviation.clamp(min=_SMALLEST_RELATIVE_SPREAD * nodes[:, -1])
-    groups = torch.split(in_spreads, list(SCALAR_COLUMNS.values()), dim=1)
-    return {name: group.mean(dim=1) for name, group in zip(SCALAR_COLUMNS, groups, strict=True)}
+    columns = monte_carlo.binning.scalar_columns
+    groups = dict(zip(columns, torch.split(in_spreads, list(columns.values()), dim=1), strict=True))
+    return {name: mean_over_axes(group) if name.endswith("_moments") else group.mean(dim=1) for name, group in groups.items()}

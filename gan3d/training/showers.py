@@ -95,7 +95,7 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
             message = "training.polar_angle is true, these showers have no `theta`. Set training.polar_angle=false."
             raise DataError(message, file=str(showers.files[0].path))
     shard = validation.read(validation_shard(len(validation), ranks.rank, ranks.world_size))
-    binning = Binning.from_incident_energy(train.grid, validation.incident_energies())
+    binning = Binning.from_incident_energy(train.grid, validation.incident_energies(), is_polar=train.is_polar)
     monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
     angles = train.polar_angles() if polar_angle else None
     floor = _floor(train, validation, monte_carlo, data.threshold_gev, ranks)
@@ -106,7 +106,7 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
 
 def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:
     showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid, crop=data.crop, node_cache=data.node_cache)
-    if data.cells == "polar" and not all(file.layout.is_polar for file in showers.files):
+    if data.cells == "polar" and not showers.is_polar:
         message = "data.cells is polar, these showers have square cells. Set data.cells to square."
         raise DataError(message, file=str(showers.files[0].path))
     return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
