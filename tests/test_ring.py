@@ -123,7 +123,7 @@ def calochallenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trained_ring_generates_showers_without_gradients(calochallenge: Path) -> None:
     settings = small_trial(calochallenge, POLAR)
     trained = Trained(TrainState(settings, ALONE).generator.eval(), settings, transform_of(settings), 1)
-    cells = trained.showers(torch.tensor([10.0, 20.0]), seed=1)
+    cells = trained.showers_of(torch.randn(2, settings.num_noise), torch.tensor([10.0, 20.0]))
     assert cells.shape == (2, *GRID)
     assert not cells.requires_grad
 
