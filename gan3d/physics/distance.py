@@ -34,6 +34,7 @@ over the root of the number of showers. A distance means something only beside t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -105,7 +106,8 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalars.
 
     Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies
-    (``matched_draws``): what a perfect generator would get.
+    (``matched_draws``): what a perfect generator would get. Where a draw is smaller than ``monte_carlo``, as many are taken to be generated
+    as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N, so distances shrink by the root of 2 n / (n + N).
 
     Raises:
         ValueError: no draws.
@@ -113,13 +115,18 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     if not draws:
         msg = "a floor needs at least one draw"
         raise ValueError(msg)
-    found = [with_scalars(draw, monte_carlo) for draw in draws]
+    found = [with_scalars(draw, monte_carlo, _as_of_equal_numbers(draw, monte_carlo)) for draw in draws]
     return {name: sum(parts[name] for parts in found) / len(found) for name in found[0]}
 
 
-def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float]:
-    """The ten distances and the scalars made from them, by the names of ``PhysicsDistance``."""
-    per_bin = distances_per_bin(generated, monte_carlo)
+def _as_of_equal_numbers(draw: ShowerSums, monte_carlo: ShowerSums) -> float:
+    number, wanted = (float(sums["num_showers"].sum()) for sums in (draw, monte_carlo))
+    return math.sqrt(2 * number / (number + wanted)) if number < wanted else 1.0
+
+
+def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums, factor: float = 1.0) -> dict[str, float]:
+    """The ten distances, times a factor, and the scalars made from them, by the names of ``PhysicsDistance``."""
+    per_bin = {name: factor * values for name, values in distances_per_bin(generated, monte_carlo).items()}
     parts = {name: float(values.mean()) for name, values in per_bin.items()}
     scalars = {
         "shower_distance": shower_distance(parts),

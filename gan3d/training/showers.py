@@ -24,7 +24,7 @@ from gan3d.training.ranks import Ranks
 CHUNK = 64
 #: Draws of the Monte-Carlo-against-Monte-Carlo floor: several where they are cheap, one where the validation set is large.
 FLOOR_DRAWS, LARGE_VALIDATION_SET = 5, 2_000
-#: The floor of a large validation set is that of so many of its showers.
+#: The floor of a large validation set is drawn for so many of its showers, from all over it.
 MOST_FLOOR_SHOWERS = 20_000
 
 
@@ -98,7 +98,7 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
     binning = Binning.from_incident_energy(train.grid, validation.incident_energies(), is_polar=train.is_polar)
     monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
     angles = train.polar_angles() if polar_angle else None
-    floor = _floor(train, validation, monte_carlo, data.threshold_gev, ranks)
+    floor = floor_of(train, validation, monte_carlo, data.threshold_gev, ranks)
     counts = {"train": len(train), "validation": len(validation)}
     counts |= {f"dropped_{reason}": number + validation.dropped[reason] for reason, number in train.dropped.items()}
     return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor, counts, pretrain)
@@ -128,9 +128,23 @@ def merged(sums: ShowerSums, ranks: Ranks) -> ShowerSums:
     return ShowerSums.from_vector(sums.binning, vector)
 
 
-def _floor(train: ShowerSet, validation: ShowerSet, monte_carlo: ShowerSums, threshold_gev: float, ranks: Ranks) -> dict[str, float]:
-    """Each rank reads its share of every draw."""
-    energies = validation.incident_energies()[:MOST_FLOOR_SHOWERS]
+def floor_of(
+    train: ShowerSet,
+    validation: ShowerSet,
+    monte_carlo: ShowerSums,
+    threshold_gev: float,
+    ranks: Ranks,
+    *,
+    most: int = MOST_FLOOR_SHOWERS,
+) -> dict[str, float]:
+    """Distances of training showers with the energies of at most so many validation showers, as they would be of as many as there are.
+
+    Each rank reads its share of every draw.
+    """
+    energies = validation.incident_energies()
+    if len(energies) > most:
+        # Equally spaced: files may be sorted.
+        energies = energies[np.arange(most) * len(energies) // most]
     num_draws = FLOOR_DRAWS if len(energies) <= LARGE_VALIDATION_SET else 1
     draws = []
     for draw in matched_draws(train.incident_energies(), energies, num_draws=num_draws):
