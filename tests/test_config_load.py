@@ -13,7 +13,7 @@ from bad_costs import BAD_COSTS
 from bad_inputs import BAD_INPUTS, SPACE, STUDY, BadInput
 from bad_objectives import BAD_OBJECTIVES
 
-from gan3d.config.load import load_search_space, load_study
+from gan3d.config.load import load_study
 from gan3d.errors import ConfigError
 
 #: What a user should never have to read.
@@ -129,13 +129,6 @@ def test_the_search_space_is_relative_to_the_study_and_shown_without_detours(fol
 def test_a_folder_is_not_a_study(folder: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         load_study(folder)
-
-
-def test_a_search_space_can_be_checked_on_its_own(folder: Path) -> None:
-    assert load_search_space("space.yaml").ranges.keys() == {"training.generator.filters.0", "training.generator.learning_rate"}
-    Path("space.yaml").write_text("training.epochs: {min: 2, max: 1}", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"^space\.yaml:1: training\.epochs: min = 2 is not below"):
-        load_search_space("space.yaml")
 
 
 def test_loading_a_study_needs_no_heavy_package() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from trained_states import settings, write
 
 from gan3d.errors import ConfigError
-from gan3d.generation.generator import CHUNK, Generator
+from gan3d.generation.generator import CHUNK, Generator, noise_of_chunk
 from gan3d.generation.trained import trial_folder
 
 
@@ -43,6 +45,25 @@ def test_a_shower_depends_on_its_place_and_the_seed_alone(generator: Generator) 
     first, second = whole[:CHUNK], generator.sample(energy[CHUNK : 2 * CHUNK], seed=3)
     assert not np.allclose(first, second), "another chunk has other noise"
     assert not np.allclose(generator.sample(energy[:5], seed=4), whole[:5])
+
+
+@pytest.mark.parametrize("width", [1, 8, 266, 1001])
+def test_noise_of_some_showers_is_that_of_the_first_of_a_chunk(width: int) -> None:
+    own = int(np.random.SeedSequence([3, 7]).generate_state(1, np.uint64)[0] >> 1)
+    whole = torch.randn(CHUNK, width, generator=torch.Generator().manual_seed(own)).numpy()
+    for number in (1, 2, 3, 7, 16, 100, CHUNK - 1, CHUNK):
+        assert np.array_equal(noise_of_chunk(number, width, seed=3, number=7), whole[:number])
+
+
+def test_no_more_noise_is_drawn_than_is_needed() -> None:
+    for number, width in ((1, 15_825), (3, 266), (CHUNK, 8)):
+        tensor: Any = noise_of_chunk(number, width, seed=3, number=0).base
+        assert number * width <= tensor.untyped_storage().nbytes() // 4 < number * width + 16
+
+
+def test_a_seed_below_0_is_refused(generator: Generator) -> None:
+    with pytest.raises(ConfigError, match="whole number from 0 on, not -1"):
+        generator.sample([50.0], seed=-1)
 
 
 def test_a_state_can_be_named_instead_of_its_trial(generator: Generator, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
 from gan3d.errors import DataError
-from gan3d.generation.generator import Generator
-from gan3d.generation.timing import Timed, monte_carlo_seconds, time_generators
+from gan3d.generation.generator import CHUNK, Floats, Generator
+from gan3d.generation.timing import Timed, monte_carlo_seconds, time_generators, timed
 from gan3d.generation.trained import trial_folder
 
 
@@ -46,6 +46,18 @@ def test_each_batch_is_called_as_often_as_was_asked(trials: list[Path]) -> None:
         assert len(one.seconds_per_shower) == 3
         assert 0 < min(one.seconds_per_shower) <= one.median <= max(one.seconds_per_shower)
         assert 50 < one.peak_memory_mb < 10_000
+
+
+def test_what_is_timed_is_what_users_call(trials: list[Path]) -> None:
+    loaded, asked = Generator.load(trials[1]), []
+
+    def make(noise: Floats, energy: Floats, angle: Floats | None) -> Floats:
+        assert angle is not None
+        asked.append((noise.shape, energy.shape, angle.shape))
+        return loaded.make(noise, energy, angle)
+
+    assert timed(Generator(loaded.card, make), CHUNK + 3, np.random.default_rng(1)) > 0
+    assert asked == [((size, 8), (size,), (size,)) for size in (CHUNK, 3)]
 
 
 def test_mean_and_spread_are_of_the_calls() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,6 +13,7 @@ from trained_states import settings, write
 
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.trained import best_trial, load_trained, trial_folder
+from gan3d.simulation.writer import ShowerWriter
 from gan3d.training.checkpoint import TrialFolder
 
 
@@ -41,14 +43,26 @@ def test_one_call_generates_showers_in_gev(folder: TrialFolder, polar_angle: boo
     write(folder.best, trial)
     trained, energy = load_trained(folder), torch.tensor([10.0, 20.0, 50.0, 100.0])
     angle = energy / 100 if polar_angle else None
-    cells = trained.showers(energy, angle, seed=1)
     noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+    cells = trained.showers_of(noise, energy, angle)
     expected = trained.generator(noise, energy, angle).detach() ** 2
     torch.testing.assert_close(cells, torch.where(expected < 0.01, 0.0, expected), rtol=1e-4, atol=1e-6)
     assert ((cells == 0) | (cells >= 0.01)).all()
     assert (cells > 0).any()
-    assert torch.equal(trained.showers(energy, angle, seed=1), cells)
-    assert not torch.allclose(trained.showers(energy, angle, seed=2), cells)
+    assert not torch.allclose(trained.showers_of(noise + 1, energy, angle), cells)
+
+
+def test_a_range_of_energies_is_that_of_the_training_showers_that_were_used(folder: TrialFolder, tmp_path: Path) -> None:
+    write(folder.best, settings())
+    assert load_trained(folder).energy_range() is None, "their files are not here"
+    with ShowerWriter(tmp_path / "train.h5", (12, 12, 12), is_polar=False, has_polar_angle=False) as writer:
+        energy = np.array([40.0, 15.0] * 10 + [90.0], np.float32)
+        writer.append(np.full((21, 12, 12, 12), 1e-3, np.float32), energy, np.full(21, np.pi / 2, np.float32))
+    for most, expected in ((None, (15.0, 90.0)), (20, (15.0, 40.0))):
+        trial = settings()
+        files = {"train": (str(tmp_path / "train.h5"),), "max_train_showers": most}
+        write(folder.best, trial.model_copy(update={"data": trial.data.model_copy(update=files)}))
+        assert load_trained(folder).energy_range() == expected
 
 
 def test_another_state_of_the_trial_can_be_named(folder: TrialFolder) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gan3d.config.load import load_search_space
-
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "gan3d"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -180,7 +178,6 @@ def test_nothing_names_a_path_or_a_host_of_a_machine() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_search_space_loads_and_is_asked_by_a_study(path: Path) -> None:
-    assert load_search_space(path)
+def test_every_search_space_is_asked_by_a_study(path: Path) -> None:
     asked = [yaml.safe_load(study.read_text(encoding="utf-8"))["search_space"] for study in (ROOT / "studies").glob("*.yaml")]
     assert f"../search_spaces/{path.name}" in asked

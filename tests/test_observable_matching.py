@@ -126,12 +126,13 @@ def test_there_is_one_column_per_observable(kind: ObservableSet, number: int) ->
 
 def test_on_polar_cells_centres_are_places_and_there_is_no_slope() -> None:
     cells, energy = showers(3, 1)
+    num_moments = 7 + 2 * GRID[0] // 2
     x, y = (torch.from_numpy(one).float() for one in polar_centres(*GRID[:2]))
     found = observables(cells, energy, "layers", (x, y))
-    assert found.shape == (3, 11 + 6 + 5 * GRID[2])
+    assert found.shape == (3, num_moments + 6 + 5 * GRID[2])
     layer = cells[:, :, :, 4]
     expected = (layer * x).sum(dim=(1, 2)) / layer.sum(dim=(1, 2))
-    torch.testing.assert_close(found[:, 11 + 6 + 4], expected)
+    torch.testing.assert_close(found[:, num_moments + 6 + 4], expected)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from gan3d.scaling.quality import (
     quality_efficiency,
     quality_note,
     quality_summary,
-    sampled_columns,
     time_to_quality,
 )
 
@@ -174,7 +173,6 @@ def test_strong_and_weak_are_curves_of_their_own():
     assert curves["efficiency"].to_dict() == pytest.approx({("strong", 1): 1, ("strong", 2): 0.5, ("weak", 1): 1, ("weak", 2): 1})
     with pytest.raises(ConfigError, match="share a seed"):
         quality_efficiency(frame, Target(DISTANCE, 0.2))
-    assert sampled_columns(frame) == ["training.scaling", "workers.per_trial"]
 
 
 #: The field's own runs on cloud GPUs of 2020/21: seconds, updates and GPU-hours to values of the generator's test loss. Derived from the

@@ -83,6 +83,7 @@ def test_mlflow_serves_it_by_its_signature(results: Path, tmp_path: Path) -> Non
         cells = model.predict(asked, params={"seed": 3})
         expected = Generator.load(results / "served.pt2").sample([20.0, 80.0], [1.4, 1.6], seed=3)
         np.testing.assert_array_equal(cells, expected)
+        assert not np.array_equal(model.predict(asked), model.predict(asked)), "without a seed each call has another one"
         with pytest.raises(mlflow.exceptions.MlflowException, match="polar_angle"):
             model.predict(asked[["incident_energy_gev"]])
         folder = fetched(version.uri, uri, tmp_path).parents[2]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -68,11 +66,6 @@ def test_expected_energy_stays_positive_where_showers_are_empty() -> None:
     incident = np.linspace(1, 500, 1000)
     curve = ResponseCurve.fit(incident, np.where(incident > 250, 0.02 * incident, 0.0))
     assert (curve(torch.linspace(1, 500, 500)) > 0).all()
-
-
-@pytest.mark.parametrize("curve", [ResponseCurve.seed(), ResponseCurve.fit(*simulated(200))])
-def test_state_is_plain_and_comes_back(curve: ResponseCurve) -> None:
-    assert ResponseCurve.from_state(json.loads(json.dumps(curve.to_state()))) == curve
 
 
 def test_gradient_with_respect_to_the_energy_is_finite() -> None:

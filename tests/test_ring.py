@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from small_trial import ALONE, checksum, small_files, small_trial, some_epochs
 from torch.nn import functional
 
+from gan3d.config.effect import effective_settings
 from gan3d.config.networks import Discriminator, Generator
 from gan3d.errors import DataError
 from gan3d.generation.trained import Trained
@@ -122,7 +123,7 @@ def calochallenge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trained_ring_generates_showers_without_gradients(calochallenge: Path) -> None:
     settings = small_trial(calochallenge, POLAR)
     trained = Trained(TrainState(settings, ALONE).generator.eval(), settings, transform_of(settings), 1)
-    cells = trained.showers(torch.tensor([10.0, 20.0]), seed=1)
+    cells = trained.showers_of(torch.randn(2, settings.num_noise), torch.tensor([10.0, 20.0]))
     assert cells.shape == (2, *GRID)
     assert not cells.requires_grad
 
@@ -139,6 +140,12 @@ def test_showers_on_a_cylinder_train_and_go_on_from_a_checkpoint(calochallenge: 
     resumed.load_state_dict(half.state_dict())
     list(some_epochs(settings, resumed, None))
     assert checksum(resumed.generator) == checksum(whole.generator)
+
+
+def test_the_loss_on_observables_is_another_one_than_on_square_cells(tmp_path: Path) -> None:
+    weight = {"training.loss_weights.observables": 1.0}
+    found = [effective_settings(small_trial(tmp_path, changes))["training"] for changes in (weight, POLAR | weight, POLAR)]
+    assert [one.get("observables_loss") for one in found] == [3, 4, None]
 
 
 def test_square_cells_are_no_ring(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gan3d.config.document import parse_document
-from gan3d.config.load import dump_study, load_search_space, load_study
+from gan3d.config.load import dump_study, load_study
 from gan3d.config.schema import study_json_schema
 from gan3d.config.study import Study
 from gan3d.scaling.speedup import MIN_BLOCKS
@@ -79,8 +79,7 @@ def test_every_knob_is_explained_in_the_published_schema() -> None:
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)
-def test_every_search_space_loads_and_is_used_by_a_study(path: Path) -> None:
-    assert load_search_space(path).ranges
+def test_every_search_space_is_used_by_a_study(path: Path) -> None:
     used = [load_study(study).search_space_path for study in STUDIES]
     assert path.resolve() in [one.resolve() for one in used if one is not None]
 

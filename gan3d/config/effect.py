@@ -64,6 +64,8 @@ ADDED = {
 }
 #: Version of the loss on observables (`gan3d.models.observable_matching`): a trial of an older one trained otherwise.
 OBSERVABLES_LOSS = 3
+#: The same where networks know the cells to be polar: moments are of places, not of the angle's index.
+POLAR_OBSERVABLES_LOSS = 4
 #: Knobs that say where workers run, not what they do.
 PLACES = ("workers.elastic", "workers.binding", "workers.interface", "workers.one_node")
 #: Knobs of arithmetic that only a CPU has.
@@ -120,7 +122,7 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
         if section.get(last, seed) == seed:
             section.pop(last, None)
     if settings.training.loss_weights.observables:
-        effective["training"]["observables_loss"] = OBSERVABLES_LOSS
+        effective["training"]["observables_loss"] = POLAR_OBSERVABLES_LOSS if settings.is_ring else OBSERVABLES_LOSS
     if settings.learning_rate_factor == 1.0:
         # Any rule is none at the reference batch, and has nothing to warm up to.
         if settings.training.learning_rate_rule != "none":

@@ -15,7 +15,6 @@ from gan3d.config.document import Document, parse_document, read_document
 from gan3d.config.overrides import apply_override, parse_override
 from gan3d.config.places import config_error, find_place, problems_of
 from gan3d.config.scalars import INTEGER, LEADING_ZERO, NUMBER
-from gan3d.config.space import SearchSpace
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError
 
@@ -71,20 +70,6 @@ def study_of(content: dict[str, Any]) -> Study:
         return Study.model_validate(content | {"search_space": {"ranges": content["search_space"]}})
     except ValidationError as error:
         raise config_error(problems_of(error, Study, content), {}) from None
-
-
-def load_search_space(path: Path | str) -> SearchSpace:
-    """Read and check a search space file on its own, without the study it is for.
-
-    Raises:
-        ConfigError: as for `load_study`.
-    """
-    document = read_document(Path(path), str(path))
-    places = {("search_space", *inner): place for inner, place in document.places.items()}
-    try:
-        return SearchSpace(ranges=document.data)
-    except ValidationError as error:
-        raise config_error(problems_of(error, SearchSpace, document.data), places) from None
 
 
 def _graft_search_space(document: Document, path: Path) -> Path | None:

@@ -107,6 +107,11 @@ class ShowerSet:
         return self.files[0].grid
 
     @property
+    def is_polar(self) -> bool:
+        """Whether x and y of every file are an angle and a radius."""
+        return all(file.layout.is_polar for file in self.files)
+
+    @property
     def has_polar_angle(self) -> bool:
         """Whether every shower has one; where only some files do, none is delivered."""
         return all(file.has_polar_angle for file in self.files)

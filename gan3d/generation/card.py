@@ -11,12 +11,13 @@ from gan3d.errors import DataError
 
 FormatName = Literal["onnx", "openvino", "torch-export"]
 Precision = Literal["fp32", "bf16", "int8"]
-FORMAT_NAMES: tuple[FormatName, ...] = get_args(FormatName)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 #: Names of the graph's inputs, in their order; the last one only where there are angles. Its output is called `cells`.
 INPUTS = ("noise", "incident_energy", "polar_angle")
 OUTPUT = "cells"
+#: Seed of a registered generator that stands for one that nobody has used: requests that name none must not get the same fluctuations each.
+ANY_SEED = -1
 
 
 class _Frozen(BaseModel):

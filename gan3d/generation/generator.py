@@ -30,6 +30,9 @@ from gan3d.training.checkpoint import TrialFolder
 #: Showers that share a stream of noise. Part of the definition of a seed's showers: another number here makes other showers.
 CHUNK = 128
 
+#: Normal numbers that torch makes at once (ATen/native/cpu/DistributionTemplates.h, normal_fill); it divides `CHUNK`.
+DRAWN_TOGETHER = 16
+
 Floats = NDArray[np.float32]
 
 
@@ -86,11 +89,14 @@ class Generator:
         Args:
             incident_energy_gev: (N,), or one number for one shower.
             polar_angle: (N,) [rad], pi/2 is normal incidence; exactly where the generator was trained with it.
-            seed: same seed, energies and angles, same showers.
+            seed: same seed, energies and angles, same showers; 0 or above. Calls with one seed share their noise, shower by shower.
 
         Raises:
             ConfigError: an energy or a seed no shower can have, or angles where there are none, or none where there are.
         """
+        if seed < 0:
+            message = f"a seed is a whole number from 0 on, not {seed}"
+            raise ConfigError(message, key="seed")
         energy, angle = self.conditions(incident_energy_gev, polar_angle)
         parts = list(self.chunks(energy, angle, seed=seed))
         return np.concatenate(parts) if parts else np.zeros((0, *self.grid), np.float32)
@@ -103,9 +109,7 @@ class Generator:
 
     def chunk(self, energy: Floats, angle: Floats | None, *, seed: int, number: int) -> Floats:
         """The showers of one chunk: at most `CHUNK`."""
-        # Always of a whole chunk: how many normal numbers are drawn together changes them.
-        noise = noise_of_chunk(self.card.num_noise, seed=seed, number=number)[: len(energy)]
-        return self.make(noise, energy, angle)
+        return self.make(noise_of_chunk(len(energy), self.card.num_noise, seed=seed, number=number), energy, angle)
 
     def conditions(self, incident_energy_gev: ArrayLike, polar_angle: ArrayLike | None) -> tuple[Floats, Floats | None]:
         """Energies and angles as arrays (N,), refused where the generator has no use for them.
@@ -133,10 +137,17 @@ class Generator:
         return energy, angle.copy()
 
 
-def noise_of_chunk(num_noise: int, *, seed: int, number: int) -> Floats:
-    """Of all `CHUNK` showers of one chunk, (CHUNK, Z)."""
+def noise_of_chunk(num_showers: int, num_noise: int, *, seed: int, number: int) -> Floats:
+    """Of the first showers of one chunk, (B, Z): the same numbers for any B up to `CHUNK`, of which no more are drawn than are needed.
+
+    Of the stream's seed torch's generator takes 32 bits (`gan3d.training.noise.stream`): among 10 million showers of one seed, 78,000
+    chunks, one may be expected to have another one's noise, at other energies.
+    """
     own = int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
-    found: Floats = torch.randn(CHUNK, num_noise, generator=torch.Generator().manual_seed(own)).numpy()
+    size = num_showers * num_noise
+    # Torch makes normal numbers by 16; fewer, or the last of no multiple of it, it draws otherwise.
+    whole = -(-size // DRAWN_TOGETHER) * DRAWN_TOGETHER
+    found: Floats = torch.randn(whole, generator=torch.Generator().manual_seed(own))[:size].view(num_showers, num_noise).numpy()
     return found
 
 

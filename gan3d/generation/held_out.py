@@ -73,7 +73,7 @@ def measure_held_out(
     settings = trained.settings
     data = settings.data
     train = ShowerSet.open(data.train, max_showers=data.max_train_showers, grid=data.grid, crop=data.crop)
-    binning = Binning.from_incident_energy(train.grid, showers.incident_energy)
+    binning = Binning.from_incident_energy(train.grid, showers.incident_energy, is_polar=train.is_polar)
     counts = resample_counts(len(showers), num_resamples, seed)
     monte_carlo = resampled_sums(monte_carlo_chunks(showers, data.threshold_gev), counts, binning)
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 import gan3d
 from gan3d.errors import ConfigError
-from gan3d.generation.card import Card
+from gan3d.generation.card import ANY_SEED, Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
 from gan3d.tracking.client import failures, load_mlflow, open_client
 
@@ -150,7 +150,7 @@ def signature_of(card: Card, mlflow: Any) -> Any:
     return mlflow.models.ModelSignature(
         inputs=types.Schema(columns),
         outputs=types.Schema([types.TensorSpec(np.dtype(np.float32), (-1, *card.grid), "cells")]),
-        params=types.ParamSchema([types.ParamSpec("seed", "long", 1)]),
+        params=types.ParamSchema([types.ParamSpec("seed", "long", ANY_SEED)]),
     )
 
 

@@ -52,7 +52,7 @@ def resampled_sums(chunks: Iterable[tuple[Tensor, Tensor]], counts: Tensor, binn
 def _weighted(cells: Tensor, energy: Tensor, counts: Tensor, binning: Binning) -> Tensor:
     """The vectors of ``ShowerSums`` (R, length) of a chunk's showers, each as often as ``counts`` (R, B) say."""
     edges = tuple(map(float, range(1, len(energy))))
-    each = ShowerSums(_OneShowerPerBin(binning.grid, edges, binning.threshold_gev, binning.spectrum_decades))
+    each = ShowerSums(_OneShowerPerBin(binning.grid, edges, binning.threshold_gev, binning.spectrum_decades, binning.is_polar))
     each.add(cells, energy)
     is_in_bin = one_hot(binning.energy_bin(energy), binning.num_energy_bins).double()
     weights = torch.einsum("rb,be->reb", counts, is_in_bin)

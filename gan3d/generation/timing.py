@@ -1,4 +1,4 @@
-"""How long generators take per shower: from noise that is still to be drawn to cells in GeV in memory of one's own.
+"""How long generators take per shower: a call of `Generator.sample`, from energies to cells in GeV in memory of one's own.
 
 Each generator with each number of threads has a process of its own. They take turns, one call each, so that a machine that is slower for a
 while is so for all of them. The first calls with a batch are not counted: libraries choose and compile then.
@@ -156,16 +156,16 @@ def _serve(connection: Connection, model: Path, threads: int) -> None:
     random = np.random.default_rng(1)
     while True:
         batch = connection.recv()
-        connection.send(_timed(generator, batch, random) if batch else _peak_memory_mb())
+        connection.send(timed(generator, batch, random) if batch else _peak_memory_mb())
 
 
-def _timed(generator: Generator, batch: int, random: np.random.Generator) -> float:
-    """Seconds from conditions to showers."""
+def timed(generator: Generator, batch: int, random: np.random.Generator) -> float:
+    """Seconds of one call of `Generator.sample`."""
     energy = random.uniform(*ENERGY_GEV, batch).astype(np.float32)
     angle = np.full(batch, ANGLE, np.float32) if generator.has_polar_angle else None
+    seed = int(random.integers(2**31))
     start = time.perf_counter()
-    noise = torch.randn(batch, generator.card.num_noise).numpy()
-    cells = np.array(generator.make(noise, energy, angle))
+    cells = generator.sample(energy, angle, seed=seed)
     seconds = time.perf_counter() - start
     assert cells.shape == (batch, *generator.grid)
     return seconds

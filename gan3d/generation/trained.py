@@ -1,7 +1,7 @@
 """The generator that a trial left behind: which trial, which file, ready to generate.
 
     trained = load_trained(trial_folder(results, 3))
-    cells = trained.showers(torch.tensor([100.0, 250.0]), seed=1)
+    cells = trained.showers_of(torch.randn(2, trained.settings.num_noise), torch.tensor([100.0, 250.0]))
 
 Legend: B showers, X, Y transverse cells, L layers.
 """
@@ -13,11 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import ValidationError
 
 from gan3d.config.training import TrialSettings
+from gan3d.data.dataset import ShowerSet
 from gan3d.errors import ConfigError, DataError
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.inference import FastGenerator, Generate
@@ -40,25 +42,26 @@ class Trained:
     """After which epoch."""
 
     @torch.no_grad()
-    def showers(self, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None, *, seed: int) -> torch.Tensor:
+    def showers_of(self, noise: torch.Tensor, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None) -> torch.Tensor:
         """Generated cells (B, X, Y, L) [GeV], below the threshold 0.
 
         Args:
+            noise: (B, Z).
             incident_energy: (B,) [GeV].
             polar_angle: (B,) [rad]; exactly where the trial was conditioned on it.
-            seed: of the noise, which is drawn for all showers together.
         """
-        return self.showers_of(self.noise(len(incident_energy), seed=seed), incident_energy, polar_angle)
-
-    def noise(self, number: int, *, seed: int) -> torch.Tensor:
-        """What ``number`` showers begin with (B, Z). Other numbers have other noise, from the first shower on."""
-        return torch.randn(number, self.settings.num_noise, generator=torch.Generator().manual_seed(seed))
-
-    @torch.no_grad()
-    def showers_of(self, noise: torch.Tensor, incident_energy: torch.Tensor, polar_angle: torch.Tensor | None = None) -> torch.Tensor:
-        """As `showers`, of this ``noise`` (B, Z)."""
         cells = self.transform.to_gev(self._fast(noise, incident_energy, polar_angle))
         return torch.where(cells < self.transform.threshold_gev, 0.0, cells)
+
+    def energy_range(self) -> tuple[float, float] | None:
+        """Least and largest incident energy of the training showers [GeV]; None: their files are not here any more."""
+        data = self.settings.data
+        try:
+            showers = ShowerSet.open(data.train, max_showers=data.max_train_showers)
+        except DataError:
+            return None
+        energies = np.concatenate([file.layout.incident_energy for file in showers.files])[: showers.num_in_files]
+        return float(energies.min()), float(energies.max())
 
     @cached_property
     def _fast(self) -> Generate:

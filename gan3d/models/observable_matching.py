@@ -6,10 +6,11 @@ Adversarial losses judge single showers; a generator whose every shower is the m
 adds losses on sums over cells (svalleco/3Dgan: the deposited energy; branch Anglegan: also counts of cells per energy bin). Here the
 spread counts as well: of each observable the energy distance between batch and training set, in standard deviations.
 
-The set ``moments`` has 11 observables of the whole shower. The set ``layers`` adds its axis, its cells' spectrum, and of each layer
-centre, widths and occupancy. Showers whose every observable is right may still combine them wrongly; so there the same distance is taken
-along fixed random directions as well (sliced, as Bonneel et al., J. Math. Imaging Vis. 51 (2015) 22, do with Wasserstein's), drawn in the
-space where the training showers' observables are uncorrelated: that two neighbouring layers' centres agree is as telling as where they are.
+The set ``moments`` has 11 observables of the whole shower; on polar cells more, as they have more axes, which together weigh as x and y.
+The set ``layers`` adds its axis, its cells' spectrum, and of each layer centre, widths and occupancy. Showers whose every observable is
+right may still combine them wrongly; so there the same distance is taken along fixed random directions as well (sliced, as Bonneel et al.,
+J. Math. Imaging Vis. 51 (2015) 22, do with Wasserstein's), drawn in the space where the training showers' observables are uncorrelated:
+that two neighbouring layers' centres agree is as telling as where they are.
 
 Observables count by their distance from the training showers' mean at the incident energy, in standard deviations there. That alone would
 not see showers with too many cells at low energies and too few at high ones: so the distance is also taken of each observable's sum with
@@ -20,7 +21,7 @@ showers that enter a cell near its edge share their core out among more cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
@@ -31,15 +32,15 @@ from gan3d.models.energy_distance import FixedSample
 from gan3d.physics.observables import (
     READOUT_THRESHOLD_GEV,
     Positions,
+    axes_around,
     axis_slopes,
-    first_moments_of,
     layer_centres,
     layer_fractions_of,
     layer_widths,
     normalised,
     profiles,
     sampling_fraction,
-    second_moments_of,
+    whole_moments,
 )
 
 #: Width, in natural logarithms of the cell's energy, of the smooth step that stands for the read-out threshold.
@@ -51,7 +52,7 @@ MIDDLE_ENERGY_GEV = 50.0
 #: Least spread that anything is divided by, and least size of a residual in a logarithm.
 SMALLEST_SPREAD = 1e-6
 SQRT_2 = math.sqrt(2.0)
-#: Columns of the set ``moments``, and among them those of the centre along x and y.
+#: Columns of the set ``moments`` on square cells, and among them those of the centre along x and y.
 NUM_MOMENTS, CENTRE = 11, slice(1, 3)
 #: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
 SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
@@ -64,14 +65,16 @@ FURTHEST = 3.0
 ObservableSet = Literal["moments", "layers"]
 
 
-def moments(cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
-    """Sampling fraction, first and second moments, layer fractions, log occupancy of cells [GeV], shape (B, 11)."""
+def moments(cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor, across: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    """Sampling fraction, first and second moments, layer fractions, log occupancy of cells [GeV], shape (B, 11).
+
+    ``across`` are positions along axes around which cells are polar, A of them (`axes_around`): then the shape is (B, 7 + 2 A).
+    """
     shares = [normalised(profile) for profile in profiles(cells_BXYL)]
     return torch.cat(
         [
             sampling_fraction(cells_BXYL, incident_energy_B).unsqueeze(1),
-            first_moments_of(shares),
-            second_moments_of(shares),
+            *whole_moments(cells_BXYL, shares, across),
             layer_fractions_of(shares[2]),
             log_smooth_occupancy(cells_BXYL).unsqueeze(1),
         ],
@@ -126,6 +129,11 @@ class ObservableDistributions:
     positions: Positions | None = None
     """x and y of each cell's centre, where they are not its indices."""
 
+    @property
+    def num_axes(self) -> int:
+        """Across the shower, that moments are taken along."""
+        return 2 if self.positions is None else len(axes_around(self.positions))
+
     @classmethod
     def fit(
         cls, showers: Iterable[tuple[torch.Tensor, torch.Tensor]], kind: ObservableSet = "moments", positions: Positions | None = None
@@ -167,9 +175,20 @@ class ObservableDistributions:
         number = standard.shape[1]
         num_plain = number * (1 + 2 * len(beside))
         each = apart[:num_plain].view(-1, number)
+        num_moments = NUM_MOMENTS + 2 * (self.num_axes - 2)
         # Each group by itself: 11 moments would be lost among some 300 others. The first rows are without, and with the incident energy.
-        groups = (each[:3, :NUM_MOMENTS], each[:3, NUM_MOMENTS:], each[3:], apart[num_plain:])
-        return torch.stack([group.mean() for group in groups if group.numel()]).sum()
+        groups = (each[:3, num_moments:], each[3:], apart[num_plain:])
+        means = [mean_of_moments(each[:3, :num_moments], self.num_axes), *(group.mean() for group in groups if group.numel())]
+        return torch.stack(means).sum()
+
+
+def mean_of_moments(values_JM: torch.Tensor, num_axes: int) -> torch.Tensor:
+    """Scalar mean over the columns of `moments`, in which those of all axes across the shower weigh as those of two."""
+    if num_axes == 2:
+        return values_JM.mean()
+    axes = [2 / num_axes] * num_axes
+    weights = values_JM.new_tensor([1, *axes, 1, *axes, *[1] * (NUM_MOMENTS - 6)])
+    return (values_JM * weights).sum() / (NUM_MOMENTS * len(values_JM))
 
 
 def columns(standard_BK: torch.Tensor, others_JB: list[torch.Tensor], directions_KP: torch.Tensor) -> torch.Tensor:
@@ -219,7 +238,7 @@ def observables(
     cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor, kind: ObservableSet, positions: Positions | None = None
 ) -> torch.Tensor:
     """Those of a set, (B, K)."""
-    found = moments(cells_BXYL, incident_energy_B)
+    found = moments(cells_BXYL, incident_energy_B, None if positions is None else axes_around(positions))
     return found if kind == "moments" else torch.cat([found, layers(cells_BXYL, positions)], dim=1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -67,16 +66,6 @@ class ResponseCurve:
             raise ValueError(msg)
         lowest, highest = float(incident.min()), float(incident.max())
         return cls(_coefficients(incident / ENERGY_UNIT_GEV, deposited / incident), lowest, highest)
-
-    def to_state(self) -> dict[str, list[float]]:
-        """Plain floats, for a checkpoint."""
-        return {"coefficients": list(self.coefficients), "range_gev": [self.lowest_gev, self.highest_gev]}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, list[float]]) -> Self:
-        """The curve that ``to_state`` wrote."""
-        lowest, highest = state["range_gev"]
-        return cls(tuple(state["coefficients"]), lowest, highest)
 
 
 def _coefficients(energy: NDArray[np.float64], fraction: NDArray[np.float64]) -> tuple[float, ...]:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan3d.physics.observables import READOUT_THRESHOLD_GEV
+from gan3d.physics.observables import READOUT_THRESHOLD_GEV, axes_around
+from gan3d.physics.readout import polar_centres
 
 #: Most incident-energy bins; fewer where the validation set is small.
 MAX_ENERGY_BINS = 5
@@ -28,7 +29,7 @@ NUM_NODES = 512
 #: Bins of log10 cell energy per decade.
 SPECTRUM_BINS_PER_DECADE = 8
 
-#: The scalar observables of a shower and how many columns each has, in the order of the scalars' histograms.
+#: The scalar observables of a shower and how many columns each has on square cells, in the order of the scalars' histograms.
 SCALAR_COLUMNS = {"first_moments": 3, "second_moments": 3, "layer_fractions": 3, "occupancy": 1}
 
 
@@ -44,6 +45,8 @@ class Binning:
     """Cells above it count for the occupancy and the cell-energy spectrum."""
     spectrum_decades: int
     """Decades of cell energy above the threshold; hotter cells go to the last bin."""
+    is_polar: bool = False
+    """Whether x and y of the grid are angles and rings around the shower. Moments across it then are those of the cells' places."""
 
     @classmethod
     def from_incident_energy(
@@ -53,6 +56,7 @@ class Binning:
         *,
         threshold_gev: float = READOUT_THRESHOLD_GEV,
         max_energy_bins: int = MAX_ENERGY_BINS,
+        is_polar: bool = False,
     ) -> Binning:
         """Bins for a validation set of these incident energies (N,) [GeV].
 
@@ -68,7 +72,7 @@ class Binning:
             raise ValueError(msg)
         num_x, num_y, num_layers = grid
         decades = max(1, math.ceil(math.log10(float(energy.max()) / threshold_gev)))
-        return cls((num_x, num_y, num_layers), _quantile_edges(energy, max_energy_bins), threshold_gev, decades)
+        return cls((num_x, num_y, num_layers), _quantile_edges(energy, max_energy_bins), threshold_gev, decades, is_polar)
 
     @property
     def num_energy_bins(self) -> int:
@@ -79,6 +83,21 @@ class Binning:
     def num_spectrum_bins(self) -> int:
         """Number of bins of log10 cell energy, C."""
         return self.spectrum_decades * SPECTRUM_BINS_PER_DECADE
+
+    @property
+    def across(self) -> tuple[Tensor, ...] | None:
+        """Positions (X, Y) of polar cells along each axis that moments are taken along [widths of a ring]; None: along x and y by index."""
+        if not self.is_polar:
+            return None
+        x, y = polar_centres(*self.grid[:2])
+        return axes_around((torch.from_numpy(x), torch.from_numpy(y)))
+
+    @property
+    def scalar_columns(self) -> dict[str, int]:
+        """``SCALAR_COLUMNS``, with as many moments as there are axes across the shower, and one along the depth."""
+        if (axes := self.across) is None:
+            return SCALAR_COLUMNS
+        return SCALAR_COLUMNS | dict.fromkeys(("first_moments", "second_moments"), len(axes) + 1)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -92,7 +111,7 @@ class Binning:
             "profile_x": (bins, num_x),
             "profile_y": (bins, num_y),
             "profile_depth": (bins, num_layers),
-            "scalars": (bins, sum(SCALAR_COLUMNS.values()), NUM_NODES),
+            "scalars": (bins, sum(self.scalar_columns.values()), NUM_NODES),
             "spectrum": (bins, self.num_spectrum_bins),
             "maximum_x": (bins, num_x),
             "maximum_y": (bins, num_y),
@@ -112,12 +131,17 @@ class Binning:
     def nodes(self) -> Tensor:
         """Nodes of the scalars' histograms over everything a shower can have, shape (S, K).
 
-        Second moments and occupancy sit near the lower end of their range: their nodes are the squares of evenly spaced numbers.
+        Second moments and occupancy sit near the lower end of their range: their nodes are the squares of evenly spaced numbers. Across
+        polar cells the range is from one side of the outermost ring to the other, and barycentres sit near its middle: squares with a sign.
         """
         unit = torch.linspace(0.0, 1.0, NUM_NODES, dtype=torch.float64)
         lengths = [float(max(1, number - 1)) for number in self.grid]
         first = [length * unit for length in lengths]
         second = [(0.5 * length * unit).square() for length in lengths]
+        if (axes := self.across) is not None:
+            radius, both = float(self.grid[1]), torch.linspace(-1.0, 1.0, NUM_NODES, dtype=torch.float64)
+            first[:2] = [radius * both * both.abs()] * len(axes)
+            second[:2] = [(radius * unit).square()] * len(axes)
         return torch.stack([*first, *second, unit, unit, unit, unit.square()])
 
 

@@ -60,10 +60,9 @@ class Material:
         """X0 as a length."""
         return 10 * self.radiation_length_g_cm2 / self.density_g_cm3
 
-    @property
-    def moliere_radius_mm(self) -> float:
-        """X0 Es / Ec as a length."""
-        return self.radiation_length_mm * SCATTERING_ENERGY_MEV / self.critical_energy_mev
+    def moliere_radius_mm(self, mm_per_x0: np.ndarray | float) -> np.ndarray:
+        """X0 Es / Ec as a length, where a radiation length is so many mm: more than the material's own with air in between."""
+        return np.asarray(mm_per_x0 * SCATTERING_ENERGY_MEV / self.critical_energy_mev)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ that hold showers of both sets; 0 means indistinguishable, lower is better. g ge
     cell_energy_spectrum  total variation between histograms of log10 energy of the cells above the threshold, normalised to 1
     maximum_position      total variation between histograms of the hottest cell's place, mean of x, y, depth
 
+On polar cells (CaloChallenge) x of the grid is an angle, and "x, y" of both moments means: places in the plane along as many axes as the
+cells have (8 of 16 angles, ``observables.axes_around``), which together weigh two thirds. So no distance depends on where the angle 0 lies.
+Early studies of polar cells took these moments of the angle's index, cut at 0: their distances are not to be compared. Profiles and
+the hottest cell's place are histograms over angles and rings, which do not mind where they begin. On square cells nothing has changed.
+
     shower_distance       mean over the ten of d / (1 + d): linear for small d, and below 1 each, so that one broken observable does
                           not hide the nine others; where a total variation is at its end, 1, it contributes 1/2
 
@@ -29,12 +34,13 @@ over the root of the number of showers. A distance means something only beside t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from gan3d.physics.binning import SCALAR_COLUMNS
+from gan3d.physics.observables import mean_over_axes
 from gan3d.physics.sums import ShowerSums
 from gan3d.records import PhysicsDistance
 
@@ -100,7 +106,8 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalars.
 
     Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies
-    (``matched_draws``): what a perfect generator would get.
+    (``matched_draws``): what a perfect generator would get. Where a draw is smaller than ``monte_carlo``, as many are taken to be generated
+    as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N, so distances shrink by the root of 2 n / (n + N).
 
     Raises:
         ValueError: no draws.
@@ -108,13 +115,18 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     if not draws:
         msg = "a floor needs at least one draw"
         raise ValueError(msg)
-    found = [with_scalars(draw, monte_carlo) for draw in draws]
+    found = [with_scalars(draw, monte_carlo, _as_of_equal_numbers(draw, monte_carlo)) for draw in draws]
     return {name: sum(parts[name] for parts in found) / len(found) for name in found[0]}
 
 
-def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float]:
-    """The ten distances and the scalars made from them, by the names of ``PhysicsDistance``."""
-    per_bin = distances_per_bin(generated, monte_carlo)
+def _as_of_equal_numbers(draw: ShowerSums, monte_carlo: ShowerSums) -> float:
+    number, wanted = (float(sums["num_showers"].sum()) for sums in (draw, monte_carlo))
+    return math.sqrt(2 * number / (number + wanted)) if number < wanted else 1.0
+
+
+def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums, factor: float = 1.0) -> dict[str, float]:
+    """The ten distances, times a factor, and the scalars made from them, by the names of ``PhysicsDistance``."""
+    per_bin = {name: factor * values for name, values in distances_per_bin(generated, monte_carlo).items()}
     parts = {name: float(values.mean()) for name, values in per_bin.items()}
     scalars = {
         "shower_distance": shower_distance(parts),
@@ -166,5 +178,6 @@ def _of_scalars(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Ten
     gap = (share_g - share_m).cumsum(dim=2).abs()[:, :, :-1]
     wasserstein = (gap * nodes.diff(dim=1)).sum(dim=2)
     in_spreads = wasserstein / deviation.clamp(min=_SMALLEST_RELATIVE_SPREAD * nodes[:, -1])
-    groups = torch.split(in_spreads, list(SCALAR_COLUMNS.values()), dim=1)
-    return {name: group.mean(dim=1) for name, group in zip(SCALAR_COLUMNS, groups, strict=True)}
+    columns = monte_carlo.binning.scalar_columns
+    groups = dict(zip(columns, torch.split(in_spreads, list(columns.values()), dim=1), strict=True))
+    return {name: mean_over_axes(group) if name.endswith("_moments") else group.mean(dim=1) for name, group in groups.items()}

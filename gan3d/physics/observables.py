@@ -8,6 +8,9 @@ Definitions after the analysis scripts of the 3DGAN line (svalleco/3Dgan, branch
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -138,15 +141,47 @@ def layer_widths(cells_BXYL: Tensor, positions: Positions | None = None) -> Tens
     return torch.stack([width for _, width in _in_layers(cells_BXYL, positions)], dim=2)
 
 
-def moments_at(cells_BXYL: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
-    """Barycentre and variance along x and y of cells at these positions, each (B, 2): `first_moments` where x is no index."""
+def axes_around(positions: Positions) -> tuple[Tensor, ...]:
+    """Positions (X, Y) of polar cells along several axes, X // 2 of them where X is even, else X: turned by one angle they are themselves.
+
+    x and y alone are not: of showers that are off by as much along a diagonal, both would tell. As in the sliced Wasserstein distance of
+    Bonneel et al. (J. Math. Imaging Vis. 51 (2015) 22), with axes that the cells have; the second half of them is the first backwards.
+    """
+    x, y = positions
+    num_angles = len(x)
+    turns = [2 * math.pi * number / num_angles for number in range(num_angles // 2 if num_angles % 2 == 0 else num_angles)]
+    return tuple(math.cos(turn) * x + math.sin(turn) * y for turn in turns)
+
+
+def moments_at(cells_BXYL: Tensor, positions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Barycentre and variance along A axes of cells at these positions (X, Y), each (B, A): `first_moments` where x is no index."""
     plane = cells_BXYL.sum(dim=3, keepdim=True)
     pairs = _in_layers(plane, positions)
     return torch.cat([centre for centre, _ in pairs], dim=1), torch.cat([width.square() for _, width in pairs], dim=1)
 
 
-def _in_layers(cells_BXYL: Tensor, positions: Positions | None) -> list[tuple[Tensor, Tensor]]:
-    """Along x and along y: centre and width in each layer, each (B, L)."""
+def whole_moments(cells_BXYL: Tensor, shares: list[Tensor], across: Sequence[Tensor] | None) -> tuple[Tensor, Tensor]:
+    """First and second moments of showers whose normalised profiles these are, each (B, 3); (B, axes + 1) where x and y are no indices.
+
+    ``across`` are positions along each axis (`axes_around`); the depth comes last.
+    """
+    first, second = first_moments_of(shares), second_moments_of(shares)
+    if across is None:
+        return first, second
+    plane = cells_BXYL.sum(dim=3, keepdim=True)
+    centre, variance = moments_at(plane.to(shares[2].device), across)
+    return torch.cat([centre, first[:, 2:]], dim=1), torch.cat([variance, second[:, 2:]], dim=1)
+
+
+def mean_over_axes(moments: Tensor) -> Tensor:
+    """Mean of something of each moment (..., axes + 1), shape (...,): the axes across the shower, however many, weigh twice the depth."""
+    if moments.shape[-1] == 3:
+        return moments.mean(dim=-1)
+    return (2 * moments[..., :-1].mean(dim=-1) + moments[..., -1]) / 3
+
+
+def _in_layers(cells_BXYL: Tensor, positions: Sequence[Tensor] | None) -> list[tuple[Tensor, Tensor]]:
+    """Along x and along y, or each of these axes: centre and width in each layer, each (B, L)."""
     if positions is None:
         return [_centre_and_width(share) for share in _shares_of_layers(cells_BXYL)]
     # All cells of a layer in a row: (B, L, X Y).

@@ -22,14 +22,14 @@ class ShowerSums:
     the sums, and as no Monte Carlo shower is empty it makes every distance larger.
     """
 
-    __slots__ = ("_nodes", "_tables", "binning", "vector")
+    __slots__ = ("_across", "_nodes", "_tables", "binning", "vector")
 
     def __init__(self, binning: Binning) -> None:
         """Zero showers in the bins of ``binning``."""
         self.binning = binning
         self.vector = torch.zeros(_length(binning), dtype=torch.float64)
         self._tables = _views(binning, self.vector)
-        self._nodes = binning.nodes()
+        self._nodes, self._across = binning.nodes(), binning.across
 
     @classmethod
     def from_vector(cls, binning: Binning, vector: Tensor) -> ShowerSums:
@@ -93,8 +93,7 @@ class ShowerSums:
         for name, share in zip(("profile_x", "profile_y", "profile_depth"), shares, strict=True):
             _add_rows(self[name], energy_bin, share)
         scalars = [
-            observables.first_moments_of(shares),
-            observables.second_moments_of(shares),
+            *observables.whole_moments(cells, shares, self._across),
             observables.layer_fractions_of(shares[2]),
             observables.occupancy(cells, self.binning.threshold_gev)[:, None].cpu(),
         ]

@@ -95,11 +95,6 @@ def fit_law(rates: pd.DataFrame, law: Law, confidence: float = CONFIDENCE, colum
     return _Problem(law, curve, confidence).solved()
 
 
-def fit_laws(rates: pd.DataFrame, confidence: float = CONFIDENCE, column: str = "showers_per_second") -> dict[Law, Fit]:
-    """All laws, by name."""
-    return {law: fit_law(rates, law, confidence, column) for law in LAWS}
-
-
 def _log_efficiency(law: Law, sizes: Array, shape: Array) -> Array:
     """Logarithm of X / (X1 N)."""
     sign = _SIGNS[law]

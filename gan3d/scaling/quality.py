@@ -150,12 +150,6 @@ def _trial_row(epochs: pd.DataFrame, target: Target, metrics: Sequence[str], sta
     return row
 
 
-def sampled_columns(epochs: pd.DataFrame) -> list[str]:
-    """Columns by which a study's trials differ: sampled keys with more than one value, but the seed."""
-    sampled = [name for name in epochs.columns if "." in name and name not in METRICS and name != SEED_KEY]
-    return [name for name in sampled if len(epochs[name].unique()) > 1]
-
-
 def quality_summary(trials: pd.DataFrame, by: Sequence[str], confidence: float = CONFIDENCE) -> pd.DataFrame:
     """Repeats put together: one row per combination of ``by``.
 

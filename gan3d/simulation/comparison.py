@@ -122,7 +122,7 @@ def compare(reference: Summary, simulated: Summary) -> Iterator[Row]:
     for name, values in reference.scalars.items():
         ours = simulated.scalars[name]
         yield Row(name, 0, float(values.mean()), float(_error(values)), float(ours.mean()), float(_error(ours)), 1.0)
-        spread, our_spread = spread_at_fixed_energy(values, reference.energy), spread_at_fixed_energy(ours, simulated.energy)
+        spread, our_spread = (float(spread_at_fixed_energy(one.scalars[name], one.energy)) for one in (reference, simulated))
         errors = [found / np.sqrt(2 * len(which)) for found, which in ((spread, values), (our_spread, ours))]
         yield Row(f"{name}, spread", 0, spread, errors[0], our_spread, errors[1], 1.0)
 
@@ -131,7 +131,8 @@ def _error(values: np.ndarray) -> np.ndarray:
     return np.asarray(values.std(0, ddof=1) / np.sqrt(len(values)))
 
 
-def spread_at_fixed_energy(values: np.ndarray, energy: np.ndarray) -> float:
-    """Standard deviation of ``values`` (N,) about its straight line in ln E."""
-    trend = np.polyfit(np.log(energy), values, 1)
-    return float(np.std(values - np.polyval(trend, np.log(energy)), ddof=2))
+def spread_at_fixed_energy(values: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Standard deviation of ``values`` (N,) or of each column (N, K) about its straight line in ln E, shape () or (K,)."""
+    trend = np.vander(np.log(energy), 2)
+    rest = values - trend @ np.linalg.lstsq(trend, values, rcond=None)[0]
+    return np.asarray(np.sqrt((rest**2).sum(0) / (len(rest) - 2)))

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from gan3d.physics.calorimeter import Calorimeter
+from gan3d.simulation.comparison import spread_at_fixed_energy
 from gan3d.simulation.constants import ShowerConstants
 from gan3d.simulation.fit_across import contained
 from gan3d.simulation.fit_samples import Sample, with_constants, with_responses
@@ -82,14 +83,7 @@ def _summary(layers: np.ndarray, energy: np.ndarray, calorimeter: Calorimeter) -
     whole = layers.shape[1] // _NEIGHBOURS * _NEIGHBOURS
     neighbours = layers[:, :whole].reshape(len(layers), -1, _NEIGHBOURS).sum(2)
     several = np.column_stack([depth, np.log(squared) / 2, np.log(total), layers, neighbours])
-    return np.concatenate([layers.mean(0), [layers.sum(1).mean()], _spread_at_fixed_energy(several, energy)])
-
-
-def _spread_at_fixed_energy(values: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """(K,) of the columns of ``values`` (B, K)."""
-    trend = np.vander(np.log(energy), 2)
-    rest = values - trend @ np.linalg.lstsq(trend, values, rcond=None)[0]
-    return np.asarray(np.sqrt((rest**2).sum(0) / (len(rest) - 2)))
+    return np.concatenate([layers.mean(0), [layers.sum(1).mean()], spread_at_fixed_energy(several, energy)])
 
 
 def _errors(sample: Sample, calorimeter: Calorimeter) -> np.ndarray:

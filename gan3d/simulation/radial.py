@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan3d.physics.calorimeter import SCATTERING_ENERGY_MEV, Calorimeter
+from gan3d.physics.calorimeter import Calorimeter
 from gan3d.simulation.constants import ShowerConstants
 
 # Guards, in Moliere radii: the published polynomials leave their range in the first layer.
@@ -39,8 +39,8 @@ def radii(tau: np.ndarray, energy_gev: np.ndarray, stray_share: np.ndarray, calo
     core_fraction = np.clip(scale * _core_fraction(tau, log_energy, number, unseen, sampling), 0, 1)
     halo = constants.halo_share + (1 - constants.halo_share) * stray_share
     # Air widens a shower without ageing it: the core forgets within a layer, the tail and the halo remember all that came before.
-    here = _moliere_radius_mm(calorimeter.layer_mm / calorimeter.layer_x0, calorimeter)
-    before = _moliere_radius_mm(calorimeter.sensitive_depth_mm / calorimeter.sensitive_depth_x0, calorimeter)
+    here = calorimeter.medium.moliere_radius_mm(calorimeter.layer_mm / calorimeter.layer_x0)
+    before = calorimeter.medium.moliere_radius_mm(calorimeter.sensitive_depth_mm / calorimeter.sensitive_depth_x0)
     return Radii(
         radius_mm=np.stack(
             [
@@ -68,10 +68,6 @@ def _core_fraction(tau: np.ndarray, log_energy: np.ndarray, number: float, unsee
     early = (0.401 + 0.00187 * number - tau) / (1.313 - 0.0686 * log_energy)
     fraction = (2.632 - 0.00094 * number) * np.exp(early - np.exp(early))
     return np.asarray(fraction + unseen * (0.348 - 0.642 * sampling * np.exp(-((tau - 1) ** 2))))
-
-
-def _moliere_radius_mm(mm_per_x0: np.ndarray, calorimeter: Calorimeter) -> np.ndarray:
-    return np.asarray(mm_per_x0 * SCATTERING_ENERGY_MEV / calorimeter.medium.critical_energy_mev)
 
 
 class Offsets(NamedTuple):

@@ -24,7 +24,7 @@ from gan3d.training.ranks import Ranks
 CHUNK = 64
 #: Draws of the Monte-Carlo-against-Monte-Carlo floor: several where they are cheap, one where the validation set is large.
 FLOOR_DRAWS, LARGE_VALIDATION_SET = 5, 2_000
-#: The floor of a large validation set is that of so many of its showers.
+#: The floor of a large validation set is drawn for so many of its showers, from all over it.
 MOST_FLOOR_SHOWERS = 20_000
 
 
@@ -95,10 +95,10 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
             message = "training.polar_angle is true, these showers have no `theta`. Set training.polar_angle=false."
             raise DataError(message, file=str(showers.files[0].path))
     shard = validation.read(validation_shard(len(validation), ranks.rank, ranks.world_size))
-    binning = Binning.from_incident_energy(train.grid, validation.incident_energies())
+    binning = Binning.from_incident_energy(train.grid, validation.incident_energies(), is_polar=train.is_polar)
     monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
     angles = train.polar_angles() if polar_angle else None
-    floor = _floor(train, validation, monte_carlo, data.threshold_gev, ranks)
+    floor = floor_of(train, validation, monte_carlo, data.threshold_gev, ranks)
     counts = {"train": len(train), "validation": len(validation)}
     counts |= {f"dropped_{reason}": number + validation.dropped[reason] for reason, number in train.dropped.items()}
     return TrialShowers(train, None if angles is None else torch.from_numpy(angles), shard, monte_carlo, floor, counts, pretrain)
@@ -106,7 +106,7 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
 
 def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:
     showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid, crop=data.crop, node_cache=data.node_cache)
-    if data.cells == "polar" and not all(file.layout.is_polar for file in showers.files):
+    if data.cells == "polar" and not showers.is_polar:
         message = "data.cells is polar, these showers have square cells. Set data.cells to square."
         raise DataError(message, file=str(showers.files[0].path))
     return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
@@ -128,9 +128,23 @@ def merged(sums: ShowerSums, ranks: Ranks) -> ShowerSums:
     return ShowerSums.from_vector(sums.binning, vector)
 
 
-def _floor(train: ShowerSet, validation: ShowerSet, monte_carlo: ShowerSums, threshold_gev: float, ranks: Ranks) -> dict[str, float]:
-    """Each rank reads its share of every draw."""
-    energies = validation.incident_energies()[:MOST_FLOOR_SHOWERS]
+def floor_of(
+    train: ShowerSet,
+    validation: ShowerSet,
+    monte_carlo: ShowerSums,
+    threshold_gev: float,
+    ranks: Ranks,
+    *,
+    most: int = MOST_FLOOR_SHOWERS,
+) -> dict[str, float]:
+    """Distances of training showers with the energies of at most so many validation showers, as they would be of as many as there are.
+
+    Each rank reads its share of every draw.
+    """
+    energies = validation.incident_energies()
+    if len(energies) > most:
+        # Equally spaced: files may be sorted.
+        energies = energies[np.arange(most) * len(energies) // most]
     num_draws = FLOOR_DRAWS if len(energies) <= LARGE_VALIDATION_SET else 1
     draws = []
     for draw in matched_draws(train.incident_energies(), energies, num_draws=num_draws):

@@ -99,7 +99,7 @@ def fitted_distributions(train: ShowerSet, kind: ObservableSet) -> ObservableDis
     most = min(len(train), MOST_OBSERVED if kind == "layers" else MOST_SHOWERS)
     parts = (train.read(np.arange(start, min(start + CHUNK, most))) for start in range(0, most, CHUNK))
     showers = ((torch.from_numpy(part.cells), torch.from_numpy(part.incident_energy)) for part in parts)
-    centres = polar_centres(*train.grid[:2]) if all(file.layout.is_polar for file in train.files) else None
+    centres = polar_centres(*train.grid[:2]) if train.is_polar else None
     positions = None if centres is None else (torch.from_numpy(centres[0]).float(), torch.from_numpy(centres[1]).float())
     return ObservableDistributions.fit(showers, kind, positions)
 

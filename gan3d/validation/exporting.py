@@ -29,8 +29,8 @@ from gan3d.validation.report import Report, validate_showers
 
 #: Showers whose activations set the steps of 8 bits.
 NUM_CALIBRATION = 256
-#: Noise of the showers that are judged is none of those that calibrated.
-CALIBRATION_SEED = 0
+#: First chunk of the noise that calibrates: of no seed does anybody make so many showers, so that none that is judged has it.
+CALIBRATION_CHUNK = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,11 @@ class Export:
         kind = see_that_there_is(self.format, self.precision)
         folder, state = place_of(self.model)
         trained = load_trained(folder, state)
-        energies = self.reference.incident_energy
         card = card_of(trained, state or folder.best).model_copy(
             update={
                 "format": self.format,
                 "precision": self.precision,
-                "incident_energy_gev": (float(energies.min()), float(energies.max())),
+                "incident_energy_gev": trained.energy_range(),
             }
         )
         graph = ShowerGraph(trained.generator, trained.transform, torch.bfloat16 if self._computes_in_bf16 else torch.float32)
@@ -148,7 +147,7 @@ def calibration(card: Card, reference: Showers) -> Calibration:
     """Noise of its own, with energies and angles of the reference."""
     rows = reference.take(np.arange(min(len(reference), NUM_CALIBRATION)))
     noise = np.concatenate(
-        [noise_of_chunk(card.num_noise, seed=CALIBRATION_SEED, number=number) for number in range(-(-len(rows) // CHUNK))]
+        [noise_of_chunk(CHUNK, card.num_noise, seed=0, number=CALIBRATION_CHUNK + number) for number in range(-(-len(rows) // CHUNK))]
     )
     return Calibration(noise[: len(rows)], rows.incident_energy, rows.polar_angle if card.polar_angle else None)
 

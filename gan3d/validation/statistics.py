@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from gan3d.physics.observables import correlation_matrix
 from gan3d.validation.table import Array, ObservableTable
 
 #: Layers with a smaller mean share are judged by their mean only: the spread of what is nearly always zero is nobody's.
@@ -88,10 +90,7 @@ def correlation_distance(ours: Array, theirs: Array) -> float:
 
 
 def _correlations(values: Array) -> Array:
-    spread = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
-    scaled = (values - values.mean(axis=0)) / spread
-    upper = np.triu_indices(values.shape[1], k=1)
-    return np.asarray((scaled.T @ scaled / len(values))[upper])
+    return np.asarray(correlation_matrix(torch.from_numpy(values)))[np.triu_indices(values.shape[1], k=1)]
 
 
 def nearest_neighbour(points: Array) -> float:
