@@ -8,6 +8,8 @@ Definitions after the analysis scripts of the 3DGAN line (svalleco/3Dgan, branch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -138,6 +140,15 @@ def layer_widths(cells_BXYL: Tensor, positions: Positions | None = None) -> Tens
     return torch.stack([width for _, width in _in_layers(cells_BXYL, positions)], dim=2)
 
 
+def layer_radii(cells_BXYL: Tensor, radius_XY: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the energy's distance from the axis in each layer [unit of the radius], each (B, L); 0 without energy.
+
+    EC_r and width_r of CaloChallenge/homepage, code/HighLevelFeatures.py.
+    """
+    ((mean, width),) = _in_layers(cells_BXYL, (radius_XY,))
+    return mean, width
+
+
 def moments_at(cells_BXYL: Tensor, positions: Positions) -> tuple[Tensor, Tensor]:
     """Barycentre and variance along x and y of cells at these positions, each (B, 2): `first_moments` where x is no index."""
     plane = cells_BXYL.sum(dim=3, keepdim=True)
@@ -145,8 +156,8 @@ def moments_at(cells_BXYL: Tensor, positions: Positions) -> tuple[Tensor, Tensor
     return torch.cat([centre for centre, _ in pairs], dim=1), torch.cat([width.square() for _, width in pairs], dim=1)
 
 
-def _in_layers(cells_BXYL: Tensor, positions: Positions | None) -> list[tuple[Tensor, Tensor]]:
-    """Along x and along y: centre and width in each layer, each (B, L)."""
+def _in_layers(cells_BXYL: Tensor, positions: Sequence[Tensor] | None) -> list[tuple[Tensor, Tensor]]:
+    """For each of the positions, by default along x and along y: centre and width in each layer, each (B, L)."""
     if positions is None:
         return [_centre_and_width(share) for share in _shares_of_layers(cells_BXYL)]
     # All cells of a layer in a row: (B, L, X Y).
