@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from small_study import SAMPLES
 
+from gan3d.data.shower_file import open_shower_file
 from gan3d.data.showers import Showers
+from gan3d.physics.observables import READOUT_THRESHOLD_GEV
 from gan3d.validation.copies import NEAREST, copied
 from gan3d.validation.coverage import coverage_of, log_cells
 from gan3d.validation.separation import separation_power
@@ -45,6 +48,26 @@ def test_copies_are_told_from_fresh_showers() -> None:
     assert by_heart == 1
     assert new == pytest.approx(NEAREST, abs=4 * error_of_new)
     assert 0 < error < error_of_new < 0.03
+
+
+def test_training_showers_are_no_fresh_ones() -> None:
+    training = points(400, 1)
+    found = copied(training, np.concatenate([training[:100], points(900, 2)]), training)
+    assert np.isnan(found).all(), "a generator that knows them by heart would be told to have copied nothing"
+    assert np.isfinite(copied(training, points(1000, 2), training)).all()
+
+
+def test_among_the_cells_of_real_showers_the_floor_is_far_from_one() -> None:
+    """Geant4 against Geant4: neighbours in thousands of dimensions are no nearer than others."""
+    file = open_shower_file(SAMPLES / "clic_10_100_train.h5")
+    cells = log_cells(file.read(0, 600).cells, READOUT_THRESHOLD_GEV)
+    order = np.random.default_rng(1).permutation(len(cells))
+    found = coverage_of(cells[order[:300]], cells[order[300:]])
+    assert found.precision < 0.8
+    assert found.recall < 0.8
+    assert found.coverage > 0.9
+    broken = coverage_of(cells[order[:300]], np.zeros_like(cells[order[300:]]))
+    assert broken.coverage < found.coverage / 2
 
 
 def test_cells_are_their_decades_above_the_threshold() -> None:

@@ -16,7 +16,8 @@ from trained_states import settings, write
 from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
-from gan3d.data.shower_file import open_shower_file
+from gan3d.data.shower_file import open_shower_file, write_clic_file
+from gan3d.data.showers import Showers
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.card import Card, FormatName, Precision
 from gan3d.generation.conditions import Drawn
@@ -28,7 +29,7 @@ from gan3d.generation.trained import trial_folder
 from gan3d.simulation.writer import ShowerWriter
 from gan3d.validation.collection import read_all
 from gan3d.validation.detector import Detector
-from gan3d.validation.exporting import Export
+from gan3d.validation.exporting import NUM_CALIBRATION, Export, calibration
 
 pytest.importorskip("onnx")
 
@@ -197,10 +198,29 @@ def test_what_passes_is_written_with_its_verdicts_and_generates(trial: Path, ref
     assert "--replace" in again.output
 
 
-def test_what_falls_through_the_gate_is_not_written_unless_it_is_forced(trial: Path, reference: Path, tmp_path: Path) -> None:
-    from gan3d.data.shower_file import write_clic_file
-    from gan3d.data.showers import Showers
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_reference_that_is_sorted_by_energy_is_one_like_others(trial: Path, reference: Path, tmp_path: Path, seed: int) -> None:
+    whole = read_all([reference])
+    ordered = tmp_path / "sorted.h5"
+    write_clic_file(ordered, whole.take(np.argsort(whole.incident_energy)))
+    validated = CliRunner().invoke(app, ["validate", str(trial), "--reference", str(ordered), "--quick", "--seed", str(seed)])
+    assert validated.exit_code == 0, validated.output
+    told = export(trial, tmp_path / "sorted.pt2", "--reference", ordered, "--most", 200, "--seed", seed, "--json")
+    assert told.exit_code == 0, told.output
+    found = json.loads(told.stdout)
+    assert found["parent"]["num_flagged"] == 0
+    assert found["difference"] < DIFFERENCES["fp32"], "with the same noise, energies have to be the same too"
 
+
+def test_int8_is_calibrated_on_all_energies_of_a_sorted_reference(trial: Path, reference: Path) -> None:
+    whole = read_all([reference])
+    ordered = whole.take(np.argsort(whole.incident_energy))
+    energy = calibration(Generator.load(trial).card, ordered).incident_energy
+    assert len(energy) == NUM_CALIBRATION < len(whole)
+    assert (energy.min(), energy.max()) == (whole.incident_energy.min(), whole.incident_energy.max())
+
+
+def test_what_falls_through_the_gate_is_not_written_unless_it_is_forced(trial: Path, reference: Path, tmp_path: Path) -> None:
     whole = read_all([reference])
     hotter = tmp_path / "hotter.h5"
     write_clic_file(hotter, Showers(whole.cells * np.float32(1.1), whole.incident_energy, None, whole.identity))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from gan3d.validation.collection import read_all
 from gan3d.validation.detector import Detector
 from gan3d.validation.exporting import Export, Judged, tried
 from gan3d.validation.report import SMALLEST_NUMBER
+from gan3d.validation.seen import refuse_learnt, seen_by, warnings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
     """Export, judge, write if it may be; returns what was found, and the file if it was written.
 
     Raises:
-        ConfigError: there is no such trial or format, or the file exists.
+        ConfigError: there is no such trial or format, the file exists, or the trial was trained on the reference.
         DataError: the trial or the reference cannot be read, or nothing can be written.
     """
     output, name = wanted.file_and_format()
@@ -77,6 +79,11 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
         raise ConfigError(message, where=str(model))
     parent = Generator.load(model)
     paths = wanted.reference or validated_with(model)
+    seen = seen_by(model)
+    refuse_learnt(paths, seen)
+    warnings = warnings_of(paths, seen)
+    for text in warnings:
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
     reference = read_all(paths, 2 * wanted.most, parent.grid if parent.card.crop else None)
     if len(reference) < 2 * SMALLEST_NUMBER:
         named = ", ".join(str(path) for path in paths)
@@ -97,7 +104,7 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
         except OSError as problem:
             message = f"cannot be written: {problem}"
             raise DataError(message, file=str(written)) from problem
-    show(judged, written, as_json=as_json)
+    show(judged, written, warnings, as_json=as_json)
     return judged, written
 
 
@@ -116,13 +123,14 @@ def validated_with(model: Path) -> tuple[Path, ...]:
         raise ConfigError(message, key="reference") from problem
 
 
-def show(judged: Judged, written: Path | None, *, as_json: bool) -> None:
+def show(judged: Judged, written: Path | None, warnings: Sequence[str], *, as_json: bool) -> None:
     """Print what was found, and where it lies."""
     card = judged.card
     if as_json:
         found = {
             "file": None if written is None else str(written),
             "passes": judged.passes,
+            "warnings": warnings,
             "difference": judged.difference,
             "card": json.loads(card.as_json()),
             "parent": json.loads(judged.parents.model_dump_json()),

@@ -106,7 +106,8 @@ def export(  # noqa: PLR0913, PLR0917 - one per option
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Monte Carlo, twice as many showers as are judged. May be repeated. By default the trial's validation files.",
+            help="Monte Carlo, twice as many showers as are judged; no training files. May be repeated. By default the trial's validation"
+            " files, which chose its epoch: better to name others.",
             show_default=False,
         ),
     ] = None,

@@ -65,7 +65,11 @@ def validate(
     ],
     reference: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Monte Carlo, twice as many showers as are judged. May be repeated.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Monte Carlo, twice as many showers as are judged; none that was trained on. May be repeated.",
+            show_default=False,
+        ),
     ],
     training: Annotated[
         list[Path] | None,

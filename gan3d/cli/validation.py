@@ -21,10 +21,11 @@ from gan3d.generation.trained import load_trained
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.terminal.console import console_for
 from gan3d.training.checkpoint import TrialFolder
-from gan3d.validation.collection import generated_like, read_all
+from gan3d.validation.collection import generated_like, halves, read_all
 from gan3d.validation.detector import Detector
 from gan3d.validation.gate import LIMIT
-from gan3d.validation.report import Report, validate_showers
+from gan3d.validation.report import Report, refuse_few, validate_showers
+from gan3d.validation.seen import Seen, refuse_learnt, seen_by, warnings_of
 
 #: Lines of the gate, and of separation powers, on a terminal; the JSON document has them all.
 NUM_LINES = 8
@@ -47,17 +48,20 @@ def validated(asked: Validation) -> tuple[Report, str | None]:
     """Read or generate, and judge; returns also the digest of the settings of the trial whose generator it was, if it was one.
 
     Raises:
-        ConfigError: there is nothing of that name.
+        ConfigError: there is nothing of that name, or the generator was trained on the reference.
         DataError: a file cannot be read, or there are too few showers.
     """
     console, settings = console_for(stderr=True), None
+    refuse_learnt(asked.reference, seen_in(asked.what), asked.training)
     if asked.what.is_dir() or format_of(asked.what):
         generator = Generator.load(asked.what)
         settings = generator.card.study_settings
         crop_to = generator.grid if generator.card.crop else None
         reference = read_all(asked.reference, 2 * asked.most, crop_to)
-        half = reference.take(slice(0, max(1, len(reference) // 2)))
-        showers, training = generated_like(generator, half, asked.seed), asked.training or trained_on(asked.what)
+        refuse_few(len(reference), len(reference))
+        # Whatever order the reference is in: the energies of those that give the floor.
+        others = reference.take(halves(len(reference), len(reference) // 2, asked.seed).others)
+        showers, training = generated_like(generator, others, asked.seed), asked.training or trained_on(asked.what)
     elif asked.what.is_file():
         crop_to, training = None, asked.training
         reference, showers = read_all(asked.reference, 2 * asked.most), read_all([asked.what], asked.most)
@@ -78,6 +82,11 @@ def validated(asked: Validation) -> tuple[Report, str | None]:
     return report, settings
 
 
+def seen_in(what: Path) -> Seen:
+    """The shower files of a trial; none of an exported file, nor of showers, which do not name them."""
+    return seen_by(what) if what.is_dir() else {}
+
+
 def trained_on(what: Path) -> tuple[Path, ...]:
     """The training files of a trial, as far as they are here; none of an exported file, which does not name them."""
     if not what.is_dir():
@@ -91,8 +100,12 @@ def trained_on(what: Path) -> tuple[Path, ...]:
 def show_validation(asked: Validation, *, as_json: bool) -> bool:
     """Print; returns whether the showers passed."""
     report, settings = validated(asked)
+    warnings = warnings_of(asked.reference, seen_in(asked.what))
+    for text in warnings:
+        console_for(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
     if as_json:
-        typer.echo(json.dumps({"what": str(asked.what), "settings": settings} | plain(report), ensure_ascii=False))
+        found = {"what": str(asked.what), "settings": settings, "warnings": warnings} | plain(report)
+        typer.echo(json.dumps(found, ensure_ascii=False))
         return report.passes
     console = console_for()
     verdict = (
@@ -105,6 +118,8 @@ def show_validation(asked: Validation, *, as_json: bool) -> bool:
     )
     for table in (gate_table(report), response_table(report), profile_table(report), *slow_tables(report)):
         console.print(table)
+    for name, why in report.not_measured.items():
+        console.print(f"{name} not measured: {why}.", soft_wrap=True, markup=False, highlight=False)
     return report.passes
 
 
@@ -150,6 +165,8 @@ def slow_tables(report: Report) -> Sequence[Table]:
 
 def with_error(value: float, error: float) -> str:
     """As text."""
+    if math.isnan(value):
+        return "not measured"
     return f"{value:.4f}" if math.isnan(error) else f"{value:.4f} ± {error:.4f}"
 
 

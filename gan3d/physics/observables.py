@@ -141,6 +141,15 @@ def layer_widths(cells_BXYL: Tensor, positions: Positions | None = None) -> Tens
     return torch.stack([width for _, width in _in_layers(cells_BXYL, positions)], dim=2)
 
 
+def layer_radii(cells_BXYL: Tensor, radius_XY: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the energy's distance from the axis in each layer [unit of the radius], each (B, L); 0 without energy.
+
+    EC_r and width_r of CaloChallenge/homepage, code/HighLevelFeatures.py.
+    """
+    ((mean, width),) = _in_layers(cells_BXYL, (radius_XY,))
+    return mean, width
+
+
 def axes_around(positions: Positions) -> tuple[Tensor, ...]:
     """Positions (X, Y) of polar cells along several axes, X // 2 of them where X is even, else X: turned by one angle they are themselves.
 
@@ -181,7 +190,7 @@ def mean_over_axes(moments: Tensor) -> Tensor:
 
 
 def _in_layers(cells_BXYL: Tensor, positions: Sequence[Tensor] | None) -> list[tuple[Tensor, Tensor]]:
-    """Along x and along y, or each of these axes: centre and width in each layer, each (B, L)."""
+    """For each of the positions, by default along x and along y: centre and width in each layer, each (B, L)."""
     if positions is None:
         return [_centre_and_width(share) for share in _shares_of_layers(cells_BXYL)]
     # All cells of a layer in a row: (B, L, X Y).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,21 @@ def generated_like(generator: Generator, reference: Showers, seed: int) -> Showe
     angle = reference.polar_angle if generator.has_polar_angle else None
     cells = generator.sample(reference.incident_energy, angle, seed=seed)
     return Showers(cells, reference.incident_energy, reference.polar_angle, reference.identity)
+
+
+class Halves(NamedTuple):
+    """Places of as many showers each, none in both."""
+
+    theirs: NDArray[np.int64]
+    """What showers are held against."""
+    others: NDArray[np.int64]
+    """What is held against it too: the floor. A generator gets the energies of these, so that it is judged as they are."""
+
+
+def halves(num_reference: int, num_judged: int, seed: int) -> Halves:
+    """Of a reference in any order, sorted by energy for one: places are drawn by the seed, and the same whenever they are asked for."""
+    order = np.random.default_rng(seed).permutation(num_reference)
+    return Halves(order[:num_judged], order[num_judged : 2 * num_judged])
 
 
 def blocks(showers: Showers) -> Iterator[Showers]:

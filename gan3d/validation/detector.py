@@ -32,21 +32,31 @@ class Detector:
     """A cell with more counts as read out."""
     positions: Positions | None = None
     """x and y of each cell's centre, each (X, Y), where they are not its indices."""
+    is_polar: bool = False
+    """x is an angle about the shower's axis, and y a ring around it."""
 
     @classmethod
     def of(cls, calorimeter: Calorimeter) -> Self:
         """A described one."""
         weights = np.asarray(calorimeter.layer_x0 / calorimeter.layer_x0[0])
-        positions = _tensors(calorimeter.cells.centres()) if isinstance(calorimeter.cells, PolarCells) else None
-        return cls(weights, calorimeter.readout_threshold_gev, positions)
+        is_polar = isinstance(calorimeter.cells, PolarCells)
+        positions = _tensors(calorimeter.cells.centres()) if is_polar else None
+        return cls(weights, calorimeter.readout_threshold_gev, positions, is_polar)
 
     @classmethod
     def told_by(cls, layout: Layout) -> Self:
         """What a file tells: layers weigh alike."""
         angles, rings, layers = layout.grid
         if layout.is_polar:
-            return cls(np.ones(layers), CALOCHALLENGE_THRESHOLD_GEV, _tensors(polar_centres(angles, rings)))
+            return cls(np.ones(layers), CALOCHALLENGE_THRESHOLD_GEV, _tensors(polar_centres(angles, rings)), is_polar=True)
         return cls(np.ones(layers))
+
+    def centres(self, num_x: int, num_y: int) -> Positions:
+        """Place of each cell's centre along x and y from the axis, each (X, Y): square cells are counted from the middle of the grid."""
+        if self.positions is not None:
+            return self.positions
+        x, y = (torch.arange(number, dtype=torch.float64) - (number - 1) / 2 for number in (num_x, num_y))
+        return x[:, None].expand(num_x, num_y), y[None, :].expand(num_x, num_y)
 
 
 def _tensors(centres: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Positions:

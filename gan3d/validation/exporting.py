@@ -23,9 +23,9 @@ from gan3d.generation.formats.made import Calibration, Save
 from gan3d.generation.generator import CHUNK, Generator, card_of, noise_of_chunk, place_of
 from gan3d.generation.trained import load_trained
 from gan3d.models.shower_graph import ShowerGraph
-from gan3d.validation.collection import generated_like
+from gan3d.validation.collection import generated_like, halves
 from gan3d.validation.detector import Detector
-from gan3d.validation.report import Report, validate_showers
+from gan3d.validation.report import Report, refuse_few, validate_showers
 
 #: Showers whose activations set the steps of 8 bits.
 NUM_CALIBRATION = 256
@@ -107,18 +107,27 @@ class Export:
             message = f"showers of {self.reference.cells.shape[1:]} cells say nothing of a generator of {exported.grid}"
             raise DataError(message)
         parent = self.parent()
-        half = self.reference.take(slice(0, max(1, len(self.reference) // 2)))
+        refuse_few(len(self.reference), len(self.reference))
+        number = len(self.reference) // 2
+        reference = self.reference.take(slice(0, 2 * number))
+        places = halves(2 * number, number, self.seed)
+        asked_for = reference.take(places.others)
         progress("showers of the trial")
-        theirs = generated_like(parent, self.reference, self.seed)
+        theirs = generated_like(parent, asked_for, self.seed)
         progress(f"showers in {card.format}, {card.precision}")
-        ours = generated_like(exported, half, self.seed)
+        ours = generated_like(exported, asked_for, self.seed)
         # Other noise than the parent's: with the same noise it would be nearer to the parent than the parent is to itself.
-        fresh = generated_like(exported, half, self.seed + 1)
+        fresh = generated_like(exported, asked_for, self.seed + 1)
+        # For the same reason the parent's other half has noise of its own.
+        more = generated_like(parent, reference.take(places.theirs), self.seed + 2)
+        whole = Showers.empty(2 * number, exported.grid, has_polar_angle=reference.polar_angle is not None)
+        whole.put(places.others, theirs)
+        whole.put(places.theirs, more)
         found = [
-            verdict("monte_carlo", self._report(ours, self.reference)),
-            verdict("parent", self._report(fresh, theirs)),
+            verdict("monte_carlo", self._report(ours, reference)),
+            verdict("parent", self._report(fresh, whole)),
         ]
-        parents = verdict("monte_carlo", self._report(theirs.take(np.arange(len(half))), self.reference))
+        parents = verdict("monte_carlo", self._report(theirs, reference))
         return Judged(card.model_copy(update={"verdicts": tuple(found)}), parents, difference(ours, theirs))
 
     def _report(self, showers: Showers, reference: Showers) -> Report:
@@ -145,7 +154,8 @@ def _format(card: Card) -> FormatName:
 
 def calibration(card: Card, reference: Showers) -> Calibration:
     """Noise of its own, with energies and angles of the reference."""
-    rows = reference.take(np.arange(min(len(reference), NUM_CALIBRATION)))
+    # Equally spaced: a reference may be sorted by energy.
+    rows = reference.take(np.linspace(0, len(reference) - 1, min(len(reference), NUM_CALIBRATION)).astype(np.int64))
     noise = np.concatenate(
         [noise_of_chunk(CHUNK, card.num_noise, seed=0, number=CALIBRATION_CHUNK + number) for number in range(-(-len(rows) // CHUNK))]
     )
@@ -169,6 +179,6 @@ def verdict(against: str, report: Report) -> Verdict:
 
 def difference(ours: Showers, theirs: Showers) -> float:
     """Of the deposited energies of showers with the same noise, ours first; see `Judged`."""
-    one, other = (showers.cells[: len(ours)].sum(axis=(1, 2, 3), dtype=np.float64) for showers in (ours, theirs))
+    one, other = (showers.cells.sum(axis=(1, 2, 3), dtype=np.float64) for showers in (ours, theirs))
     has = other > 0
     return float(np.sqrt(np.mean((one[has] / other[has] - 1) ** 2))) if has.any() else math.nan

@@ -1,8 +1,9 @@
 """The vector of high-level features of the CaloChallenge, for any grid: what classifiers, Frechet and kernel distances look at.
 
 Per shower: log10 of the incident energy, of the deposited energy and of each layer's; in each layer the centre of energy and the width
-along x and y, and the share of cells that are read out. After CaloChallenge/homepage, code/HighLevelFeatures.py and evaluate.py, with
-cells and layers counted from 0 for lengths.
+along x, along y and in the distance r from the axis, and the share of cells that are read out. After CaloChallenge/homepage,
+code/HighLevelFeatures.py and evaluate.py, with widths of cells (of rings, where cells are polar) for a unit of length. Lengths are from the
+axis, the middle of the grid, so that a layer without energy has its centre where others have theirs, at 0.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Features:
     """Of N showers."""
 
     high: Array
-    """(N, 2 + 6 L)."""
+    """(N, 2 + 8 L)."""
     low: NDArray[np.float32]
     """(N, 1 + X Y L): log10 of the incident energy, and the cells over it."""
 
@@ -42,7 +43,7 @@ class Features:
 
 def feature_names(num_layers: int) -> tuple[str, ...]:
     """Of the columns of ``Features.high``."""
-    per_layer = ("energy", "centre_x", "centre_y", "width_x", "width_y", "occupancy")
+    per_layer = ("energy", "centre_x", "centre_y", "width_x", "width_y", "occupancy", "centre_r", "width_r")
     return ("incident_energy", "deposited_energy", *(f"{name}_{layer}" for name in per_layer for layer in range(num_layers)))
 
 
@@ -52,10 +53,12 @@ def features_of(showers: Showers, detector: Detector) -> Features:
     cells = torch.where(cells > detector.threshold_gev, cells, 0.0)
     energy = torch.from_numpy(showers.incident_energy).double()
     layers = observables.profiles(cells)[2]
-    centre, width = observables.layer_centres(cells, detector.positions), observables.layer_widths(cells, detector.positions)
+    positions = detector.centres(*cells.shape[1:3])
+    centre, width = observables.layer_centres(cells, positions), observables.layer_widths(cells, positions)
+    radii = observables.layer_radii(cells, torch.hypot(*positions))
     occupancy = (cells > 0).double().mean(dim=(1, 2))
     logs = [torch.log10(values + SMALLEST_GEV) for values in (energy[:, None], layers.sum(dim=1, keepdim=True), layers)]
-    high = torch.cat([*logs, *centre.unbind(2), *width.unbind(2), occupancy], dim=1)
+    high = torch.cat([*logs, *centre.unbind(2), *width.unbind(2), occupancy, *radii], dim=1)
     low = torch.cat([logs[0], cells.flatten(1) / energy[:, None]], dim=1)
     return Features(high.numpy(), low.float().numpy())
 

@@ -16,7 +16,7 @@ from gan3d.physics.observables import EMPTY_SHOWER_GEV
 from gan3d.validation import classifier, copies, coverage, features, frechet, separation, similarity
 from gan3d.validation.cells_network import cells_recipe
 from gan3d.validation.classifier import Recipe
-from gan3d.validation.collection import blocks
+from gan3d.validation.collection import blocks, halves
 from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
@@ -59,6 +59,8 @@ class Report:
     distances: dict[str, Beside]
     """`frechet`, `kernel`; `high_level_auc`, `high_level_divergence`, the same of `challenge` and `low_level`; `precision`, `recall`,
     `density`, `coverage`, `similarity_...` of each bin of energy, and `copies` where the training showers are known."""
+    not_measured: dict[str, str]
+    """Distance → why it is NaN."""
 
     @property
     def passes(self) -> bool:
@@ -78,7 +80,9 @@ def validate_showers(
 ) -> Report:
     """Hold showers against a reference.
 
-    Half of the reference is what they are compared with, the other half is compared with it too: the floor.
+    Half of the reference is what they are compared with, the other half is compared with it too: the floor. Both, and which showers are
+    judged if there are more, are drawn by the seed: neither file need be in any order. What a generator gets the energies of is
+    `collection.halves`.
 
     Args:
         showers: of any origin.
@@ -95,27 +99,38 @@ def validate_showers(
     if showers.cells.shape[1:] != reference.cells.shape[1:]:
         message = f"showers of {showers.cells.shape[1:]} cells cannot be held against those of {reference.cells.shape[1:]}"
         raise DataError(message)
+    refuse_few(len(showers), len(reference))
     num_judged = min(len(showers), len(reference) // 2)
-    if num_judged < SMALLEST_NUMBER:
-        message = (
-            f"{len(showers)} showers and a reference of {len(reference)} are too few: at least {SMALLEST_NUMBER} and {2 * SMALLEST_NUMBER}"
-        )
-        raise DataError(message)
     progress("observables")
     ours, theirs = (joined(table_of(part, detector) for part in blocks(one)) for one in (showers, reference))
     progress("floor of the gate")
-    findings = judge(ours, theirs, floor_of(theirs, num_judged, seed), seed)
+    places = halves(len(reference), num_judged, seed)
+    findings = judge(ours, theirs.draw(places.theirs), floor_of(theirs, num_judged, seed), seed)
     powers: dict[str, tuple[float, float]] = {}
     distances: dict[str, Beside] = {}
     if not is_quick:
-        order = np.random.default_rng(seed).permutation(len(reference))[: 2 * num_judged]
-        sides = (showers.take(np.arange(num_judged)), reference.take(order[:num_judged]), reference.take(order[num_judged:]))
-        kept = _Sides(*(_whole(one) for one in sides))
-        if min(map(len, kept)) >= SMALLEST_WHOLE:
+        # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
+        judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
+        kept = _whole_ones(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
+        if len(kept.ours) >= SMALLEST_WHOLE:
             powers, distances = _slow(kept, Question(detector, training, seed, progress))
     response = tuple(response_in_bins(ours, theirs))
     profiles = tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed))
-    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, powers, distances)
+    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, powers, distances, _reasons(distances))
+
+
+def refuse_few(num_showers: int, num_reference: int) -> None:
+    """See that there are enough.
+
+    Raises:
+        DataError: there are not.
+    """
+    if num_showers < SMALLEST_NUMBER:
+        message = f"{num_showers} showers are too few to be judged: at least {SMALLEST_NUMBER} are needed."
+        raise DataError(message)
+    if num_reference < 2 * SMALLEST_NUMBER:
+        message = f"the reference has {num_reference} showers, at least {2 * SMALLEST_NUMBER} are needed. Add another --reference."
+        raise DataError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +153,21 @@ class _Sides(NamedTuple):
     """The reference's other half."""
 
 
-def _whole(showers: Showers) -> Showers:
-    """Without empty and not finite ones, which the gate has counted."""
-    total = showers.cells.sum(axis=(1, 2, 3), dtype=np.float64)
-    return showers.take(np.flatnonzero(np.isfinite(total) & (total > EMPTY_SHOWER_GEV)))
+def _whole_ones(*sides: Showers) -> _Sides:
+    """Without empty and not finite ones, which the gate has counted; as many of each side as the side with fewest has."""
+    totals = [one.cells.sum(axis=(1, 2, 3), dtype=np.float64) for one in sides]
+    kept = [np.flatnonzero(np.isfinite(total) & (total > EMPTY_SHOWER_GEV)) for total in totals]
+    number = min(map(len, kept))
+    return _Sides(*(one.take(rows[:number]) for one, rows in zip(sides, kept, strict=True)))
+
+
+def _reasons(distances: dict[str, Beside]) -> dict[str, str]:
+    """Of what could not be measured."""
+    reasons = {
+        "frechet": f"fewer than {frechet.SHOWERS_PER_FEATURE} showers of each kind per feature, too few to take off what finite sets add",
+        "copies": "the reference's showers are among the training showers: none of them is fresh",
+    }
+    return {name: why for name, why in reasons.items() if name in distances and math.isnan(distances[name].value)}
 
 
 def _slow(sides: _Sides, asked: Question) -> tuple[dict[str, tuple[float, float]], dict[str, Beside]]:
@@ -164,14 +190,12 @@ def _slow(sides: _Sides, asked: Question) -> tuple[dict[str, tuple[float, float]
     }
     showers = sides.ours
     num_x, num_y, num_layers = showers.cells.shape[1:]
-    of_cells = cells_recipe(
-        (num_x, num_y, num_layers), is_polar=asked.detector.positions is not None, has_polar_angle=showers.polar_angle is not None
-    )
+    of_cells = cells_recipe((num_x, num_y, num_layers), is_polar=asked.detector.is_polar, has_polar_angle=showers.polar_angle is not None)
     for name, inputs in kinds.items():
         progress(f"{name.replace('_', '-')} classifier")
         found |= _separations(name, inputs, seed, of_cells if name == "low_level" else classifier.FEATURES)
     progress("precision, coverage and similarity")
-    return powers, found | _neighbours(sides, asked) | _similarities(sides, seed)
+    return powers, found | _neighbours(sides, asked) | _similarities(sides, asked)
 
 
 def _separations(name: str, inputs: Sequence[NDArray[np.floating]], seed: int, recipe: Recipe) -> dict[str, Beside]:
@@ -194,6 +218,8 @@ def _neighbours(sides: _Sides, asked: Question) -> dict[str, Beside]:
     return found
 
 
-def _similarities(sides: _Sides, seed: int) -> dict[str, Beside]:
-    ours, others = (similarity.similarities(one, sides.theirs, seed) for one in (sides.ours, sides.others))
+def _similarities(sides: _Sides, asked: Question) -> dict[str, Beside]:
+    ours, others = (
+        similarity.similarities(one, sides.theirs, asked.seed, is_polar=asked.detector.is_polar) for one in (sides.ours, sides.others)
+    )
     return {name: Beside(*ours[name], *others[name]) for name in ours if name in others}

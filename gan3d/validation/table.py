@@ -99,7 +99,7 @@ def table_of(showers: Showers, detector: Detector) -> ObservableTable:
     columns |= _named("hottest_cell", observables.maximum_position(cells).double())
     columns |= dict(zip(("first_third", "middle_third", "last_third"), observables.layer_fractions_of(shares[2]).T, strict=True))
     columns |= {"shower_maximum": observables.shower_maximum(profiles[2])}
-    if detector.positions is None:
+    if not detector.is_polar:
         columns |= dict(zip(("slope_x", "slope_y"), observables.axis_slopes(cells).T, strict=True))
     columns |= {"occupancy": observables.occupancy(cells, detector.threshold_gev)} | cell_counts(cells)
     return ObservableTable(

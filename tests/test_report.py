@@ -1,0 +1,86 @@
+"""Every answer beside its floor: from files in any order, on small grids, and with a reason where there is none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from shower_layouts import make_showers
+
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
+from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.simulation.simulate import LogUniform, shower_batch
+from gan3d.validation.collection import halves
+from gan3d.validation.detector import Detector
+from gan3d.validation.report import SMALLEST_NUMBER, Report, _whole_ones, refuse_few, validate_showers
+
+GRID = (6, 5, 4)
+DETECTOR = Detector(np.ones(GRID[2]))
+
+
+def sorted_showers(number: int, seed: int) -> Showers:
+    showers = make_showers(number, GRID, seed=seed)
+    return showers.take(np.argsort(showers.incident_energy))
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    """More showers than are judged, both files sorted by energy, and a reference that was trained on."""
+    reference = sorted_showers(2 * SMALLEST_NUMBER, seed=1)
+    return validate_showers(sorted_showers(400, seed=2), reference, DETECTOR, training=reference)
+
+
+def test_files_that_are_sorted_by_energy_are_judged_like_others(report: Report) -> None:
+    assert report.passes, report.findings[0]
+    value, floor = report.separation_powers["incident_energy"]
+    assert value < 2 * floor, "the lowest energies alone would be judged"
+
+
+def test_what_is_not_measured_has_its_reason(report: Report) -> None:
+    assert set(report.not_measured) == {"frechet", "copies"}
+    assert "are among the training showers" in report.not_measured["copies"]
+    assert "too few to take off" in report.not_measured["frechet"]
+    assert {name for name, one in report.distances.items() if math.isnan(one.value)} == set(report.not_measured)
+    assert any(name.startswith("similarity") for name in report.distances)
+
+
+def test_halves_are_of_all_energies_and_the_same_when_asked_again() -> None:
+    theirs, others = halves(1001, 500, seed=3)
+    assert len(set(theirs) | set(others)) == 1000
+    assert abs(theirs.mean() - others.mean()) < 5 * 1001 / math.sqrt(6 * 500)
+    np.testing.assert_array_equal(halves(1001, 500, seed=3).others, others)
+
+
+def test_sides_have_as_many_showers_each_when_broken_ones_are_left_out() -> None:
+    sides = [make_showers(20, GRID, seed=seed) for seed in range(3)]
+    sides[0].cells[3] = 0
+    sides[0].cells[7] = np.nan
+    sides[2].cells[0, 0, 0, 0] = np.inf
+    kept = _whole_ones(*sides)
+    assert [len(one) for one in kept] == [18, 18, 18]
+    assert all(np.isfinite(one.cells).all() for one in kept)
+    np.testing.assert_array_equal(kept.ours.identity, [*range(3), *range(4, 7), *range(8, 20)])
+
+
+@pytest.mark.parametrize(("num_showers", "num_reference"), [(99, 1000), (1000, 199), (1, 1)])
+def test_too_few_are_refused(num_showers: int, num_reference: int) -> None:
+    with pytest.raises(DataError, match="at least 100 and 200"):
+        refuse_few(num_showers, num_reference)
+
+
+@pytest.mark.slow
+def test_all_of_it_on_the_cylinder_of_calochallenge() -> None:
+    """16 angles x 9 rings: a window of 11 cells does not fit."""
+    described = calorimeter("calochallenge_2")
+    found = shower_batch(described, num_showers=300, incident_energy_gev=LogUniform(1, 1000), seed=1)
+    showers = Showers(found.cells, found.incident_energy, None, np.arange(300))
+    report = validate_showers(showers.take(slice(0, 100)), showers.take(slice(100, 300)), Detector.of(described))
+    assert report.passes, report.findings[0]
+    assert len(report.separation_powers) == 2 + 8 * 45
+    similar = {name: one for name, one in report.distances.items() if name.startswith("similarity")}
+    assert len(similar) == 6
+    for name, one in similar.items():
+        assert abs(one.value - one.floor) < 5 * math.hypot(one.error, one.floor_error), name
+    assert report.distances["low_level_auc"].value == pytest.approx(0.5, abs=0.2)
