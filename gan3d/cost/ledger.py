@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from typing import Any
 
 from gan3d.config.cost import Rates
 from gan3d.errors import ConfigError
+from gan3d.writing import write_atomically, write_text
 
 FILE = "cost.json"
 WALL = "wall_seconds"
@@ -228,10 +228,8 @@ class Ledger:
         with self._lock:
             self._tick()
             trials = {str(number): asdict(entry) for number, entry in sorted(self._entries.items())}
-            text = json.dumps({WALL: self._wall_seconds, "trials": trials}, indent=1)
-            temporary = results / f".{FILE}.{os.getpid()}"
-            temporary.write_text(text + "\n", encoding="utf-8")
-            temporary.replace(results / FILE)
+            text = json.dumps({WALL: self._wall_seconds, "trials": trials}, indent=1) + "\n"
+        write_atomically(results / FILE, lambda file: write_text(file, text))  # not locked: a disk may take long to sync
 
     @contextmanager
     def kept(self, results: Path) -> Iterator[None]:

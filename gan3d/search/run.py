@@ -60,7 +60,8 @@ from gan3d.tracking.client import open_client
 from gan3d.tracking.outcome import OBJECTIVE
 from gan3d.tracking.provenance import provenance
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
-from gan3d.training.checkpoint import TrialFolder, write_atomically, write_text
+from gan3d.training.checkpoint import TrialFolder
+from gan3d.writing import write_atomically, write_text
 
 #: How often a trial's actor may be lost before Tune gives the trial up.
 ACTOR_RESTARTS = 1

@@ -10,7 +10,6 @@ Which parent run is the study's is known from the results folder (``tracking_run
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from gan3d.tracking.client import SQLITE, failures, load_mlflow, open_client, se
 from gan3d.tracking.names import NAMES_TAG, WITH_SLASHES, logged_name
 from gan3d.tracking.notes import NOTE, begun
 from gan3d.tracking.spool import Entry, Rejected, Spool, Unavailable
+from gan3d.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -280,11 +280,9 @@ def _own_study_run(client: MlflowClient, experiment_id: str, results: Path) -> R
 
 
 def _remember_study_run(run_id: str, results: Path) -> None:
-    """Written beside and renamed: a half-written id would be nobody's."""
+    """A half-written id would be nobody's."""
     results.mkdir(parents=True, exist_ok=True)
-    temporary = results / f".{RUN_FILE}.{os.getpid()}"
-    temporary.write_text(f"{run_id}\n", encoding="utf-8")
-    temporary.replace(results / RUN_FILE)
+    write_atomically(results / RUN_FILE, lambda file: write_text(file, f"{run_id}\n"))
 
 
 def _clipped(tags: Mapping[str, str]) -> dict[str, str]:
