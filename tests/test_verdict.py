@@ -14,11 +14,12 @@ import yaml
 from gan3d.config.load import read_study
 from gan3d.config.objective import Objective
 from gan3d.errors import ConfigError, DataError
+from gan3d.search.sample_rows import sample_of
 from gan3d.tracking.frames import StudyInfo
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.choice import front_of, knee_of, recommended_of
 from gan3d.verdict.evidence import Gated, Records, read_gates, read_timings
-from gan3d.verdict.recipes import Quantity, Recipe, sample_of, trial_settings
+from gan3d.verdict.recipes import Quantity, Recipe, trial_settings
 from gan3d.verdict.teams import Curve, TeamSize, on_team
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "studies" / "published"
@@ -74,7 +75,7 @@ def search() -> Records:
 
 
 def gate(search: Records, number: int, *, passes: bool) -> Gated:
-    sample = sample_of(search.study.search_space, search.trials.iloc[number])
+    sample = sample_of(search.trials.iloc[number], search.study.search_space)
     return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, 500, None)
 
 

@@ -30,6 +30,7 @@ from gan3d.search.optuna_trials import (
     best_merit,
     epoch_attribute,
 )
+from gan3d.search.sample_rows import sample_of
 from gan3d.search.samplers import distributions
 from gan3d.tracking import frames
 from gan3d.tracking.frames import judged
@@ -126,19 +127,12 @@ def _known(study: Study, name: str, row: pd.Series[Any], curve: dict[int, Merit]
         return None
     if row["state"] != "failed" and not curve:
         return None
-    values = {key: row[key] for key in study.search_space.ranges if key in row.index and not pd.isna(row[key])}
-    sample = study.search_space.active({key: study.search_space.ranges[key].nearest(plain(value)) for key, value in values.items()})
+    sample = study.search_space.active(sample_of(row, study.search_space))
     settings, _ = study.settings_or_problems(sample)
     if not study.search_space.contains(sample) or settings is None or settings.digest() != row["digest"]:
         return None
     state: Any = row["state"]
     return Known(name, int(row["trial"]), sample, str(row["digest"]), state, reason, curve)
-
-
-def plain(value: Any) -> Any:
-    """A frame's value as YAML has it: 16, where a column with gaps has 16.0, and no type of numpy's."""
-    number = value.item() if hasattr(value, "item") else value
-    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _source(folder: Path) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from gan3d.config.space import SearchSpace
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
 from gan3d.scaling.ablation import mean_interval
+from gan3d.search.sample_rows import sample_of
 from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records, spent_until
 
 SEED, WORKERS = "training.seed", "workers.per_trial"
@@ -117,9 +118,9 @@ def recipes_of(records: Records, target: float, gates: Sequence[Gated]) -> list[
 
 def _recipe(records: Records, rows: pd.DataFrame, spent: pd.DataFrame, target: float, gates: Sequence[Gated]) -> Recipe:
     first = rows.iloc[0]
-    sample = {key: value for key, value in sample_of(records.study.search_space, first).items() if key != SEED}
+    sample = {key: value for key, value in sample_of(first, records.study.search_space).items() if key != SEED}
     settings = trial_settings(records, sample)
-    digests = {trial_settings(records, sample_of(records.study.search_space, row)).portable_digest() for _, row in rows.iterrows()}
+    digests = {trial_settings(records, sample_of(row, records.study.search_space)).portable_digest() for _, row in rows.iterrows()}
     reached = spent[spent[DISTANCE] <= target].groupby("trial").first()
     last = spent.groupby("trial").last()
     rates, told = records.rates, rows["energy_source"].dropna() if "energy_source" in rows else pd.Series(dtype=str)
@@ -155,11 +156,6 @@ def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series
     return core_hours * (rates.price_per_core_hour or 0.0) + kwh * (rates.price_per_kwh or 0.0)
 
 
-def sample_of(space: SearchSpace, row: pd.Series) -> dict[str, Any]:
-    """What the search space gave a trial."""
-    return {key: _plain(row[key]) for key in space.ranges if key in row and pd.notna(row[key])}
-
-
 def trial_settings(records: Records, sample: Mapping[str, Any]) -> TrialSettings:
     """What a trial with this sample trains with."""
     space: SearchSpace = records.study.search_space
@@ -178,7 +174,3 @@ def _told(settings: TrialSettings) -> Iterator[tuple[str, Any]]:
 def _name(records: Records, sample: Mapping[str, Any], trial: int) -> str:
     """A stair's own name, else the first trial's number."""
     return str(sample.get("stairs", f"{records.info.name} {trial}"))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
