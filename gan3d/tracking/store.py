@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
-from gan3d.records import METRICS, EpochRecord, TrialRecord
+from gan3d.records import METRICS, TrialRecord
 from gan3d.tracking.client import SQLITE, failures, load_mlflow, open_client, search_runs, sqlite_file
 from gan3d.tracking.names import NAMES_TAG, WITH_SLASHES, logged_name
 from gan3d.tracking.notes import NOTE, begun
@@ -78,12 +78,9 @@ class StudyTracker:
             tags = {"kind": "study", "study": study_name, "state": "running", NAMES_TAG: WITH_SLASHES}
             run = client.create_run(experiment_id, run_name=study_name, tags=tags)
             _remember_study_run(run.info.run_id, results)
-        else:
-            run = own
-            client.update_run(run.info.run_id, status="RUNNING")
-            client.set_tag(run.info.run_id, "state", "running")
-        tracker = cls(client, run, results, continued=own is not None)
-        tracker._spool.drain()
+            return cls(client, run, results)
+        tracker = cls(client, own, results, continued=True)
+        tracker._submit("begin")  # behind what waits of earlier sessions, the last thing of which is their end
         return tracker
 
     def log_study(
@@ -121,12 +118,8 @@ class StudyTracker:
         params = {key: str(value) for key, value in sample.items()}
         self._submit("start_trial", number=number, tags=tags, params=params, settings=_pretty(settings))
 
-    def log_epoch(self, number: int, record: EpochRecord) -> None:
-        """One point per metric at ``step = record.epoch``; an epoch already logged is left alone."""
-        self.log_metrics(number, record.epoch, record.as_metrics())
-
     def log_metrics(self, number: int, epoch: int, metrics: Mapping[str, Any]) -> None:
-        """As :meth:`log_epoch`, for a dictionary that holds a record's metrics; other keys in it are ignored."""
+        """One point per metric of a record, at ``step = epoch``; other keys are ignored, and an epoch already logged is left alone."""
         known = {name: float(metrics[name]) for name in METRICS if name in metrics}
         self._submit("log_metrics", number=number, epoch=epoch, metrics=known)
 
@@ -175,6 +168,10 @@ class StudyTracker:
         except failures() as error:
             final = getattr(error, "error_code", "") in _FINAL_ANSWERS or isinstance(error, FileNotFoundError)
             raise (Rejected if final else Unavailable)(str(error)) from error
+
+    def _apply_begin(self, milliseconds: int) -> None:  # noqa: ARG002
+        self._client.update_run(self.study_run_id, status="RUNNING")
+        self._client.set_tag(self.study_run_id, "state", "running")
 
     def _apply_log_study(self, milliseconds: int, tags: dict[str, str], texts: dict[str, str]) -> None:  # noqa: ARG002
         self._log_batch(self.study_run_id, tags=tags)
