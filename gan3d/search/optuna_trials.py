@@ -80,12 +80,20 @@ def tell_end(opened: optuna.Study, trial: optuna.Trial, record: TrialRecord, obj
     opened.tell(trial, values, state=STATES[record.state])
 
 
-def record_of(trial: optuna.trial.FrozenTrial, objective: Objective) -> TrialRecord:
-    """The record of a trial."""
+def record_of(trial: optuna.trial.FrozenTrial, objective: Objective, held_seconds: Mapping[int, float] | None = None) -> TrialRecord:
+    """The record of a trial.
+
+    Args:
+        trial: as Optuna's storage has it.
+        objective: of its study.
+        held_seconds: how long each trial held its team, by number, from the ledger. Of a trial that is not in it, Optuna tells from its
+            beginning to its end, nights between two sessions included.
+    """
     stopped = trial.user_attrs.get(STOPPED_ATTRIBUTE, "") if trial.state == TrialState.RUNNING else ""
     state: Any = "stopped" if stopped else next((name for name, word in STATES.items() if word == trial.state), "running")
     curve = curve_of(trial)
     best = best_merit(curve, objective)
+    lasted = trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0)
     return TrialRecord(
         number=trial.number,
         sample=dict(trial.params),
@@ -93,7 +101,7 @@ def record_of(trial: optuna.trial.FrozenTrial, objective: Objective) -> TrialRec
         reason=stopped or trial.user_attrs.get(REASON_ATTRIBUTE, ""),
         epochs=max(curve, default=0),
         objective=None if best is None else best.first,
-        seconds=trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0),
+        seconds=(held_seconds or {}).get(trial.number, lasted),
         restarts=trial.user_attrs.get(RESTARTS_ATTRIBUTE, 0),
         trade_offs=() if best is None else best.traded,
         excess=0.0 if best is None else best.excess,

@@ -170,6 +170,7 @@ def _search(
         base=loaded.base,
         may_go_on=lambda: not (account.exhausted or request.reason),
         admission=admission,
+        held_seconds=account.ledger.held_seconds,
     )
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)
