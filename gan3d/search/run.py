@@ -50,7 +50,7 @@ from gan3d.search.schedulers import EarlyStopping
 from gan3d.search.searcher import MOST_STARTS, OptunaSearcher
 from gan3d.search.spending import SpentBudget
 from gan3d.search.stopping import StopRequest
-from gan3d.search.storage import settled
+from gan3d.search.storage import claim_storage
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
 from gan3d.tracking import notes
@@ -119,7 +119,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     uri = options.tracking_uri or default_tracking_uri(results)
     with driving(results), ThreadPoolExecutor(1, "tracking") as beside:
         request = StopRequest(results)
-        place = settled(loaded.study, results, options.optuna_storage)
+        place = claim_storage(loaded.study, results, options.optuna_storage)
         account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
         # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
         opening = beside.submit(open_client, uri, create=True)
