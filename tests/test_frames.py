@@ -187,6 +187,7 @@ from itertools import count
 from pathlib import Path
 results, tests, stop = map(Path, sys.argv[1:])
 sys.path.insert(0, str(tests))
+from logged import log_epoch
 from test_frames import SETTINGS, record
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 tracker = StudyTracker.open(default_tracking_uri(results), study_name="busy", results=results, resume=False)
