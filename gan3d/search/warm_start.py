@@ -27,16 +27,15 @@ from gan3d.search.optuna_trials import (
     STATES,
     Ended,
     as_attribute,
-    best_merit,
     epoch_attribute,
 )
 from gan3d.search.sample_rows import sample_of
 from gan3d.search.samplers import distributions
 from gan3d.tracking import frames
-from gan3d.tracking.frames import judged
+from gan3d.tracking.frames import judged_rows
 from gan3d.tracking.published import is_published
 from gan3d.tracking.store import default_tracking_uri
-from gan3d.training.merit import Merit
+from gan3d.training.merit import Merit, best_epoch
 
 
 class Known(NamedTuple):
@@ -81,7 +80,7 @@ def as_optuna_trials(study: Study, known: Sequence[Known]) -> Iterator[optuna.tr
     objective, found = study.objective, distributions(study.search_space)
     for one in known:
         state = STATES[one.state]
-        best = best_merit(one.curve, objective)
+        _, best = best_epoch(sorted(one.curve.items()), objective) or (0, None)
         attributes: dict[str, Any] = {DIGEST_ATTRIBUTE: one.digest, FROM_ATTRIBUTE: f"{one.study}, trial {one.trial}"}
         attributes |= {REASON_ATTRIBUTE: one.reason} if one.reason else {}
         if not objective.is_plain:
@@ -109,7 +108,7 @@ def _known_there(study: Study, folder: Path) -> Iterator[Known]:
     if missing := [metric for metric in objective.metrics if metric not in epochs or epochs[metric].isna().all()]:
         message = f"warm_start: study {name} in {folder} did not measure {missing[0]}, which this one asks for. Remove it."
         raise ConfigError(message, key="warm_start")
-    curves = {run: dict(judged(rows, objective)) for run, rows in epochs.groupby("run_id")}
+    curves = {run: dict(judged_rows(rows, objective)) for run, rows in epochs.groupby("run_id")}
     found = [known for _, row in trials.iterrows() if (known := _known(study, name, row, curves.get(row["run_id"], {}))) is not None]
     if not found:
         message = (
