@@ -19,7 +19,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from gan3d.config.ranges import Between, Range
 from gan3d.config.space import SearchSpace
-from gan3d.search.importance import JUDGED, judged, sample_of
+from gan3d.search.importance import JUDGED, judged
+from gan3d.search.sample_rows import sample_of
 from gan3d.terminal.words import short_names, value_text
 
 #: Where a line passes a key that its trial does not have; axes reach from 0 to 1.

@@ -20,7 +20,7 @@ from gan3d.config.objective import Objective
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS
 from gan3d.search.fronts import CORE_SECONDS, hypervolume_progress, reference_point, values_of
-from gan3d.search.importance import sample_of
+from gan3d.search.sample_rows import sample_of
 from gan3d.tracking import frames
 
 

@@ -169,10 +169,9 @@ class Results:
     def weights(self) -> dict[int, tuple[str, str]]:
         """Trial number → checksums of its last state and of its best one."""
         found = {}
-        for number in self.rows():
+        for number, rows in self.rows().items():
             folder = TrialFolder(self.folder / "trials" / f"{number:04d}")
-            newest = folder.newest()
-            assert newest is not None, number
+            newest = folder.state(rows[-1]["epoch"])
             found[number] = (checksum(load_state(newest)["state"]), checksum(load_state(folder.best)["state"]))
         return found
 

@@ -25,7 +25,7 @@ from gan3d.search import run, team
 from gan3d.search.place import place_of
 from gan3d.search.run import RunOptions, StudyResult, run_study
 from gan3d.search.samplers import open_optuna_study
-from gan3d.search.storage import settled
+from gan3d.search.storage import claim_storage
 from gan3d.search.team import TeamTrial
 
 #: The sampled key that says which script a trial plays.
@@ -127,7 +127,7 @@ def write_played_study(folder: Path, cases: Sequence[str], objective: dict[str, 
     assert study.training.seed == SEEDS[cases[0]]
     results = folder / "results"
     results.mkdir()
-    opened = open_optuna_study(study, settled(study, results, url))
+    opened = open_optuna_study(study, claim_storage(study, results, url))
     for case in cases[1:]:
         opened.enqueue_trial({SEED: SEEDS[case]})
     return file

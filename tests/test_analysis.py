@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from held_out_showers import write_held_out
+from logged import log_epoch
 from small_study import GRID, write_showers
 
 from gan3d.config.load import dump_study
@@ -63,7 +64,7 @@ def write_search(uri, results):
         sample = {RATE: 10.0 ** -(number + 1), NAME: ("adam", "rmsprop")[number % 2]}
         tracker.start_trial(number, sample, settings(1).model_dump(), "")
         for epoch, value in enumerate(values, start=1):
-            tracker.log_epoch(number, record(epoch, shower_distance=value, shower_distance_floor=0.1, core_seconds=3.0))
+            log_epoch(tracker, number, record(epoch, shower_distance=value, shower_distance_floor=0.1, core_seconds=3.0))
         tracker.end_trial(TrialRecord(number, sample, state, "", len(values), min(values, default=None), 5.0))
     assert tracker.end()
 
@@ -76,7 +77,7 @@ def write_rates(uri, results):
     for number in range(20):
         sample, value = {RATE: 10.0 ** -(1 + number / 5)}, 20.0 - number
         tracker.start_trial(number, sample, settings(1).model_dump(), "")
-        tracker.log_epoch(number, record(1, shower_distance=value))
+        log_epoch(tracker, number, record(1, shower_distance=value))
         tracker.end_trial(TrialRecord(number, sample, "complete", "", 1, value, 5.0))
     assert tracker.end()
 
@@ -93,9 +94,8 @@ def write_scaling(uri, results, name, *trainings):
         seconds = (1 + seed / 100) * (SERIAL + (1 - SERIAL) / world_size)
         for epoch in (1, 2):
             slow_start = 10.0 if epoch == 1 else 1.0
-            tracker.log_epoch(
-                number, record(epoch, epochs_since_start=epoch, num_showers=100.0, showers_per_second=100 / (seconds * slow_start))
-            )
+            speed = 100 / (seconds * slow_start)
+            log_epoch(tracker, number, record(epoch, epochs_since_start=epoch, num_showers=100.0, showers_per_second=speed))
         tracker.end_trial(TrialRecord(number, {}, "complete", "", 2, None, 5.0))
     assert tracker.end()
 

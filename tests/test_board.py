@@ -150,6 +150,23 @@ def test_a_group_of_another_size_is_no_restart() -> None:
     run(story())
 
 
+def test_a_group_of_another_size_is_no_restart_of_a_team_s_later_trials_either() -> None:
+    async def story() -> None:
+        board = Board()
+        await post(board)
+        await board.join(TEAM, None, 4)
+        sequence = await post(board, 1)
+        await board.join(TEAM, None, 3)
+        await board.report(TEAM, sequence, 1, {})
+        assert await board.take(TEAM, sequence, MOMENT) == {"epoch": 1, "metrics": {}, "restarts": 0}
+        sequence = await post(board, 2)
+        await board.join(TEAM, None, 3)
+        await board.report(TEAM, sequence, 1, {})
+        assert await board.take(TEAM, sequence, MOMENT) == {"epoch": 1, "metrics": {}, "restarts": 1}
+
+    run(story())
+
+
 def test_restarts_are_counted_per_trial() -> None:
     async def story() -> None:
         board = Board()

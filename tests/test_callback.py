@@ -61,14 +61,22 @@ class Told:
 
     def __init__(self, uri: str, name: str, folder: Path) -> None:
         self._uri, self._name, self._folder = uri, name, folder
-        tracker = StudyTracker.open(uri, study_name=name, results=folder, resume=False)
-        tracker.log_study("", "", [], {}, {}, objective=Objective(metric=METRIC))
+        self._tracker = StudyTracker.open(uri, study_name=name, results=folder, resume=False)
+        self._tracker.log_study("", "", [], {}, {}, objective=Objective(metric=METRIC))
         self.notes, self.clock = Locked(), Clock()
         self.account = Account(STUDY, Ledger(Rates(), now=self.clock))
-        self.callback = StudyCallback(tracker, self.notes, self.account)
+        self.session()
 
-    def start(self, number: int = 0) -> SimpleNamespace:
-        config = {"number": number, "epochs": EPOCHS, "sample": {"training.seed": 7}, "settings": SETTINGS, "digest": "c0ffee"}
+    def session(self) -> Told:
+        """The next driver, which knows of the one before what the ledger does."""
+        self.account.ledger.save(self._folder)
+        self.account = Account(STUDY, Ledger.open(self._folder, Rates(), now=self.clock))
+        self.callback = StudyCallback(self._tracker, self.notes, self.account)
+        return self
+
+    def start(self, number: int = 0, *, known_epochs: int = 0) -> SimpleNamespace:
+        config: dict[str, Any] = {"number": number, "epochs": EPOCHS, "known_epochs": known_epochs}
+        config |= {"sample": {"training.seed": 7}, "settings": SETTINGS, "digest": "c0ffee"}
         config["assignment"] = {"folder": str(self._folder / "trials" / "0000")}
         trial = SimpleNamespace(trial_id=f"of {number}", config=config, last_result=None, error_file=None)
         self.callback.on_trial_start(0, [trial], trial)
@@ -84,7 +92,7 @@ class Told:
         size: int = 4,
     ) -> None:
         metrics = {METRIC: value, MARKER_METRIC: 1.0, SLOWEST: slowest[0], SLOWEST_RATIO: slowest[1], WORLD_SIZE: float(size)}
-        told = {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: Merit(0.0, (value,)), "time_total_s": 2.0}
+        told = {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: Merit(0.0, (value,))}
         trial.last_result = metrics | told
         self.callback.on_trial_result(0, [trial], trial, trial.last_result)
 
@@ -115,8 +123,24 @@ def test_a_trial_s_life_is_told_to_mlflow_and_the_user(told: Told) -> None:
     assert (row["state"], row["reason"], row["objective"], row["training.seed"]) == ("complete", "", 0.125, 7)
     assert told.notes.started == [0]
     assert told.notes.epochs == [(0, 1), (0, 2), (0, 3)]
-    assert told.notes.ended == list(told.callback.records.values())
+    assert [(record.number, record.state, record.epochs) for record in told.notes.ended] == [(0, "complete", 3)]
     assert "error" not in told.mlflow_tags()
+
+
+def test_a_trial_that_is_taken_up_took_the_time_of_both_sessions_and_not_that_between(told: Told) -> None:
+    trial = told.start()
+    told.clock.wait(100)
+    told.report(trial, 1)
+    told.session()
+    told.clock.wait(8 * 3600)
+    trial = told.start(known_epochs=1)
+    told.report(trial, 1)
+    for epoch, size in ((2, 3), (3, 4)):
+        told.clock.wait(50)
+        told.report(trial, epoch, size=size)
+    told.callback.on_trial_complete(0, [trial], trial)
+    assert told.mlflow_trial()["seconds"] == 200.0
+    assert [record.seconds for record in told.notes.ended] == [200.0]
 
 
 def test_a_rank_that_keeps_the_others_waiting_is_named_once(told: Told, tmp_path: Path) -> None:
@@ -143,6 +167,25 @@ def test_a_trial_that_loses_and_regains_workers_says_so(told: Told) -> None:
     assert told.account.ledger.total().core_seconds == 200 * 4 + 200 * 3 + 100 * 4
 
 
+@pytest.mark.parametrize("is_new_session", [True, False])
+def test_epochs_told_again_say_nothing_of_the_team_that_there_is_now(told: Told, is_new_session: bool) -> None:
+    trial = told.start()
+    for epoch, size in ((1, 2), (2, 4)):
+        told.report(trial, epoch, size=size, slowest=(1.0, 5.0))
+    # Taken up by the next session; or its actor was lost, and Tune begins it again.
+    trial = told.session().start(known_epochs=2) if is_new_session else told.start()
+    before = told.account.ledger.total().core_seconds
+    said = len(told.notes.said)
+    told.report(trial, 1, size=2, slowest=(1.0, 5.0))
+    told.clock.wait(100)
+    told.report(trial, 2, size=4, slowest=(1.0, 5.0))
+    assert len(told.notes.said) == said
+    assert told.account.ledger.total().core_seconds == before + 100 * 4
+    assert told.mlflow_tags()["elastic"] == "4 of 4 workers from epoch 2 on"
+    told.report(trial, 3, size=3)
+    assert told.notes.said[said:] == ["trial 0: 3 of 4 workers from epoch 3 on"]
+
+
 def test_an_epoch_reported_again_is_logged_once(told: Told) -> None:
     trial = told.start()
     told.report(trial, 1, 0.5)
@@ -167,7 +210,7 @@ def test_a_lost_actor_is_a_failure_with_the_reason_optuna_has_and_the_error_s_la
     row = told.mlflow_trial()
     assert (row["state"], row["reason"], row["epochs"]) == ("failed", ACTOR_LOST, epochs_before)
     assert told.mlflow_tags()["error"] == "ActorDiedError: the node was lost"
-    assert told.callback.records[0].reason == ACTOR_LOST
+    assert [record.reason for record in told.notes.ended] == [ACTOR_LOST]
 
 
 def test_optuna_has_the_same_reason_for_a_lost_actor(tmp_path: Path) -> None:

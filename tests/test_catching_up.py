@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from logged import log_epoch
 from small_study import load_small_study
 from test_store import ended, record
 
@@ -34,7 +35,7 @@ class Driver:
         settings = self.loaded.study.trial_settings(SAMPLE)
         self.tracker.start_trial(number, SAMPLE, settings.model_dump(mode="json"), settings.digest())
         for epoch in epochs:
-            self.tracker.log_epoch(number, record(epoch, float(epoch)))
+            log_epoch(self.tracker, number, record(epoch, float(epoch)))
 
     def train(self, number: int, *epochs: int) -> None:
         """As the workers do."""

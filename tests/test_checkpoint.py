@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from gan3d.errors import DataError
-from gan3d.training.checkpoint import FORMAT, TrialFolder, load_state, save_state, write_atomically
+from gan3d.training.checkpoint import FORMAT, TrialFolder, load_state, save_state
 
 #: For each point in turn a fork of a fresh process saves epoch 2 beside epoch 1, commits it, and is killed on the way there.
 KILLED_SAVES = """
@@ -92,9 +92,8 @@ def finish(folder: TrialFolder, epoch: int) -> None:
 
 def newest_epoch(folder: TrialFolder) -> int:
     """The epoch that the newest state says it is of, which must load."""
-    newest = folder.newest()
-    assert newest is not None
-    return int(load_state(newest)["state"]["epoch"])
+    last = folder.records()[-1]["epoch"]
+    return int(load_state(folder.state(last))["state"]["epoch"])
 
 
 def after_epoch_1(path: Path) -> TrialFolder:
@@ -127,11 +126,10 @@ def test_a_saved_state_comes_back(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["state.pt"], "no temporary file is left"
 
 
-def test_a_fresh_folder_has_no_newest_state(tmp_path: Path) -> None:
+def test_a_fresh_folder_has_no_finished_epoch(tmp_path: Path) -> None:
     folder = TrialFolder(tmp_path / "0001")
-    assert folder.newest() is None
+    assert folder.records() == []
     folder.write_settings({"seed": 1})
-    assert folder.newest() is None
     assert folder.records() == []
     assert json.loads((folder.path / "settings.json").read_text(encoding="utf-8")) == {"seed": 1}
 
@@ -274,15 +272,3 @@ def test_a_file_that_is_no_state_is_refused_by_name(tmp_path: Path, kind: str) -
     with pytest.raises(DataError, match=r"state\.pt.*Delete the trial's folder") as refused:
         load_state(path)
     assert refused.value.file == str(path)
-
-
-def test_readers_see_the_old_file_or_the_new_one(tmp_path: Path) -> None:
-    path = tmp_path / "file.txt"
-    path.write_text("old", encoding="utf-8")
-
-    def write(temporary: Path) -> None:
-        temporary.write_text("new", encoding="utf-8")
-        assert path.read_text(encoding="utf-8") == "old"
-
-    write_atomically(path, write)
-    assert path.read_text(encoding="utf-8") == "new"

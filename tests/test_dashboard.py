@@ -25,7 +25,7 @@ from gan3d.cli.status import status_of
 from gan3d.cli.summary import optuna_command
 from gan3d.search.optuna_trials import keep_epoch
 from gan3d.search.place import place_of
-from gan3d.search.storage import settled
+from gan3d.search.storage import claim_storage
 from gan3d.training.merit import Merit
 
 SEVERAL: dict[str, Any] = {"metric": METRIC, "trade_offs": [{"metric": TRADED}], "constraints": [{"metric": METRIC, "at_most": 0.4}]}
@@ -78,7 +78,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Result
 
     def made(**changes: Any) -> ResultsFolder:
         folder = ResultsFolder(tmp_path / "told", **changes)
-        settled(folder.study, folder.path, f"sqlite:///{tmp_path}/optuna.db" if request.param == "database" else None)
+        claim_storage(folder.study, folder.path, f"sqlite:///{tmp_path}/optuna.db" if request.param == "database" else None)
         folder.end(folder.begin(0.5, 0.3), "complete")
         folder.end(folder.begin(0.2, 0.6), "complete")
         folder.end(folder.begin(0.9), "pruned", "stopped by the scheduler after epoch 1 of 4")

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from logged import log_epoch
 
 from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
@@ -49,7 +50,7 @@ def write_study(uri, results, name, samples=SAMPLES):
     for number in reversed(range(len(samples))):
         tracker.start_trial(number, samples[number], SETTINGS, f"digest{number}")
         for epoch, value in enumerate(OBJECTIVES[number], start=1):
-            tracker.log_epoch(number, record(epoch, value))
+            log_epoch(tracker, number, record(epoch, value))
         tracker.end_trial(TrialRecord(number, samples[number], STATES[number], "why", len(OBJECTIVES[number]), 0.5, 9.0))
     assert tracker.end()
     return tracker
@@ -117,7 +118,7 @@ def test_infinite_values_come_back_infinite(results, uri):
     tracker.log_study("", "", [], {}, {}, objective=Objective())
     tracker.start_trial(0, {}, {}, "")
     for epoch, value in enumerate([np.inf, -np.inf, 1e300], start=1):
-        tracker.log_epoch(0, record(epoch, value))
+        log_epoch(tracker, 0, record(epoch, value))
     assert frames.epochs(uri, "infinite")["losses.generator_total"].tolist() == [np.inf, -np.inf, 1e300]
 
 
@@ -186,13 +187,14 @@ from itertools import count
 from pathlib import Path
 results, tests, stop = map(Path, sys.argv[1:])
 sys.path.insert(0, str(tests))
+from logged import log_epoch
 from test_frames import SETTINGS, record
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
 tracker = StudyTracker.open(default_tracking_uri(results), study_name="busy", results=results, resume=False)
 tracker.start_trial(0, {"training.seed": 1}, SETTINGS, "")
 print("started", flush=True)
 for epoch in count(1):
-    tracker.log_epoch(0, record(epoch, float(epoch)))
+    log_epoch(tracker, 0, record(epoch, float(epoch)))
     time.sleep(0.1)
     if stop.exists():
         break
@@ -254,9 +256,9 @@ def test_a_tracking_server_may_vanish_and_return(tmp_path):
         tracker = StudyTracker.open(uri, study_name="remote", results=tmp_path, resume=False)
         tracker.log_study("Far?", "name: remote\n", [], {}, {}, objective=Objective())
         tracker.start_trial(0, SAMPLES[0], SETTINGS, "")
-        tracker.log_epoch(0, record(1, 3.0))
-    tracker.log_epoch(0, record(2, 2.0))
-    tracker.log_epoch(0, record(3, 1.0))
+        log_epoch(tracker, 0, record(1, 3.0))
+    log_epoch(tracker, 0, record(2, 2.0))
+    log_epoch(tracker, 0, record(3, 1.0))
     assert tracker.end() is False
     with server(tmp_path, port) as uri:
         assert tracker.end() is True

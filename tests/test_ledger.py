@@ -188,6 +188,21 @@ def test_saved_and_opened_it_is_the_same(ledger: Ledger, clock: Clock, tmp_path:
     assert Ledger.open(tmp_path, RATES, clock).total() == again.total()
 
 
+def test_seconds_held_are_those_of_all_teams_that_a_trial_had(tmp_path: Path) -> None:
+    clock = Clock()
+    ledger = Ledger(RATES, now=clock)
+    for cores, seconds in ((4, 10), (3, 5), (4, 2)):
+        ledger.start(0, Team(cores, cores))
+        clock.wait(seconds)
+    assert ledger.held_seconds() == {0: 17}
+    ledger.save(tmp_path)
+    again = Ledger.open(tmp_path, RATES, clock)
+    again.start(0, Team(2, 2))
+    clock.wait(1)
+    assert again.held_seconds() == {0: 18}
+    assert again.total().core_seconds == 10 * 4 + 5 * 3 + 2 * 4 + 1 * 2
+
+
 def test_an_empty_folder_has_an_empty_ledger(tmp_path: Path) -> None:
     found = Ledger.open(tmp_path, RATES)
     assert found.is_empty

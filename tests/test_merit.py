@@ -8,10 +8,14 @@ import pytest
 
 from gan3d.config.objective import Constraint, Objective
 from gan3d.records import TrialRecord
-from gan3d.training.merit import BEYOND, Judge, Merit, best_epoch, excess_over, is_better, losses, merit_of, merit_of_record
+from gan3d.training.merit import BEYOND, Judge, Merit, best_epoch, excess_over, is_better, judged, losses, merit_of, merit_of_record
 
 DISTANCE, RESPONSE, SPEED = "physics.shower_distance", "physics.response", "timing.showers_per_second"
 GATED = Objective.model_validate({"constraints": [{"metric": RESPONSE, "at_most": 0.02}]})
+
+
+def best_of(rows: list[tuple[int, dict[str, float]]], objective: Objective) -> tuple[int, Merit] | None:
+    return best_epoch(judged(rows, objective), objective)
 
 
 def test_without_more_an_epoch_is_worth_its_metric() -> None:
@@ -42,9 +46,9 @@ def test_limits_are_averaged_too() -> None:
 def test_a_limit_goes_before_the_objective() -> None:
     """The first epoch keeps it, the others have a better distance but break it; of those the nearest to the limit is best."""
     rows = [(1, {DISTANCE: 0.9, RESPONSE: 0.019}), (2, {DISTANCE: 0.1, RESPONSE: 0.021}), (3, {DISTANCE: 0.1, RESPONSE: 0.03})]
-    assert best_epoch(rows, GATED) == (1, Merit(pytest.approx(-0.05), (0.9,)))
-    assert best_epoch(rows[1:], GATED) == (2, Merit(pytest.approx(0.05), (0.1,)))
-    assert best_epoch([], GATED) is None
+    assert best_of(rows, GATED) == (1, Merit(pytest.approx(-0.05), (0.9,)))
+    assert best_of(rows[1:], GATED) == (2, Merit(pytest.approx(0.05), (0.1,)))
+    assert best_of([], GATED) is None
 
 
 @pytest.mark.parametrize(
@@ -78,14 +82,25 @@ def test_what_is_not_finite_is_never_better() -> None:
     assert not is_better(good, good, Objective())
 
 
+def test_an_epoch_that_is_not_finite_is_not_the_best_whatever_limits_it_keeps() -> None:
+    """Neither of the state that is kept, nor of what is told of the trial."""
+    rows = [(1, {DISTANCE: math.nan, RESPONSE: 0.01}), (2, {DISTANCE: 0.3, RESPONSE: 0.03}), (3, {DISTANCE: -math.inf, RESPONSE: 0.01})]
+    judge = Judge(GATED)
+    for _, metrics in rows:
+        judge.judge(metrics)
+    assert judge.best == Merit(pytest.approx(0.5), (0.3,))
+    assert best_of(rows, GATED) == (2, judge.best)
+    assert best_of(rows[:1], GATED) is None
+
+
 def test_the_earliest_of_equals_is_the_best() -> None:
-    assert best_epoch([(1, {DISTANCE: 0.5}), (2, {DISTANCE: 0.5})], Objective()) == (1, Merit(0.0, (0.5,)))
+    assert best_of([(1, {DISTANCE: 0.5}), (2, {DISTANCE: 0.5})], Objective()) == (1, Merit(0.0, (0.5,)))
 
 
 def test_trade_offs_are_told_but_do_not_choose_the_epoch() -> None:
     objective = Objective.model_validate({"trade_offs": [{"metric": SPEED}]})
     rows = [(1, {DISTANCE: 0.5, SPEED: 90.0}), (2, {DISTANCE: 0.4, SPEED: 10.0})]
-    assert best_epoch(rows, objective) == (2, Merit(0.0, (0.4, 10.0)))
+    assert best_of(rows, objective) == (2, Merit(0.0, (0.4, 10.0)))
     assert losses([Merit(0.0, (0.4, 10.0)), Merit(0.0, (math.nan, 1.0))], objective) == [(0.4, -10.0), (math.inf, -1.0)]
 
 

@@ -13,7 +13,7 @@ from gan3d.search.run import RunOptions, StudyResult, run_study
 from gan3d.search.samplers import open_optuna_study
 from gan3d.tracking import frames
 from gan3d.training.checkpoint import TrialFolder, load_state
-from gan3d.training.merit import best_epoch
+from gan3d.training.merit import best_epoch, judged
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 SPACE = {
@@ -51,7 +51,7 @@ def test_every_trial_is_worth_what_its_epochs_say(study: tuple[LoadedStudy, Stud
     for trial in result.trials:
         folder = TrialFolder(result.results / "trials" / f"{trial.number:04d}")
         rows = [(row["epoch"], row["metrics"]) for row in folder.records()]
-        found = best_epoch(rows, loaded.study.objective)
+        found = best_epoch(judged(rows, loaded.study.objective), loaded.study.objective)
         assert found is not None
         epoch, merit = found
         assert (trial.objective, *trial.trade_offs) == pytest.approx((merit.first, *merit.traded))

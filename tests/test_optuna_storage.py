@@ -35,7 +35,7 @@ from gan3d.errors import ConfigError
 from gan3d.search.driver import driving
 from gan3d.search.place import KEPT, as_written, expanded, kept_in, place_of, shell_text
 from gan3d.search.samplers import open_optuna_study
-from gan3d.search.storage import MARK_ATTRIBUTE, RESULTS_ATTRIBUTE, open_storage, read_trials, settled
+from gan3d.search.storage import MARK_ATTRIBUTE, RESULTS_ATTRIBUTE, claim_storage, open_storage, read_trials
 
 pytestmark = pytest.mark.filterwarnings("default::optuna.exceptions.ExperimentalWarning")
 
@@ -175,7 +175,7 @@ def test_what_a_killed_process_leaves_is_read_and_gone_on_with(tmp_path: Path, c
 def begun(path: Path, url: str | None, **changes: Any) -> ResultsFolder:
     """A results folder whose driver said where Optuna's storage is; one trial has ended, one has begun."""
     folder = ResultsFolder(path, **changes)
-    settled(folder.study, path, url)
+    claim_storage(folder.study, path, url)
     folder.end(folder.begin(0.5, 0.3), "complete")
     folder.begin(0.4)
     folder.save_ledger()
@@ -227,35 +227,35 @@ def test_a_study_of_the_same_name_begun_elsewhere_is_not_gone_on_with(tmp_path: 
     first = begun(tmp_path / "first", url_in(tmp_path))
     other = ResultsFolder(tmp_path / "other")
     with pytest.raises(ConfigError) as refused:
-        settled(other.study, other.path, url_in(tmp_path))
+        claim_storage(other.study, other.path, url_in(tmp_path))
     for said in (str(first.path), "--set name=NAME", f"gan3d resume {first.path}", "optuna delete-study"):
         assert said in str(refused.value)
     assert not (other.path / KEPT).exists()
     third = ResultsFolder(tmp_path / "third", name="third")
-    settled(third.study, third.path, url_in(tmp_path))
+    claim_storage(third.study, third.path, url_in(tmp_path))
     assert [len(read_trials(url_in(tmp_path), name)) for name in ("told", "third")] == [6, 0]
-    assert settled(first.study, first.path, None) == url_in(tmp_path)
+    assert claim_storage(first.study, first.path, None) == url_in(tmp_path)
 
 
 def test_a_study_that_gan3d_did_not_begin_is_not_gone_on_with(tmp_path: Path) -> None:
     optuna.create_study(storage=url_in(tmp_path), study_name="told")
     folder = ResultsFolder(tmp_path / "told")
     with pytest.raises(ConfigError, match="a study that gan3d did not begin"):
-        settled(folder.study, folder.path, url_in(tmp_path))
+        claim_storage(folder.study, folder.path, url_in(tmp_path))
 
 
 def test_a_driver_killed_before_it_could_say_whose_the_study_is_goes_on_with_it(tmp_path: Path) -> None:
     folder = ResultsFolder(tmp_path / "told")
-    settled(folder.study, folder.path, url_in(tmp_path))
+    claim_storage(folder.study, folder.path, url_in(tmp_path))
     with closing(sqlite3.connect(tmp_path / "optuna.db")) as connection, connection:
         connection.execute("delete from study_user_attributes")
-    assert settled(folder.study, folder.path, None) == url_in(tmp_path)
+    assert claim_storage(folder.study, folder.path, None) == url_in(tmp_path)
     attributes = optuna.load_study(storage=url_in(tmp_path), study_name="told").user_attrs
     kept = kept_in(folder.path)
     assert kept is not None
     assert attributes == {MARK_ATTRIBUTE: kept.mark, RESULTS_ATTRIBUTE: str(folder.path)}
     optuna.delete_study(storage=url_in(tmp_path), study_name="told")
-    assert settled(folder.study, folder.path, None) == url_in(tmp_path)
+    assert claim_storage(folder.study, folder.path, None) == url_in(tmp_path)
 
 
 def test_results_and_databases_may_be_moved_but_not_lost(tmp_path: Path) -> None:
@@ -263,27 +263,27 @@ def test_results_and_databases_may_be_moved_but_not_lost(tmp_path: Path) -> None
     folder.path.rename(tmp_path / "moved")
     (tmp_path / "optuna.db").rename(tmp_path / "elsewhere.db")
     with pytest.raises(ConfigError, match=r"no study told in .*optuna\.db, but trials of it are in .*moved"):
-        settled(folder.study, tmp_path / "moved", None)
-    assert settled(folder.study, tmp_path / "moved", url_in(tmp_path, "elsewhere.db")) == url_in(tmp_path, "elsewhere.db")
+        claim_storage(folder.study, tmp_path / "moved", None)
+    assert claim_storage(folder.study, tmp_path / "moved", url_in(tmp_path, "elsewhere.db")) == url_in(tmp_path, "elsewhere.db")
     assert place_of(tmp_path / "moved") == url_in(tmp_path, "elsewhere.db")
     owner = optuna.load_study(storage=url_in(tmp_path, "elsewhere.db"), study_name="told").user_attrs[RESULTS_ATTRIBUTE]
     assert owner == str(tmp_path / "moved")
     with pytest.raises(ConfigError, match=r"Its storage was .*elsewhere\.db: name that one, or start anew with --fresh"):
-        settled(folder.study, tmp_path / "moved", url_in(tmp_path, "third.db"))
+        claim_storage(folder.study, tmp_path / "moved", url_in(tmp_path, "third.db"))
 
 
 def test_a_copy_of_the_results_does_not_go_on_with_the_same_trials(tmp_path: Path) -> None:
     folder = begun(tmp_path / "told", url_in(tmp_path))
     shutil.copytree(folder.path, tmp_path / "copy")
     with pytest.raises(ConfigError, match=r"copy is a copy of .*told, whose trials are not in it but in sqlite:.*gan3d resume .*told"):
-        settled(folder.study, tmp_path / "copy", None)
-    assert settled(folder.study, folder.path, None) == url_in(tmp_path)
+        claim_storage(folder.study, tmp_path / "copy", None)
+    assert claim_storage(folder.study, folder.path, None) == url_in(tmp_path)
 
 
 def test_trials_do_not_move_from_a_journal_to_a_database(tmp_path: Path) -> None:
     folder = begun(tmp_path / "told", None)
     with pytest.raises(ConfigError, match=r"whose trials are in optuna_journal\.log\. Leave --optuna-storage out"):
-        settled(folder.study, folder.path, url_in(tmp_path))
+        claim_storage(folder.study, folder.path, url_in(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"url": "sqlite:///a"}'])
@@ -321,7 +321,7 @@ def test_the_command_line_keeps_the_url_and_starts_nothing_anew_where_the_name_i
     results = tmp_path / "results" / "small"
     results.mkdir(parents=True)
     (results / "study.yaml").write_text(dump_study(loaded.study), encoding="utf-8")
-    settled(loaded.study, results, url_in(tmp_path))
+    claim_storage(loaded.study, results, url_in(tmp_path))
     words = ["run", "small.yaml", "--optuna-storage", "sqlite:///optuna.db"]
     refused = CliRunner().invoke(app, [*words, "--fresh"])
     assert refused.exit_code == 2

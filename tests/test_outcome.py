@@ -19,7 +19,7 @@ SPENT = "budget.kwh = 1 is spent (1.01 kWh)"
 def result(epoch: int, best: float | None, reason: str = "") -> dict[str, Any]:
     """What a trial tells Tune; with a ``reason`` it failed."""
     merit = None if best is None else Merit(0.0, (best,))
-    return {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: merit, RESTARTS: epoch, "time_total_s": 9.5}
+    return {EPOCH: epoch, FAILED: bool(reason), REASON: reason, BEST: merit, RESTARTS: epoch}
 
 
 #: Tune's last result, Tune's error → state, reason, epochs, objective.
@@ -38,23 +38,23 @@ TABLE: dict[str, tuple[dict[str, Any] | None, str, tuple[str, str, int, float | 
     "actor lost in a later epoch": (result(2, 0.5), ACTOR_LOST, ("failed", ACTOR_LOST, 2, 0.5)),
     "actor lost after its last epoch": (result(3, 0.5), ACTOR_LOST, ("failed", ACTOR_LOST, 3, 0.5)),
     "no result at all": (None, "", ("failed", "ended before its first epoch", 0, None)),
-    "a result without an epoch": ({"time_total_s": 1.0}, "", ("failed", "ended before its first epoch", 0, None)),
+    "a result without an epoch": ({"done": True}, "", ("failed", "ended before its first epoch", 0, None)),
 }
 
 
 @pytest.mark.parametrize("row", TABLE)
 def test_every_end_has_one_state_and_one_reason(row: str) -> None:
     last, error, expected = TABLE[row]
-    record = outcome_of(4, SAMPLE, EPOCHS, last, error)
+    record = outcome_of(4, SAMPLE, EPOCHS, last, error, seconds=9.5)
     assert (record.state, record.reason, record.epochs, record.objective) == expected
     assert (record.number, record.sample) == (4, SAMPLE)
-    assert (record.seconds, record.restarts) == ((last or {}).get("time_total_s", 0.0), (last or {}).get(RESTARTS, 0))
+    assert (record.seconds, record.restarts) == (9.5, (last or {}).get(RESTARTS, 0))
 
 
 @pytest.mark.parametrize("row", TABLE)
 def test_whoever_did_not_complete_says_why(row: str) -> None:
     last, error, _ = TABLE[row]
-    record = outcome_of(0, SAMPLE, EPOCHS, last, error)
+    record = outcome_of(0, SAMPLE, EPOCHS, last, error, seconds=9.5)
     assert (record.reason == "") == (record.state == "complete")
 
 
@@ -64,15 +64,15 @@ def test_a_failed_trial_is_worse_than_any(direction: str) -> None:
 
 
 def test_a_trial_that_has_used_all_it_may_is_complete() -> None:
-    assert outcome_of(0, SAMPLE, EPOCHS, result(2, 0.5) | {IS_OLD: True}).state == "complete"
-    assert outcome_of(0, SAMPLE, EPOCHS, result(2, 0.5) | {IS_OLD: False}).state == "pruned"
+    assert outcome_of(0, SAMPLE, EPOCHS, result(2, 0.5) | {IS_OLD: True}, seconds=9.5).state == "complete"
+    assert outcome_of(0, SAMPLE, EPOCHS, result(2, 0.5) | {IS_OLD: False}, seconds=9.5).state == "pruned"
 
 
 def test_trade_offs_and_excess_are_those_of_the_best_epoch() -> None:
-    record = outcome_of(0, SAMPLE, EPOCHS, result(3, 0.5) | {BEST: Merit(0.25, (0.5, 7.0, 3.0))})
+    record = outcome_of(0, SAMPLE, EPOCHS, result(3, 0.5) | {BEST: Merit(0.25, (0.5, 7.0, 3.0))}, seconds=9.5)
     assert (record.objective, record.trade_offs, record.excess) == (0.5, (7.0, 3.0), 0.25)
 
 
 def test_a_trade_off_that_is_not_finite_is_a_failure() -> None:
-    record = outcome_of(0, SAMPLE, EPOCHS, result(3, 0.5) | {BEST: Merit(0.0, (0.5, math.nan))})
+    record = outcome_of(0, SAMPLE, EPOCHS, result(3, 0.5) | {BEST: Merit(0.0, (0.5, math.nan))}, seconds=9.5)
     assert (record.state, record.reason, record.objective) == ("failed", "the objective is not finite", None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from logged import log_epoch
 from test_analysis import ANALYSIS, RATE, is_drawn, record, settings
 
 from gan3d.config.load import dump_study
@@ -42,7 +43,7 @@ def write_search(folder, name, objective, *, costs=True, number=7):
         tracker.start_trial(trial, sample, settings(1).model_dump(), "")
         known = {"shower_distance": distance, "shower_distance_floor": 0.1, "response": 0.02 * (1 + trial), "response_floor": 0.01}
         cost = {"core_seconds": 60.0, "joules": joules} if costs else {}
-        tracker.log_epoch(trial, record(1, **known, occupancy=occupancy, **cost))
+        log_epoch(tracker, trial, record(1, **known, occupancy=occupancy, **cost))
         if state != "running":
             tracker.end_trial(TrialRecord(trial, sample, state, "", 1, distance, 5.0))
     assert tracker.end()

@@ -77,6 +77,16 @@ def test_smallest_and_largest_are_those_of_the_whole_space() -> None:
     assert (planned.smallest.parameters, planned.largest.parameters) == (min(every), max(every))
 
 
+@pytest.mark.parametrize("names", [["adam", "rmsprop"], ["rmsprop", "adam"]])
+def test_room_is_for_the_optimiser_that_remembers_most(names: list[str]) -> None:
+    space = f"search_space={{training.optimiser.name: {{choice: [{', '.join(names)}]}}}}"
+    loaded = load_study(STUDIES / "quickstart.yaml", [space, "sampler.name=grid", "trials.number=2", "training.optimiser={momentum: 0}"])
+    planned = make_plan(loaded, LARGE)
+    assert planned.largest.optimiser_numbers == 2 * planned.largest.parameters
+    assert planned.smallest.optimiser_numbers == planned.smallest.parameters == planned.largest.parameters
+    assert planned.disk.state == planned.largest.state_bytes
+
+
 def test_spans_are_those_of_every_sample_of_the_grid() -> None:
     planned = plan("scaling_1_to_16")
     assert planned.needs.world_sizes == (1, 2, 4, 8, 16)

@@ -157,6 +157,21 @@ def test_the_median_ends_what_is_worse_than_half(tmp_path: Path) -> None:
     assert reach(searcher, "good", flat(2.4)) == 8
 
 
+def test_the_median_ends_no_trial_that_tells_its_epochs_again(tmp_path: Path) -> None:
+    """Its best so far is compared at the newest epoch that is known: what it is told of an earlier one says nothing of it."""
+    loaded = load(tmp_path, {"name": "median"}, epochs=6)
+    searcher = opened(loaded, tmp_path)
+    falling = [epoch_result(epoch, 10.0 - epoch) for epoch in range(1, 7)]
+    for number in range(5):
+        reach(searcher, str(number), falling)
+        searcher.on_trial_complete(str(number), falling[-1])
+    slow = [epoch_result(epoch, value) for epoch, value in enumerate([8.9, 7.9, 6.9, 7.5, 7.5], 1)]
+    assert reach(searcher, "slow", slow[:3]) == 3
+    searcher.on_trial_result("slow", slow[3])  # and the driver is killed before it can decide
+    later = opened(loaded, tmp_path)
+    assert reach(later, "again", slow) == 4
+
+
 def test_without_a_scheduler_nobody_is_stopped(tmp_path: Path) -> None:
     searcher = opened(load(tmp_path, {"name": "none"}), tmp_path)
     assert list(stops(searcher, [1.0, 2.0, 3.0, 4.0])) == [8] * 4

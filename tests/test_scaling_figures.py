@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from logged import log_epoch
 
 from gan3d.config.load import dump_study, load_study
 from gan3d.records import PHASES, EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
@@ -64,7 +65,7 @@ def write(folder, name, study, distances):
         for epoch, distance in enumerate(distances[world_size][block], start=1):
             physics = PhysicsDistance(**({entry.name: 1.0 for entry in fields(PhysicsDistance)} | {"shower_distance": distance}))
             losses = Losses(**{entry.name: 1.0 for entry in fields(Losses)})
-            tracker.log_epoch(number, EpochRecord(epoch, losses, physics, timing(world_size, epoch, block)))
+            log_epoch(tracker, number, EpochRecord(epoch, losses, physics, timing(world_size, epoch, block)))
         tracker.end_trial(TrialRecord(number, sample, "complete", "", 4, None, 5.0))
     assert tracker.end()
 

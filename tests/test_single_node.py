@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from logged import log_epoch
 from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
@@ -63,7 +64,7 @@ def write_stairs(uri, results, name, blocks=(1, 2, 3, 4, 5), without=(), text=ST
         rate = RATES.get(sample.get(STAIRS), 15.0) * 1.1 ** sample["training.seed"] * np.exp(scatter * rng.standard_normal())
         for epoch, speed in ((1, rate / 10), (2, rate)):
             known = {"num_showers": 8.0 * settings.world_size, "showers_per_second": speed, "epochs_since_start": float(epoch)}
-            tracker.log_epoch(number, record(epoch, known))
+            log_epoch(tracker, number, record(epoch, known))
         tracker.end_trial(TrialRecord(number, sample, "complete", "", 2, rate, 5.0))
     assert tracker.end()
 

@@ -34,7 +34,12 @@ class Session:
         self.account = Account(loaded.study, ledger or Ledger(loaded.study.cost, now=clock))
         opened = open_optuna_study(loaded.study, folder / "journal.log")
         self.searcher = OptunaSearcher(
-            loaded.study, opened, trials_folder=folder / "trials", base=folder, may_go_on=lambda: not self.account.exhausted
+            loaded.study,
+            opened,
+            trials_folder=folder / "trials",
+            base=folder,
+            may_go_on=lambda: not self.account.exhausted,
+            held_seconds=self.account.ledger.held_seconds,
         )
         self.stopper = SpentBudget(self.account)
 
@@ -57,13 +62,13 @@ class Session:
         config = self.start(name)
         for epoch in range(1, EPOCHS + 1):
             self.clock.wait(3600 * hours)
-            result = epoch_result(epoch, 0.5) | {"config": config, "time_total_s": 9.0} | epoch_of(1.0)
+            result = epoch_result(epoch, 0.5) | {"config": config} | epoch_of(1.0)
             if self.stopper(name, result) or epoch == EPOCHS:
                 break
             self.searcher.on_trial_result(name, result)
         self.account.end_trial(config["number"])
         self.searcher.on_trial_complete(name, result)
-        return outcome_of(config["number"], config["sample"], EPOCHS, result).state
+        return outcome_of(config["number"], config["sample"], EPOCHS, result, seconds=0.0).state
 
 
 @pytest.fixture
@@ -135,7 +140,7 @@ def test_a_stopped_trial_is_taken_up_again_before_new_ones(tmp_path: Path, loade
     first = Session(tmp_path, loaded, Clock())
     assert first.train("a", hours=0.3) == "stopped"
     (record,) = first.searcher.stopped()
-    assert (record.state, record.epochs, record.objective, record.seconds) == ("stopped", 2, 0.5, 9.0)
+    assert (record.state, record.epochs, record.objective, record.seconds) == ("stopped", 2, 0.5, 2 * 0.3 * 3600)
     assert record.reason == "after epoch 2 of 3: budget.core_hours = 1 is spent (1.2 core-hours)"
     assert best_of({0: record}, loaded.study.objective) == record
     again = Session(tmp_path, load_small_study(tmp_path, {"training.seed": {"choice": [1, 2, 3]}}, budget={"core_hours": 99}), Clock())
@@ -145,9 +150,22 @@ def test_a_stopped_trial_is_taken_up_again_before_new_ones(tmp_path: Path, loade
     assert again.start("b")["number"] == 1
 
 
+def test_a_trial_s_seconds_are_those_of_all_sessions_without_the_time_between(tmp_path: Path, loaded: LoadedStudy) -> None:
+    first = Session(tmp_path, loaded, Clock())
+    first.train("a", hours=0.3)
+    first.account.ledger.save(tmp_path)
+    rich = load_small_study(tmp_path, {"training.seed": {"choice": [1, 2, 3]}}, budget={"core_hours": 99})
+    clock = Clock()
+    again = Session(tmp_path, rich, clock, Ledger.open(tmp_path, rich.study.cost, now=clock))
+    assert again.train("b", hours=0.1) == "complete"
+    (record,) = again.searcher.records()
+    assert record.number == 0
+    assert record.seconds == pytest.approx((2 * 0.3 + 3 * 0.1) * 3600)
+
+
 def test_a_complete_trial_is_better_than_a_stopped_one_with_a_better_objective(session: Session) -> None:
     complete, stopped = (
-        outcome_of(number, {}, EPOCHS, epoch_result(epoch, value) | {STOPPED: "spent"})
+        outcome_of(number, {}, EPOCHS, epoch_result(epoch, value) | {STOPPED: "spent"}, seconds=1.0)
         for number, epoch, value in ((0, EPOCHS, 0.5), (1, 1, 0.1))
     )
     assert best_of({0: complete, 1: stopped}, Objective()) == complete

@@ -93,7 +93,8 @@ def test_a_study_that_runs(folder: ResultsFolder) -> None:
 
 def test_a_study_whose_driver_was_killed(folder: ResultsFolder) -> None:
     (folder.path / LOCK).write_text(json.dumps({"host": "", "pid": 1, "since": ""}))
-    os.utime(folder.path / LEDGER, (0, 0))
+    for name in (LOCK, LEDGER):
+        os.utime(folder.path / name, (0, 0))
     read = told(folder.path)
     assert (read["state"], read["driver"], read["watch"]) == ("interrupted", None, None)
     assert read["counts"] == COUNTS | {"complete": 1, "pruned": 1, "failed": 1, "interrupted": 1, "to_come": 2}

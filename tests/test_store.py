@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from logged import log_epoch
 
 from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
@@ -77,9 +78,9 @@ def logged_steps(client, run, metric=MARKER_METRIC):
 
 
 @contextmanager
-def broken_database(results):
-    """A database that takes no metrics and no tags while this lasts."""
-    tables = ("metrics", "tags")
+def broken_database(results, *tables):
+    """A database that takes nothing in some tables, by default no metrics and no tags, while this lasts."""
+    tables = tables or ("metrics", "tags")
     with sqlite3.connect(results / "tracking.db") as connection:
         for table in tables:
             connection.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
@@ -109,7 +110,7 @@ def test_a_trial_is_a_run_nested_in_the_study(opened, client):
 def test_every_metric_of_a_record_is_logged_at_its_epoch(opened, client):
     tracker = opened()
     start(tracker)
-    tracker.log_epoch(0, record(1, 5.0))
+    log_epoch(tracker, 0, record(1, 5.0))
     (run,) = trial_runs(client, tracker)
     assert run.data.metrics == {name.replace(".", "/", 1): 5.0 for name in METRICS}
     assert logged_steps(client, run, "physics.shower_distance") == [1]
@@ -128,12 +129,12 @@ def test_a_study_that_began_with_names_with_dots_keeps_them(opened, client, resu
     client.delete_tag(tracker.study_run_id, NAMES_TAG)
     start(again := opened(resume=True))
     assert again.continued
-    again.log_epoch(0, record(1, 5.0))
+    log_epoch(again, 0, record(1, 5.0))
     (run,) = trial_runs(client, again)
     assert run.data.metrics == dict.fromkeys(METRICS, 5.0)
     last = opened(resume=True)
     for epoch in (1, 2):
-        last.log_epoch(0, record(epoch, 6.0))
+        log_epoch(last, 0, record(epoch, 6.0))
     frame = frames.epochs(default_tracking_uri(results), study_name(request))
     assert frame[["epoch", "physics.shower_distance"]].to_numpy().tolist() == [[1, 5.0], [2, 6.0]]
 
@@ -142,7 +143,7 @@ def test_the_same_epoch_logged_twice_is_one_point(opened, client):
     tracker = opened()
     start(tracker)
     for epoch in (1, 2, 2, 1, 3):
-        tracker.log_epoch(0, record(epoch))
+        log_epoch(tracker, 0, record(epoch))
     assert logged_steps(client, trial_runs(client, tracker)[0]) == [1, 2, 3]
 
 
@@ -156,7 +157,7 @@ def test_starting_a_trial_twice_keeps_one_run(opened, client):
 def test_a_resumed_study_continues_its_runs_and_epochs(opened, client):
     first = opened()
     start(first)
-    first.log_epoch(0, record(1))
+    log_epoch(first, 0, record(1))
     first.end("interrupted")
     assert client.get_run(first.study_run_id).info.status == "KILLED"
 
@@ -164,7 +165,7 @@ def test_a_resumed_study_continues_its_runs_and_epochs(opened, client):
     assert second.study_run_id == first.study_run_id
     start(second)
     for epoch in (1, 2):
-        second.log_epoch(0, record(epoch))
+        log_epoch(second, 0, record(epoch))
     (run,) = trial_runs(client, second)
     assert logged_steps(client, run) == [1, 2]
     assert run.info.status == "RUNNING"
@@ -290,7 +291,7 @@ def test_a_failing_database_delays_records_but_loses_none(opened, client, result
     start(tracker)
     with broken_database(results):
         for epoch in (1, 2):
-            tracker.log_epoch(0, record(epoch, float(epoch)))
+            log_epoch(tracker, 0, record(epoch, float(epoch)))
         tracker.end_trial(ended("pruned"))
         assert tracker.end() is False
     (spool,) = results.glob(f"tracking_spool_{tracker.study_run_id}.jsonl")
@@ -308,17 +309,38 @@ def test_records_spooled_by_a_dead_driver_are_delivered_on_resume(opened, client
     dead = opened()
     start(dead)
     with broken_database(results):
-        dead.log_epoch(0, record(1))
+        log_epoch(dead, 0, record(1))
     alive = opened(resume=True)
     assert logged_steps(client, trial_runs(client, alive)[0]) == [1]
+
+
+@pytest.mark.parametrize("is_slow", [False, True], ids=["at_once", "later"])
+def test_the_end_that_waits_of_an_earlier_session_ends_no_later_one(opened, client, results, is_slow):
+    dead = opened()
+    start(dead)
+    with broken_database(results):
+        log_epoch(dead, 0, record(1))
+        assert dead.end("interrupted") is False
+    if is_slow:
+        with broken_database(results, "metrics"):
+            alive = opened(resume=True)
+        assert alive._spool.drain()
+    else:
+        alive = opened(resume=True)
+    run = client.get_run(alive.study_run_id)
+    assert (run.info.status, run.data.tags["state"]) == ("RUNNING", "running")
+    alive.start_trial(1, {"training.seed": 8}, SETTINGS, "decaf")
+    assert alive.end() is True
+    run = client.get_run(alive.study_run_id)
+    assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "complete")
 
 
 def test_a_refused_record_does_not_block_the_next(opened, client, tmp_path, caplog):
     tracker = opened()
     start(tracker)
     tracker.log_artifact_file(tmp_path / "never written.png")
-    tracker.log_epoch(99, record(1))
-    tracker.log_epoch(0, record(1))
+    log_epoch(tracker, 99, record(1))
+    log_epoch(tracker, 0, record(1))
     assert logged_steps(client, trial_runs(client, tracker)[0]) == [1]
     assert len([line for line in caplog.messages if "refused" in line]) == 2
 

@@ -20,11 +20,10 @@ def epoch_result(epoch: int, *values: float, best: float | None = None, excess: 
         MERIT: merit,
         BEST: merit if best is None else Merit(excess, (best, *merit.traded)),
         AGE: float(epoch) if age is None else age,
-        "time_total_s": 1.0,
     }
 
 
 def failed_result(reason: str, epoch: int = 1, best: float | None = None) -> dict[str, Any]:
     """Of a trial that cannot go on."""
     found = None if best is None else Merit(0.0, (best,))
-    return {EPOCH: epoch, FAILED: True, REASON: reason, RESTARTS: 0, OBJECTIVE: float("inf"), BEST: found, "time_total_s": 1.0}
+    return {EPOCH: epoch, FAILED: True, REASON: reason, RESTARTS: 0, OBJECTIVE: float("inf"), BEST: found}

@@ -11,10 +11,11 @@ import yaml
 from gan3d.config.load import read_study
 from gan3d.config.objective import Objective
 from gan3d.config.training import Data
+from gan3d.search.sample_rows import sample_of
 from gan3d.tracking.frames import StudyInfo
 from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
-from gan3d.verdict.recipes import Quantity, Recipe, sample_of, trial_settings
+from gan3d.verdict.recipes import Quantity, Recipe, trial_settings
 
 RATES = {"price_per_core_hour": 0.1, "currency": "CHF"}
 
@@ -68,7 +69,7 @@ def two_batches() -> Records:
 
 
 def gate(search: Records, number: int, *, passes: bool, num_showers: int = 500) -> Gated:
-    sample = sample_of(search.study.search_space, search.trials.iloc[number])
+    sample = sample_of(search.trials.iloc[number], search.study.search_space)
     return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, num_showers, None)
 
 

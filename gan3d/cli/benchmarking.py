@@ -15,7 +15,7 @@ from rich.table import Table
 from gan3d.cli.generation import best_of
 from gan3d.generation.timing import BATCHES, ENERGY_GEV, Timed, monte_carlo_seconds, time_generators
 from gan3d.terminal.console import console_for
-from gan3d.training.checkpoint import write_atomically, write_text
+from gan3d.writing import write_atomically, write_text
 
 #: The seed's, for electrons of 10 to 500 GeV on two Xeon Platinum 8180: Geant4, and its 3DGAN with batch 128 on 56 cores [s].
 SEED_GEANT4, SEED_3DGAN = 17.0, 7e-3

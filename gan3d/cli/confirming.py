@@ -37,7 +37,7 @@ def request_to_confirm(asked: Confirmation, *, verbose: bool = False) -> Request
     """
     from gan3d.cli.status import status_of
     from gan3d.search.confirmation import confirmation_of
-    from gan3d.training.checkpoint import write_atomically, write_text
+    from gan3d.writing import write_atomically, write_text
 
     folder = results_of(asked.study)
     study, status = status_of(folder)

@@ -14,11 +14,12 @@ from gan3d.errors import ConfigError
 from gan3d.generation.card import Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
 from gan3d.generation.registry import Version, register
+from gan3d.search.sample_rows import sample_of
 from gan3d.terminal.console import console_for
 from gan3d.tracking.client import SQLITE
 from gan3d.tracking.viewing import database_of
 from gan3d.verdict.evidence import Records
-from gan3d.verdict.recipes import sample_of, trial_settings
+from gan3d.verdict.recipes import trial_settings
 
 
 def register_and_show(file: Path, study: Path, name: str | None, *, as_json: bool) -> Version:
@@ -57,7 +58,7 @@ def run_of(card: Card, records: Records) -> str:
         ConfigError: no trial of the study has them.
     """
     for _, row in records.trials.iterrows():
-        if trial_settings(records, sample_of(records.study.search_space, row)).portable_digest() == card.study_settings:
+        if trial_settings(records, sample_of(row, records.study.search_space)).portable_digest() == card.study_settings:
             return str(row["run_id"])
     message = (
         f"none of the {len(records.trials)} trials of study {records.info.name} has the settings of this file ({card.study_settings}). "

@@ -17,7 +17,7 @@ COMMAND = "command.json"
 
 def keep_command(asked: Request, results: Path) -> None:
     """Write down how the study is run."""
-    from gan3d.training.checkpoint import write_atomically, write_text
+    from gan3d.writing import write_atomically, write_text
 
     content = asdict(asked) | {"study": str(asked.study.absolute()), "results": str(results)}
     results.mkdir(parents=True, exist_ok=True)

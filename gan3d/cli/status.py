@@ -127,12 +127,12 @@ def status_of(folder: Path) -> tuple[Study, Status]:
     study = study_in(folder, is_starting=driver is not None)
     stored = read_trials(place_of(folder), study.name)
     own = [trial for trial in stored if FROM_ATTRIBUTE not in trial.user_attrs]
-    begun = [(trial, record_of(trial, study.objective)) for trial in own if trial.state.name != "WAITING"]
     spending = spent_in(folder, study)
+    begun = [(trial, record_of(trial, study.objective, spending.held_seconds)) for trial in own if trial.state.name != "WAITING"]
     open_ones = [one for one in begun if one[1].state == "running"]
     num_running = study.trials.concurrent if driver is not None else 0
     # Interrupted trials are taken up in their order, and before new ones: those that run come first.
-    open_trials = tuple(_open_trial(folder, study, *one, spending, is_running=place < num_running) for place, one in enumerate(open_ones))
+    open_trials = tuple(_open_trial(folder, study, *one, is_running=place < num_running) for place, one in enumerate(open_ones))
     records = {record.number: record for _, record in begun}
     trials = tuple(record for record in records.values() if record.state != "running")
     best = best_of(records, study.objective)
@@ -184,7 +184,7 @@ def spent_in(folder: Path, study: Study) -> Spending:
     )
 
 
-def _open_trial(folder: Path, study: Study, trial: FrozenTrial, record: TrialRecord, spending: Spending, *, is_running: bool) -> OpenTrial:
+def _open_trial(folder: Path, study: Study, trial: FrozenTrial, record: TrialRecord, *, is_running: bool) -> OpenTrial:
     from gan3d.search.optuna_trials import curve_of
     from gan3d.training.checkpoint import TrialFolder
     from gan3d.training.merit import Judge
@@ -193,11 +193,7 @@ def _open_trial(folder: Path, study: Study, trial: FrozenTrial, record: TrialRec
     judge, curve = Judge(study.objective), curve_of(trial)
     merits = [judge.judge(row["metrics"]) for row in rows] or [curve[epoch] for epoch in sorted(curve)]
     return OpenTrial(
-        record=replace(
-            record,
-            epochs=max(record.epochs, rows[-1]["epoch"] if rows else 0),
-            seconds=(spending.held_seconds or {}).get(record.number, 0.0),
-        ),
+        record=replace(record, epochs=max(record.epochs, rows[-1]["epoch"] if rows else 0)),
         is_running=is_running,
         epochs_planned=study.epochs_of(record.sample),
         newest=merits[-1].first if merits else None,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from typing import Any
 
 from gan3d.config.cost import Rates
 from gan3d.errors import ConfigError
+from gan3d.writing import write_atomically, write_text
 
 FILE = "cost.json"
 WALL = "wall_seconds"
@@ -64,7 +64,9 @@ class Entry:
     held_seconds: float = 0.0
     """As this team."""
     before: Spent = Spent()
-    """Held as other teams, in sessions with another `workers.cpus_per_worker`; no energy."""
+    """Held as other teams, in sessions with another `workers.cpus_per_worker`, or of an elastic trial; no energy."""
+    seconds_before: float = 0.0
+    """How long it did; 0 in ledgers of earlier versions."""
     epochs: int = 0
     """Epochs counted below; they come in order, and those of a trial taken up again come again."""
     core_seconds: float = 0.0
@@ -85,7 +87,13 @@ class Entry:
     def join(self, team: Team) -> None:
         """The trial holds this team from now on."""
         if team != self.team:
-            self.before, self.held_seconds, self.team = self._held(), 0.0, team
+            self.before, self.seconds_before = self._held(), self.seconds
+            self.held_seconds, self.team = 0.0, team
+
+    @property
+    def seconds(self) -> float:
+        """That it held a team."""
+        return self.seconds_before + self.held_seconds
 
     def spent(self, rates: Rates) -> Spent:
         """Everything, the time outside of finished epochs at the declared watts."""
@@ -194,10 +202,10 @@ class Ledger:
             return {number: entry.spent(self._rates) for number, entry in sorted(self._entries.items())}
 
     def held_seconds(self) -> dict[int, float]:
-        """How long each trial held its team until now, over all sessions in which it was this team."""
+        """How long each trial held a team until now, over all sessions."""
         with self._lock:
             self._tick()
-            return {number: entry.held_seconds for number, entry in sorted(self._entries.items())}
+            return {number: entry.seconds for number, entry in sorted(self._entries.items())}
 
     def total(self) -> Spent:
         """What all trials cost until now."""
@@ -228,10 +236,8 @@ class Ledger:
         with self._lock:
             self._tick()
             trials = {str(number): asdict(entry) for number, entry in sorted(self._entries.items())}
-            text = json.dumps({WALL: self._wall_seconds, "trials": trials}, indent=1)
-            temporary = results / f".{FILE}.{os.getpid()}"
-            temporary.write_text(text + "\n", encoding="utf-8")
-            temporary.replace(results / FILE)
+            text = json.dumps({WALL: self._wall_seconds, "trials": trials}, indent=1) + "\n"
+        write_atomically(results / FILE, lambda file: write_text(file, text))  # not locked: a disk may take long to sync
 
     @contextmanager
     def kept(self, results: Path) -> Iterator[None]:

@@ -24,7 +24,7 @@ from gan3d.generation.conditions import Conditions
 from gan3d.generation.executors import Executor, processes
 from gan3d.generation.generator import CHUNK, Generator, files_of
 from gan3d.simulation.writer import ShowerWriter
-from gan3d.training.checkpoint import write_atomically, write_text
+from gan3d.writing import write_atomically, write_text
 
 #: Chunks to a part: what is lost, at most, with a process that dies, and what is waited for behind Ctrl-C.
 CHUNKS_PER_PART = 2

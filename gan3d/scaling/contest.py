@@ -16,7 +16,7 @@ from gan3d.errors import ConfigError
 from gan3d.scaling.draws import CONFIDENCE
 from gan3d.scaling.progress import CORE_SECONDS
 from gan3d.scaling.speedup import SEED_KEY, geometric_interval
-from gan3d.training.merit import best_epoch
+from gan3d.training.merit import best_epoch, judged
 
 
 def within(epochs: pd.DataFrame, core_seconds: float | None = None) -> pd.DataFrame:
@@ -59,11 +59,12 @@ def outcomes(epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
     found = []
     for trial, rows in epochs.groupby("trial"):
         metrics: list[Any] = rows.to_dict("records")
-        best = best_epoch(zip(rows["epoch"], metrics, strict=True), objective)
+        epoch, best = best_epoch(judged(zip(rows["epoch"], metrics, strict=True), objective), objective) or (None, None)
         first = rows.iloc[0]
         row = {"contender": first[STAIRS], "seed": first[SEED_KEY], "trial": trial}
         row |= {"epochs": len(rows), "core_seconds": rows["spent"].max()}
-        found.append(row | ({} if best is None else {"best_epoch": best[0], "value": best[1].first, "excess": best[1].excess}))
+        value, excess = (np.nan, np.nan) if best is None else (best.first, best.excess)
+        found.append(row | {"best_epoch": epoch, "value": value, "excess": excess})
     return pd.DataFrame(found)
 
 

@@ -70,7 +70,8 @@ class Board:
             actor: nobody else is left to remove them.
         """
         old = self._slot(team)
-        slot = Slot(sequence=old.sequence + 1, is_closed=False, permitted=1, groups=old.groups, placement_group=old.placement_group)
+        slot = Slot(sequence=old.sequence + 1, is_closed=False, permitted=1)
+        slot.groups, slot.size, slot.placement_group = old.groups, old.size, old.placement_group  # the team's, whatever it trains
         slot.assignment = assignment | {"sequence": slot.sequence}
         slot.posted = time.monotonic()
         slot.restarts, left_behind = self._take_from_others(team, assignment["number"])

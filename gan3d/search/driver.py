@@ -3,14 +3,16 @@
 The lock is the kernel's (flock): it ends with the process, however that ends, so nothing stale is ever left. What the file holds (host,
 process, since when) is only for people, and for the case below; a driver that ends in good order empties it.
 
-On some clusters' file systems a lock is known only on the machine that holds it. From another one a driver is known there by the
-ledger (``cost.json``), which it writes every few seconds; so for some seconds after it was killed it seems to live, seen from elsewhere.
+On some clusters' file systems a lock is known only on the machine that holds it, or nowhere. From another one a driver is known there by
+what it writes: ``driver.lock`` when it begins, and every few seconds the ledger (``cost.json``). So for some seconds after it was killed it
+seems to live, seen from elsewhere, and is not followed by another one; from its own machine it is, at once.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import socket
 import time
@@ -28,8 +30,8 @@ from gan3d.errors import ConfigError
 LOCK = "driver.lock"
 #: Whoever asks for the driver has the lock shared for an instant, which must not turn a driver away that begins just then.
 TRIES, SECONDS_BETWEEN_TRIES = 10, 0.1
-#: A ledger older than that is nobody's.
-LEDGER_SECONDS = 6 * SECONDS_BETWEEN_SAVES
+#: A driver elsewhere that has written nothing for so long is none.
+SILENT_SECONDS = 6 * SECONDS_BETWEEN_SAVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def driving(results: Path) -> Iterator[None]:
     """
     with (results / LOCK).open("a", encoding="utf-8") as file:
         _lock(file, results)
+        _refuse_elsewhere(results)
         _rewrite(file, json.dumps(asdict(Driver(socket.gethostname(), os.getpid(), f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"))))
         try:
             yield
@@ -72,7 +75,7 @@ def driver_of(results: Path) -> Driver | None:
         except BlockingIOError:
             return told or Driver()
         except OSError:  # no locks on this file system
-            return None
+            return told if told is not None and _lives_here(told) and _silent_seconds(results) < SILENT_SECONDS else None
     return None
 
 
@@ -80,8 +83,8 @@ def driver_elsewhere(results: Path) -> Driver | None:
     """The driver on another machine whose lock does not reach this one; None if there is no sign of one."""
     with suppress(OSError), (results / LOCK).open(encoding="utf-8") as file:
         told = _told(file)
-        age = time.time() - (results / LEDGER).stat().st_mtime
-        return told if told is not None and told.host != socket.gethostname() and age < LEDGER_SECONDS else None
+        if told is not None and told.host != socket.gethostname() and _silent_seconds(results) < SILENT_SECONDS:
+            return told
     return None
 
 
@@ -98,24 +101,54 @@ def refuse_second_driver(results: Path) -> None:
     """
     if (driver := driver_of(results)) is not None:
         raise _refusal(results, driver)
+    _refuse_elsewhere(results)
+
+
+def _refuse_elsewhere(results: Path) -> None:
+    """Raise where a driver on another machine shows signs of life."""
+    if (driver := driver_elsewhere(results)) is not None:
+        left = max(1, math.ceil(SILENT_SECONDS - _silent_seconds(results)))
+        raise _refusal(results, driver, f" If it was killed, try again in {left} seconds, or at once on {driver.host}.")
+
+
+def _lives_here(driver: Driver) -> bool:
+    """Whether a process of its number does, on its machine."""
+    if driver.host != socket.gethostname():
+        return False
+    try:
+        os.kill(driver.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _silent_seconds(results: Path) -> float:
+    """How long ago a driver wrote, by the clock of the results' file system as far as it is this machine's."""
+    written = [file.stat().st_mtime for name in (LOCK, LEDGER) if (file := results / name).exists()]
+    return time.time() - max(written, default=0.0)
 
 
 def _lock(file: IO[str], results: Path) -> None:
-    """Have the file alone; where locks are not known, nobody has it."""
+    """Have the file alone; where locks are not known, nobody has it, and a driver is known by what it writes."""
     for _ in range(TRIES):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(SECONDS_BETWEEN_TRIES)
         except OSError:  # no locks on this file system
-            return
+            if driver_of(results) is None:
+                return
+            break
         else:
             return
     raise _refusal(results, driver_of(results) or Driver())
 
 
-def _refusal(results: Path, driver: Driver) -> ConfigError:
+def _refusal(results: Path, driver: Driver, more: str = "") -> ConfigError:
     message = f"the study in it is being run by {driver.text}: two would mix their trials. See gan3d status {results}, or wait for its end."
+    message += more
     return ConfigError(message, where=str(results))
 
 

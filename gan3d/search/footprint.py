@@ -5,7 +5,7 @@ Sizes of networks and files are counted; a worker's memory is an estimate (`work
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -126,13 +126,16 @@ def generator_inputs(generator: GeneratorNetwork, num_showers: int) -> tuple[tor
 
 
 def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks, Networks]:
-    """The networks with most and with fewest parameters."""
-    different = {
-        (settings.training.generator, settings.training.discriminator, settings.training.polar_angle, settings.data.grid): settings
-        for settings in (without_rates(settings) for settings in candidates)
-    }
-    ordered = sorted(different.values(), key=num_parameters)
+    """The networks with most and with fewest parameters; of as many those of whose parameters the optimiser remembers most, and least."""
+    different = {shape_of(settings): settings for settings in map(without_rates, candidates)}
+    ordered = sorted(different.values(), key=lambda settings: (num_parameters(settings), numbers_per_parameter(settings)))
     return networks_of(ordered[-1]), networks_of(ordered[0])
+
+
+def shape_of(settings: TrialSettings) -> Hashable:
+    """Equal for trials whose networks and states are as large as each other's, rates left aside."""
+    training = settings.training
+    return training.generator, training.discriminator, training.polar_angle, settings.data.grid, numbers_per_parameter(settings)
 
 
 def num_parameters(settings: TrialSettings) -> int:

@@ -24,7 +24,6 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,13 +34,11 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
-from gan3d.config.ranges import Between, Range
 from gan3d.config.space import SearchSpace
+from gan3d.search.sample_rows import Sample, sample_of
 from gan3d.search.samplers import distributions
-from gan3d.search.warm_start import plain
 
 Array = npt.NDArray[np.float64]
-Sample = dict[str, Any]
 
 #: Of each forest a column of random numbers.
 RANDOM = "(random column)"
@@ -85,12 +82,6 @@ class Importances:
 def judged(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that tell what their sample is worth: ended, with a finite objective. One that repeats an earlier one has none of its own."""
     return trials[trials["state"].isin(JUDGED) & np.isfinite(trials["best_objective"].astype(float))]
-
-
-def sample_of(row: Mapping[Any, Any], space: SearchSpace) -> Sample:
-    """A trial's sample from its row of a frame, in the search space's own values; keys it does not have are absent."""
-    found = {key: _own_value(one, plain(row[key])) for key, one in space.ranges.items() if key in row and not pd.isna(row[key])}
-    return {key: value[0] for key, value in found.items() if value}
 
 
 def importances(
@@ -200,17 +191,3 @@ def _stretched(one: FloatDistribution | IntDistribution) -> FloatDistribution:
     """The logarithm of a range, its ends a rounding error further apart."""
     low, high = math.log(one.low), math.log(one.high)
     return FloatDistribution(low - 1e-9 * abs(low), high + 1e-9 * abs(high))
-
-
-def _own_value(one: Range, value: Any) -> tuple[Any] | None:
-    """The range's own value that a frame's is, in a tuple, for None is a value, too; None if it is not in the range."""
-    if isinstance(one, Between):
-        if isinstance(value, str | bool):
-            return None
-        inside: Any = one.nearest(value)
-        return (inside,) if math.isclose(inside, value, rel_tol=1e-9) else None
-    listed = tuple(one.values)
-    # MLflow keeps text: a choice's 16 and "16" are the same there, and so are None and "None".
-    same = [own for own in listed if own == value and isinstance(own, bool) == isinstance(value, bool)]
-    alike = same or [own for own in listed if str(own) == str(value)]
-    return (alike[0],) if alike else None

@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 
 from gan3d.errors import ConfigError
+from gan3d.writing import cut_broken_line
 
 
 class JournalLock(JournalFileOpenLock):
@@ -43,7 +44,7 @@ def open_journal(journal: Path) -> JournalStorage:
     lock = JournalLock(journal)
     lock.acquire()
     try:
-        cut_broken_end(journal)
+        cut_broken_line(journal)  # the change that it was to tell never happened
     finally:
         lock.release()
     return JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))
@@ -67,12 +68,3 @@ def read_trials(journal: Path, name: str) -> list[FrozenTrial]:
     except (OSError, ValueError) as problem:
         message = f"is not a journal that can be read ({problem}). Restore it, or start anew with gan3d run STUDY --fresh."
         raise ConfigError(message, where=str(journal)) from problem
-
-
-def cut_broken_end(journal: Path) -> None:
-    """Drop what follows the last whole line: the change that it was to tell never happened."""
-    content = journal.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        with journal.open("rb+") as file:
-            file.truncate(whole)

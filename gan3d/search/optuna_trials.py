@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from gan3d.config.objective import Objective
 from gan3d.errors import DivergedError
 from gan3d.records import TrialRecord
-from gan3d.training.merit import Merit, merit_of_record, order
+from gan3d.training.merit import Merit, best_epoch, merit_of_record, order
 
 #: User attributes of an Optuna trial: of its effective settings; and, where another study trained it, which and as what.
 DIGEST_ATTRIBUTE, FROM_ATTRIBUTE = "digest", "warm_start"
@@ -58,12 +58,6 @@ def curve_of(trial: optuna.trial.FrozenTrial) -> dict[int, Merit]:
     return kept or {epoch: Merit(0.0, (value,)) for epoch, value in trial.intermediate_values.items()}
 
 
-def best_merit(curve: Mapping[int, Merit], objective: Objective) -> Merit | None:
-    """The best of a curve, the earliest of equals; None where no epoch has finite values."""
-    finite = [merit for _, merit in sorted(curve.items()) if merit.is_finite]
-    return min(finite, key=lambda merit: order(merit, objective), default=None)
-
-
 def tell_end(opened: optuna.Study, trial: optuna.Trial, record: TrialRecord, objective: Objective) -> None:
     """Store how a trial ended; of one that the budget stopped only that, for Optuna cannot take up an ended one."""
     if record.state == "stopped":
@@ -80,12 +74,20 @@ def tell_end(opened: optuna.Study, trial: optuna.Trial, record: TrialRecord, obj
     opened.tell(trial, values, state=STATES[record.state])
 
 
-def record_of(trial: optuna.trial.FrozenTrial, objective: Objective) -> TrialRecord:
-    """The record of a trial."""
+def record_of(trial: optuna.trial.FrozenTrial, objective: Objective, held_seconds: Mapping[int, float] | None = None) -> TrialRecord:
+    """The record of a trial.
+
+    Args:
+        trial: as Optuna's storage has it.
+        objective: of its study.
+        held_seconds: how long each trial held its team, by number, from the ledger. Of a trial that is not in it, Optuna tells from its
+            beginning to its end, nights between two sessions included.
+    """
     stopped = trial.user_attrs.get(STOPPED_ATTRIBUTE, "") if trial.state == TrialState.RUNNING else ""
     state: Any = "stopped" if stopped else next((name for name, word in STATES.items() if word == trial.state), "running")
     curve = curve_of(trial)
-    best = best_merit(curve, objective)
+    _, best = best_epoch(sorted(curve.items()), objective) or (0, None)
+    lasted = trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0)
     return TrialRecord(
         number=trial.number,
         sample=dict(trial.params),
@@ -93,7 +95,7 @@ def record_of(trial: optuna.trial.FrozenTrial, objective: Objective) -> TrialRec
         reason=stopped or trial.user_attrs.get(REASON_ATTRIBUTE, ""),
         epochs=max(curve, default=0),
         objective=None if best is None else best.first,
-        seconds=trial.duration.total_seconds() if trial.duration is not None else trial.user_attrs.get(SECONDS_ATTRIBUTE, 0.0),
+        seconds=(held_seconds or {}).get(trial.number, lasted),
         restarts=trial.user_attrs.get(RESTARTS_ATTRIBUTE, 0),
         trade_offs=() if best is None else best.traded,
         excess=0.0 if best is None else best.excess,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from gan3d.data.paths import VARIABLE
 from gan3d.errors import ConfigError
-from gan3d.training.checkpoint import write_atomically, write_text
+from gan3d.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

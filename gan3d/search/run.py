@@ -50,7 +50,7 @@ from gan3d.search.schedulers import EarlyStopping
 from gan3d.search.searcher import MOST_STARTS, OptunaSearcher
 from gan3d.search.spending import SpentBudget
 from gan3d.search.stopping import StopRequest
-from gan3d.search.storage import settled
+from gan3d.search.storage import claim_storage
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
 from gan3d.search.warm_start import from_earlier_studies, known_from
 from gan3d.tracking import notes
@@ -60,7 +60,8 @@ from gan3d.tracking.client import open_client
 from gan3d.tracking.outcome import OBJECTIVE
 from gan3d.tracking.provenance import provenance
 from gan3d.tracking.store import StudyTracker, default_tracking_uri
-from gan3d.training.checkpoint import TrialFolder, write_atomically, write_text
+from gan3d.training.checkpoint import TrialFolder
+from gan3d.writing import write_atomically, write_text
 
 #: How often a trial's actor may be lost before Tune gives the trial up.
 ACTOR_RESTARTS = 1
@@ -118,7 +119,7 @@ def run_study(loaded: LoadedStudy, options: RunOptions, watcher: Watcher) -> Stu
     uri = options.tracking_uri or default_tracking_uri(results)
     with driving(results), ThreadPoolExecutor(1, "tracking") as beside:
         request = StopRequest(results)
-        place = settled(loaded.study, results, options.optuna_storage)
+        place = claim_storage(loaded.study, results, options.optuna_storage)
         account = Account(loaded.study, Ledger.open(results, loaded.study.cost))
         # MLflow takes seconds to import and to make a database: as long as Ray takes to start, which is mostly waiting.
         opening = beside.submit(open_client, uri, create=True)
@@ -169,6 +170,7 @@ def _search(
         base=loaded.base,
         may_go_on=lambda: not (account.exhausted or request.reason),
         admission=admission,
+        held_seconds=account.ledger.held_seconds,
     )
     earlier = list(searcher.records())
     watcher.earlier_trials(earlier)

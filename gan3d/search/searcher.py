@@ -7,8 +7,8 @@ tells by hand. Trials left RUNNING by an interrupted driver are taken up again, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from ray.tune.search import Searcher
 from gan3d.config.study import Study
 from gan3d.config.study_checks import is_of_speed
 from gan3d.config.training import TrialSettings
-from gan3d.cost.epochs import Holding
 from gan3d.errors import ConfigError
 from gan3d.records import TrialRecord
 from gan3d.search.admission import Admission
-from gan3d.search.files import found_from, written_in
+from gan3d.search.assignments import assignment_of
 from gan3d.search.optuna_trials import (
     DIGEST_ATTRIBUTE,
     FROM_ATTRIBUTE,
@@ -64,6 +63,7 @@ class OptunaSearcher(Searcher):
         base: Path,
         may_go_on: Callable[[], bool] = lambda: True,
         admission: Admission | None = None,
+        held_seconds: Callable[[], Mapping[int, float]] = dict,
     ) -> None:
         """A session begins.
 
@@ -74,10 +74,11 @@ class OptunaSearcher(Searcher):
             base: folder of the study's file, from which shower files are found.
             may_go_on: whether new trials may be proposed, asked each time but the first.
             admission: whether there is room for the next one; without it always.
+            held_seconds: how long each trial held its team until now, by number, over all sessions.
         """
         super().__init__(metric=OBJECTIVE, mode=study.objective.direction[:3])
         self._study, self._optuna = study, opened
-        self._stopping, self._admission = make_stopping(study), admission
+        self._stopping, self._admission, self._held_seconds = make_stopping(study), admission, held_seconds
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
@@ -95,15 +96,17 @@ class OptunaSearcher(Searcher):
 
     def records(self) -> Iterator[TrialRecord]:
         """Every ended trial of the study, earlier sessions' included."""
+        held = self._held_seconds()
         for trial in self._own():
             if trial.state.is_finished():
-                yield record_of(trial, self._study.objective)
+                yield record_of(trial, self._study.objective, held)
 
     def stopped(self) -> Iterator[TrialRecord]:
         """Trials that the budget stopped and nobody has taken up again."""
+        held = self._held_seconds()
         for trial in self._trials():
             if trial.state == TrialState.RUNNING and trial.user_attrs.get(STOPPED_ATTRIBUTE):
-                yield record_of(trial, self._study.objective)
+                yield record_of(trial, self._study.objective, held)
 
     @property
     def is_idle(self) -> bool:
@@ -176,7 +179,8 @@ class OptunaSearcher(Searcher):
         """Keep an epoch, and say whether its trial shall have another."""
         self.on_trial_result(trial_id, result)
         trial, _ = self._live[trial_id]
-        return bool(result[FAILED]) or self._stopping.goes_on(self._optuna, trial, result[AGE], merit_of(result[BEST]))
+        is_known = result[EPOCH] < max(curve_of(self._trials()[trial.number]), default=0)  # told again: it was decided when it was new
+        return bool(result[FAILED]) or is_known or self._stopping.goes_on(self._optuna, trial, result[AGE], merit_of(result[BEST]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell Optuna the end; `tracking.outcome` says which. Tune gives a trial's last result only here."""
@@ -189,7 +193,8 @@ class OptunaSearcher(Searcher):
             self._put_back(trial)
             return
         reason = ACTOR_LOST if error else ""
-        record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason)
+        seconds = self._held_seconds().get(trial.number, 0.0)
+        record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason, seconds=seconds)
         tell_end(self._optuna, trial, record, self._study.objective)
 
     def _put_back(self, trial: optuna.Trial) -> None:
@@ -262,16 +267,6 @@ class OptunaSearcher(Searcher):
         return drawn_to_its_end(self._optuna, interrupted, self._study.search_space)
 
     def _config(self, trial: optuna.Trial, settings: TrialSettings) -> dict[str, Any]:
-        scheduler = self._study.scheduler
-        assignment = {
-            "number": trial.number,
-            "settings": settings.model_copy(update={"data": found_from(settings.data, self._base)}).model_dump(mode="json"),
-            "written": written_in(settings.data, self._base),
-            "folder": str(self._trials_folder / f"{trial.number:04d}"),
-            "objective": self._study.objective.model_dump(mode="json"),
-            "age": {"unit": scheduler.rungs_in, "most": scheduler.most},
-            "holding": self._holding(settings),
-        }
         return {
             "number": trial.number,
             "sample": dict(trial.params),
@@ -281,18 +276,5 @@ class OptunaSearcher(Searcher):
             "team_workers": self._study.team_workers(settings.world_size),
             "known_epochs": max(curve_of(self._trials()[trial.number]), default=0),
             "known_restarts": trial.user_attrs.get(RESTARTS_ATTRIBUTE, 0),
-            "assignment": assignment,
+            "assignment": assignment_of(self._study, trial.number, settings, trials_folder=self._trials_folder, base=self._base),
         }
-
-    def _holding(self, settings: TrialSettings) -> dict[str, Any]:
-        """What the workers' meters need to know."""
-        workers, rates = settings.workers, self._study.cost
-        holding = Holding(
-            cpus_per_worker=workers.cpus_per_worker,
-            gpus_per_worker=workers.gpus_per_worker,
-            workers=settings.world_size,
-            team_workers=self._study.team_workers(settings.world_size),
-            watts_per_core=rates.watts_per_core,
-            watts_per_gpu=rates.watts_per_gpu,
-        )
-        return asdict(holding)

@@ -81,13 +81,16 @@ def read_trials(place: Path | str, name: str) -> list[FrozenTrial]:
     return []
 
 
-def settled(study: Study, results: Path, url: str | None) -> Path | str:
-    """Where Optuna's storage is of a study that a driver begins or goes on with in a folder; in a database its name is taken.
+def claim_storage(study: Study, results: Path, url: str | None) -> Path | str:
+    """Take the place of Optuna's storage for a study that a driver begins or goes on with in a folder, in a database its name.
 
     Args:
         study: Its name and goals.
         results: Its folder.
         url: Of a database; None: where it was, or else the journal.
+
+    Returns:
+        The place: the journal's file, or the database's URL as written.
 
     Raises:
         ConfigError: the database cannot be opened, has another study of the name, or lost this one; or the trials are in the journal.

@@ -27,15 +27,15 @@ from gan3d.search.optuna_trials import (
     STATES,
     Ended,
     as_attribute,
-    best_merit,
     epoch_attribute,
 )
+from gan3d.search.sample_rows import sample_of
 from gan3d.search.samplers import distributions
 from gan3d.tracking import frames
-from gan3d.tracking.frames import judged
+from gan3d.tracking.frames import judged_rows
 from gan3d.tracking.published import is_published
 from gan3d.tracking.store import default_tracking_uri
-from gan3d.training.merit import Merit
+from gan3d.training.merit import Merit, best_epoch
 
 
 class Known(NamedTuple):
@@ -80,7 +80,7 @@ def as_optuna_trials(study: Study, known: Sequence[Known]) -> Iterator[optuna.tr
     objective, found = study.objective, distributions(study.search_space)
     for one in known:
         state = STATES[one.state]
-        best = best_merit(one.curve, objective)
+        _, best = best_epoch(sorted(one.curve.items()), objective) or (0, None)
         attributes: dict[str, Any] = {DIGEST_ATTRIBUTE: one.digest, FROM_ATTRIBUTE: f"{one.study}, trial {one.trial}"}
         attributes |= {REASON_ATTRIBUTE: one.reason} if one.reason else {}
         if not objective.is_plain:
@@ -108,7 +108,7 @@ def _known_there(study: Study, folder: Path) -> Iterator[Known]:
     if missing := [metric for metric in objective.metrics if metric not in epochs or epochs[metric].isna().all()]:
         message = f"warm_start: study {name} in {folder} did not measure {missing[0]}, which this one asks for. Remove it."
         raise ConfigError(message, key="warm_start")
-    curves = {run: dict(judged(rows, objective)) for run, rows in epochs.groupby("run_id")}
+    curves = {run: dict(judged_rows(rows, objective)) for run, rows in epochs.groupby("run_id")}
     found = [known for _, row in trials.iterrows() if (known := _known(study, name, row, curves.get(row["run_id"], {}))) is not None]
     if not found:
         message = (
@@ -126,19 +126,12 @@ def _known(study: Study, name: str, row: pd.Series[Any], curve: dict[int, Merit]
         return None
     if row["state"] != "failed" and not curve:
         return None
-    values = {key: row[key] for key in study.search_space.ranges if key in row.index and not pd.isna(row[key])}
-    sample = study.search_space.active({key: study.search_space.ranges[key].nearest(plain(value)) for key, value in values.items()})
+    sample = study.search_space.active(sample_of(row, study.search_space))
     settings, _ = study.settings_or_problems(sample)
     if not study.search_space.contains(sample) or settings is None or settings.digest() != row["digest"]:
         return None
     state: Any = row["state"]
     return Known(name, int(row["trial"]), sample, str(row["digest"]), state, reason, curve)
-
-
-def plain(value: Any) -> Any:
-    """A frame's value as YAML has it: 16, where a column with gaps has 16.0, and no type of numpy's."""
-    number = value.item() if hasattr(value, "item") else value
-    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _source(folder: Path) -> tuple[str, str]:

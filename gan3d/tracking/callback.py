@@ -41,17 +41,17 @@ class Watcher(Protocol):
 
 
 class StudyCallback(tune.Callback):
-    """Forwards trials' lives; keeps the records of ended trials.
+    """Forwards trials' lives.
 
-    A Tune trial's ``config`` is {"number", "epochs", "sample", "assignment"}, see `gan3d.search.searcher`.
+    A Tune trial's ``config`` is {"number", "epochs", "known_epochs", "sample", "assignment", ...}, see `gan3d.search.searcher`.
     """
 
     def __init__(self, tracker: StudyTracker, watcher: Watcher, account: Account) -> None:
         self._tracker, self._watcher, self._account = tracker, watcher, account
-        self.records: dict[int, TrialRecord] = {}
         self._begun: set[str] = set()
         self._stragglers: set[tuple[int, int]] = set()
         self._sizes: dict[int, int] = {}
+        self._newest: dict[int, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks with its own state and we never read them back."""
@@ -70,10 +70,13 @@ class StudyCallback(tune.Callback):
         """Log an epoch's metrics under its own number."""
         if not result[FAILED]:
             metrics = {name: float(value) for name, value in result.items() if "." in name and isinstance(value, float)}
-            self._tracker.log_metrics(trial.config["number"], result[EPOCH], metrics)
-            self._watcher.epoch_ended(trial.config["number"], result[EPOCH], metrics)
-            self._name_straggler(trial.config, result[EPOCH], metrics)
-            self._tell_size(trial.config, result[EPOCH], metrics)
+            number, epoch = trial.config["number"], result[EPOCH]
+            self._tracker.log_metrics(number, epoch, metrics)
+            self._watcher.epoch_ended(number, epoch, metrics)
+            if epoch > max(trial.config["known_epochs"], self._newest.get(number, 0)):  # one told again is of a team that may be gone
+                self._newest[number] = epoch
+                self._name_straggler(trial.config, epoch, metrics)
+                self._tell_size(trial.config, epoch, metrics)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """Close the trial's run."""
@@ -109,9 +112,10 @@ class StudyCallback(tune.Callback):
 
     def _end(self, trial: Any, reason: str = "", error: str = "") -> None:
         config = trial.config
-        record = outcome_of(config["number"], config["sample"], config["epochs"], trial.last_result, reason)
-        self.records[record.number] = record
-        tags = self._account.end_trial(record.number).tags
+        number = config["number"]
+        tags = self._account.end_trial(number).tags
+        seconds = self._account.ledger.held_seconds().get(number, 0.0)
+        record = outcome_of(number, config["sample"], config["epochs"], trial.last_result, reason, seconds=seconds)
         tags |= ({"error": error} if error else {}) | shower_counts(Path(config["assignment"]["folder"]))
         self._tracker.end_trial(record, tags)
         self._watcher.trial_ended(record)

@@ -28,7 +28,7 @@ from gan3d.tracking import published
 from gan3d.tracking.client import open_client, search_experiments, search_runs, sqlite_file
 from gan3d.tracking.names import logged_name
 from gan3d.tracking.store import EXPERIMENT_PREFIX, MARKER_METRIC, PARENT_TAG
-from gan3d.training.merit import Judge, Merit, order
+from gan3d.training.merit import Merit, best_epoch, judged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -234,21 +234,19 @@ def _histories(client: MlflowClient, run_ids: Sequence[str], name: str) -> list[
     return [(point["run_id"], point["step"], point["value"], point["timestamp"]) for point in found]
 
 
-def judged(epochs: pd.DataFrame, objective: Objective) -> Iterator[tuple[int, Merit]]:
+def judged_rows(epochs: pd.DataFrame, objective: Objective) -> Iterator[tuple[int, Merit]]:
     """The number and merit of each of a trial's epochs, in the order of their rows: columns ``epoch`` and the objective's metrics."""
-    judge = Judge(objective)
-    for row in epochs.to_dict("records"):
-        yield int(row["epoch"]), judge.judge({name: float(row[name]) for name in objective.metrics if name in row})
+    rows = ({str(name): value for name, value in row.items()} for row in epochs.to_dict("records"))
+    return judged(((int(row["epoch"]), {name: float(row[name]) for name in objective.metrics if name in row}) for row in rows), objective)
 
 
 def _best_epochs(points: pd.DataFrame, objective: Objective) -> pd.DataFrame:
-    """What `trials` says of best epochs, by run; the earliest of equals."""
+    """What `trials` says of best epochs, by run."""
     rows = {}
     for run_id, epochs in points.reset_index().groupby("run_id"):
-        finite = [(epoch, merit) for epoch, merit in judged(epochs, objective) if merit.is_finite]
-        if not finite:
+        if (found := best_epoch(judged_rows(epochs, objective), objective)) is None:
             continue
-        epoch, best = min(finite, key=lambda one: order(one[1], objective))
+        epoch, best = found
         traded = {f"best.{goal.metric}": value for goal, value in zip(objective.trade_offs, best.traded, strict=True)}
         rows[run_id] = {"best_epoch": epoch, "best_objective": best.first, **traded, "excess": best.excess}
     columns = ["best_epoch", "best_objective", *(f"best.{goal.metric}" for goal in objective.trade_offs), "excess"]

@@ -46,7 +46,9 @@ def worst(direction: str) -> float:
     return math.inf if direction == "minimize" else -math.inf
 
 
-def outcome_of(number: int, sample: Mapping[str, Any], epochs: int, result: Mapping[str, Any] | None, error: str = "") -> TrialRecord:
+def outcome_of(
+    number: int, sample: Mapping[str, Any], epochs: int, result: Mapping[str, Any] | None, error: str = "", *, seconds: float
+) -> TrialRecord:
     """The record of an ended trial.
 
     Args:
@@ -55,12 +57,13 @@ def outcome_of(number: int, sample: Mapping[str, Any], epochs: int, result: Mapp
         epochs: of a full trial.
         result: Tune's last result; None or without an epoch where there was none.
         error: why Tune gave the trial up; empty if it did not.
+        seconds: that it held its team, over all sessions: Tune knows of the last one only.
     """
     last = result or {}
     reached = int(last.get(EPOCH, 0)) if last.get(BEST) is not None else 0
     state, reason = _state(last, reached, epochs, error)
     best = merit_of(last[BEST]) if last.get(BEST) is not None else None
-    seconds, restarts = float(last.get("time_total_s", 0.0)), int(last.get(RESTARTS, 0))
+    restarts = int(last.get(RESTARTS, 0))
     if best is None or not best.is_finite:
         return TrialRecord(number, dict(sample), state, reason, reached, None, seconds, restarts)
     objective, *trade_offs = best.values

@@ -11,8 +11,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from gan3d.writing import cut_broken_line
 
 Entry = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ class Spool:
         """Take up the entries an earlier driver left in ``file``."""
         self.file = file
         self._apply = apply
+        if cut := cut_broken_line(file):  # else the next entry would stand behind it, and both would be lost
+            logger.warning("%s: a line was cut short and is lost: %.80s", file, cut.decode(errors="replace"))
         self._waiting: deque[Entry] = deque(_read(file))
         self._retry_at = 0.0
 
@@ -78,10 +83,12 @@ class Spool:
                 stream.write(json.dumps(entry) + "\n")
         except OSError as problem:  # where the server's disk is full, so may ours be: it waits in memory alone
             logger.warning("%s cannot be written (%s)", self.file, problem)
+            with suppress(OSError):  # of which a part may be there
+                cut_broken_line(self.file)
 
 
 def _read(file: Path) -> list[Entry]:
-    """The entries of a spool file; a line cut short by a crash is dropped with a warning."""
+    """The entries of a spool file; a line that is none, as earlier versions left them, is dropped with a warning."""
     entries = []
     for line in file.read_text("utf-8").splitlines() if file.is_file() else []:
         try:

@@ -10,7 +10,6 @@ Which parent run is the study's is known from the results folder (``tracking_run
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from gan3d.config.objective import Objective
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
-from gan3d.records import METRICS, EpochRecord, TrialRecord
+from gan3d.records import METRICS, TrialRecord
 from gan3d.tracking.client import SQLITE, failures, load_mlflow, open_client, search_runs, sqlite_file
 from gan3d.tracking.names import NAMES_TAG, WITH_SLASHES, logged_name
 from gan3d.tracking.notes import NOTE, begun
 from gan3d.tracking.spool import Entry, Rejected, Spool, Unavailable
+from gan3d.writing import write_atomically, write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,12 +78,9 @@ class StudyTracker:
             tags = {"kind": "study", "study": study_name, "state": "running", NAMES_TAG: WITH_SLASHES}
             run = client.create_run(experiment_id, run_name=study_name, tags=tags)
             _remember_study_run(run.info.run_id, results)
-        else:
-            run = own
-            client.update_run(run.info.run_id, status="RUNNING")
-            client.set_tag(run.info.run_id, "state", "running")
-        tracker = cls(client, run, results, continued=own is not None)
-        tracker._spool.drain()
+            return cls(client, run, results)
+        tracker = cls(client, own, results, continued=True)
+        tracker._submit("begin")  # behind what waits of earlier sessions, the last thing of which is their end
         return tracker
 
     def log_study(
@@ -121,12 +118,8 @@ class StudyTracker:
         params = {key: str(value) for key, value in sample.items()}
         self._submit("start_trial", number=number, tags=tags, params=params, settings=_pretty(settings))
 
-    def log_epoch(self, number: int, record: EpochRecord) -> None:
-        """One point per metric at ``step = record.epoch``; an epoch already logged is left alone."""
-        self.log_metrics(number, record.epoch, record.as_metrics())
-
     def log_metrics(self, number: int, epoch: int, metrics: Mapping[str, Any]) -> None:
-        """As :meth:`log_epoch`, for a dictionary that holds a record's metrics; other keys in it are ignored."""
+        """One point per metric of a record, at ``step = epoch``; other keys are ignored, and an epoch already logged is left alone."""
         known = {name: float(metrics[name]) for name in METRICS if name in metrics}
         self._submit("log_metrics", number=number, epoch=epoch, metrics=known)
 
@@ -175,6 +168,10 @@ class StudyTracker:
         except failures() as error:
             final = getattr(error, "error_code", "") in _FINAL_ANSWERS or isinstance(error, FileNotFoundError)
             raise (Rejected if final else Unavailable)(str(error)) from error
+
+    def _apply_begin(self, milliseconds: int) -> None:  # noqa: ARG002
+        self._client.update_run(self.study_run_id, status="RUNNING")
+        self._client.set_tag(self.study_run_id, "state", "running")
 
     def _apply_log_study(self, milliseconds: int, tags: dict[str, str], texts: dict[str, str]) -> None:  # noqa: ARG002
         self._log_batch(self.study_run_id, tags=tags)
@@ -280,11 +277,9 @@ def _own_study_run(client: MlflowClient, experiment_id: str, results: Path) -> R
 
 
 def _remember_study_run(run_id: str, results: Path) -> None:
-    """Written beside and renamed: a half-written id would be nobody's."""
+    """A half-written id would be nobody's."""
     results.mkdir(parents=True, exist_ok=True)
-    temporary = results / f".{RUN_FILE}.{os.getpid()}"
-    temporary.write_text(f"{run_id}\n", encoding="utf-8")
-    temporary.replace(results / RUN_FILE)
+    write_atomically(results / RUN_FILE, lambda file: write_text(file, f"{run_id}\n"))
 
 
 def _clipped(tags: Mapping[str, str]) -> dict[str, str]:

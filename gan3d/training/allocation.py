@@ -19,10 +19,3 @@ def keep_freed_memory() -> bool:
     """Let this process reuse the memory that it frees, to its end; False where the C library is not glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
-
-
-def give_back_freed_memory() -> None:
-    """Return what is free now to the system: between trials, whose batches differ."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -18,41 +18,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gan3d.errors import DataError, no_room_in
+from gan3d.writing import cut_broken_line, write_atomically, write_text
 
 #: Raised when a checkpoint's layout changes.
 FORMAT = 1
-
-
 #: Files that `write_atomically` has not come to rename.
 UNFINISHED = ".*.[0-9]*"
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """``write`` a temporary file beside ``path``, sync it and rename: readers see the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def save_state(path: Path, content: dict[str, Any]) -> None:
@@ -126,14 +102,9 @@ class TrialFolder:
             rows.append(json.loads(line))
         return rows
 
-    def newest(self) -> Path | None:
-        """The state to go on from: that of the last finished epoch."""
-        rows = self.records()
-        return self.state(rows[-1]["epoch"]) if rows else None
-
     def commit(self, record: dict[str, Any]) -> None:
         """Append one finished epoch, whose state is on disk already; then drop older states."""
-        self._cut_broken_line()
+        cut_broken_line(self.records_file)
         with self.records_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -163,19 +134,6 @@ class TrialFolder:
         text = json.dumps(counts)
         write_atomically(self.path / "showers.json", lambda temporary: write_text(temporary, text))
 
-    def _cut_broken_line(self) -> None:
-        if self.records_file.exists():
-            content = self.records_file.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if len(whole) != len(content):
-                with self.records_file.open("rb+") as file:
-                    file.truncate(len(whole))
-
 
 def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
-
-
-def write_text(path: Path, text: str) -> None:
-    """In UTF-8; for `write_atomically`."""
-    path.write_text(text, encoding="utf-8")

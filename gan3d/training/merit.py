@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gan3d.config.objective import Constraint, Objective
@@ -55,7 +55,7 @@ class Judge:
         self._metrics = objective.metrics
         self._last: deque[tuple[float, ...]] = deque(maxlen=objective.average_epochs)
         self.best: Merit | None = None
-        """Of the epochs so far."""
+        """Of the epochs so far; not finite as long as none is."""
 
     def judge(self, metrics: Mapping[str, float]) -> Merit:
         """The merit of the next epoch; ``best`` is up to date afterwards.
@@ -72,14 +72,17 @@ class Judge:
         return merit
 
 
-def best_epoch(rows: Iterable[tuple[int, Mapping[str, float]]], objective: Objective) -> tuple[int, Merit] | None:
-    """The best of a trial's epochs, in their order given as number and metrics, and its merit; None without any."""
-    judge, found = Judge(objective), None
+def judged(rows: Iterable[tuple[int, Mapping[str, float]]], objective: Objective) -> Iterator[tuple[int, Merit]]:
+    """The number and merit of each of a trial's epochs, in their order given as number and metrics."""
+    judge = Judge(objective)
     for epoch, metrics in rows:
-        merit = judge.judge(metrics)
-        if merit is judge.best:
-            found = (epoch, merit)
-    return found
+        yield epoch, judge.judge(metrics)
+
+
+def best_epoch(curve: Iterable[tuple[int, Merit]], objective: Objective) -> tuple[int, Merit] | None:
+    """The best of a trial's epochs, in their order given as number and merit; of equals the earliest. None where no merit is finite."""
+    finite = [(epoch, merit) for epoch, merit in curve if merit.is_finite]
+    return min(finite, key=lambda one: order(one[1], objective), default=None)
 
 
 def excess_over(limit: Constraint, value: float) -> float:
@@ -92,12 +95,12 @@ def excess_over(limit: Constraint, value: float) -> float:
 
 
 def is_better(merit: Merit, other: Merit, objective: Objective) -> bool:
-    """Whether the first is better than the second; equals are not."""
-    return order(merit, objective) < order(other, objective)
+    """Whether the first is better than the second; equals are not, and what is not finite never is better than what is."""
+    return (not merit.is_finite, *order(merit, objective)) < (not other.is_finite, *order(other, objective))
 
 
 def order(merit: Merit, objective: Objective) -> tuple[float, float]:
-    """Sorts merits, the best first; what is not finite comes last."""
+    """Sorts merits, the best first; what is not a number comes last of those that are as far from the constraints."""
     value = merit.first if objective.direction == "minimize" else -merit.first
     return (max(merit.excess, 0.0), math.inf if math.isnan(value) else value)
 

@@ -19,6 +19,7 @@ from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
 from gan3d.config.training import TrialSettings
 from gan3d.scaling.ablation import mean_interval
+from gan3d.search.sample_rows import sample_of
 from gan3d.verdict.epochs import best_of_trials, first_within, judged_epochs
 from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records
 from gan3d.verdict.measure import Measure
@@ -128,7 +129,7 @@ def first_measure(records: Records) -> Measure | None:
     best = best_of_trials(judged_epochs(records)) if records.has_physics else pd.DataFrame()
     if best.empty:
         return None
-    return measure_of(records, trial_settings(records, sample_of(records.study.search_space, best.iloc[0])))
+    return measure_of(records, trial_settings(records, sample_of(best.iloc[0], records.study.search_space)))
 
 
 def measure_of(records: Records, settings: TrialSettings) -> Measure:
@@ -140,7 +141,7 @@ def best_distances(records: Records, measure: Measure) -> list[float]:
     """Of every trial of the study that has this measure, its best epoch's."""
     found = []
     for _, row in best_of_trials(judged_epochs(records)).iterrows():
-        settings = trial_settings(records, sample_of(records.study.search_space, row))
+        settings = trial_settings(records, sample_of(row, records.study.search_space))
         found += [float(row[DISTANCE])] if measure_of(records, settings) == measure else []
     return found
 
@@ -164,7 +165,7 @@ def recipes_of(records: Records, target: float, gates: Sequence[Gated]) -> list[
 
 def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: float, gates: Sequence[Gated]) -> Recipe:
     first = rows.iloc[0]
-    sample = {key: value for key, value in sample_of(records.study.search_space, first).items() if key != SEED}
+    sample = {key: value for key, value in sample_of(first, records.study.search_space).items() if key != SEED}
     settings = trial_settings(records, sample)
     best, last = best_of_trials(judged), judged.groupby("trial").last()
     held, not_held = _gates(records, rows, set(best.index), gates)
@@ -204,7 +205,7 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
 def _gates(records: Records, rows: pd.DataFrame, counting: set[int], gates: Sequence[Gated]) -> tuple[tuple[Gated, ...], tuple[int, ...]]:
     """What was found of these trials, and those of the counting ones of which nothing was."""
     space = records.study.search_space
-    digests = {int(row["trial"]): trial_settings(records, sample_of(space, row)).portable_digest() for _, row in rows.iterrows()}
+    digests = {int(row["trial"]): trial_settings(records, sample_of(row, space)).portable_digest() for _, row in rows.iterrows()}
     known = {one.settings for one in gates}
     not_held = tuple(trial for trial, digest in digests.items() if trial in counting and digest not in known)
     return tuple(one for one in gates if one.settings in digests.values()), not_held
@@ -216,11 +217,6 @@ def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series
     if rates.price_per_core_hour is None and rates.price_per_kwh is None:
         return core_hours * math.nan
     return core_hours * (rates.price_per_core_hour or 0.0) + kwh * (rates.price_per_kwh or 0.0)
-
-
-def sample_of(space: SearchSpace, row: pd.Series) -> dict[str, Any]:
-    """What the search space gave a trial."""
-    return {key: _plain(row[key]) for key in space.ranges if key in row and pd.notna(row[key])}
 
 
 def trial_settings(records: Records, sample: Mapping[str, Any]) -> TrialSettings:
@@ -246,7 +242,3 @@ def _name(records: Records, sample: Mapping[str, Any], trial: int) -> str:
 def numbered(study: str, trial: int) -> str:
     """What a recipe without a name is called."""
     return f"{study} {trial}"
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

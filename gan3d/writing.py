@@ -1,0 +1,50 @@
+"""Files that a process which is killed, or a power cut, leaves whole: written beside and renamed, or of whole lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """``write`` a temporary file beside ``path``, sync it and rename: readers see the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """In UTF-8; for `write_atomically`."""
+    path.write_text(text, encoding="utf-8")
+
+
+def cut_broken_line(path: Path) -> bytes:
+    """Drop what follows the last whole line of a file, which may be absent: what is written next would stand behind it in one line.
+
+    Returns:
+        What was cut.
+    """
+    if not path.exists():
+        return b""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole != len(content):
+        with path.open("rb+") as file:
+            file.truncate(whole)
+    return content[whole:]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,50 @@
+"""Files are whole, whatever happens to who writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gan3d.writing import cut_broken_line, write_atomically
+
+
+def test_readers_see_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old", encoding="utf-8")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("new", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old"
+
+    write_atomically(path, write)
+    assert path.read_text(encoding="utf-8") == "new"
+
+
+def test_what_cannot_be_written_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old", encoding="utf-8")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("ne", encoding="utf-8")
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - as it was raised
+        write_atomically(path, write)
+    assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+    assert path.read_text(encoding="utf-8") == "old"
+
+
+@pytest.mark.parametrize(
+    ("content", "cut"), [(b"one\ntwo\n", b""), (b"one\ntwo\nth", b"th"), (b"o", b"o"), (b"", b"")], ids=["whole", "cut", "no_line", "empty"]
+)
+def test_a_broken_last_line_is_cut_off(tmp_path: Path, content: bytes, cut: bytes) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(content)
+    assert cut_broken_line(path) == cut
+    assert path.read_bytes() == content.removesuffix(cut)
+
+
+def test_an_absent_file_is_whole(tmp_path: Path) -> None:
+    assert cut_broken_line(tmp_path / "absent") == b""
+    assert list(tmp_path.iterdir()) == []
