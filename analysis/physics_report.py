@@ -1,4 +1,4 @@
-"""Showers of any origin beside Monte Carlo: profiles in bins of energy, observables, correlations of layers, single events.
+"""Showers of any origin beside Monte Carlo: profiles in bins of energy, observables, correlations of layers, single showers.
 
     python analysis/physics_report.py FILE|TRIAL --reference FILE [FILE ...] [--calorimeter NAME|FILE.yaml] [--output DIR]
 

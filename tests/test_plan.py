@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from small_study import write_study
+from typer.testing import CliRunner
 
+from gan3d.cli.app import app
 from gan3d.cli.plan_tables import plan_tables
 from gan3d.config.load import load_study
 from gan3d.errors import DataError, ResourceError
@@ -231,3 +234,13 @@ def test_a_plan_says_that_convolutions_on_a_cpu_will_be_slow_without_a_kernel(ha
     text = " ".join(str(part) for part in plan_tables(planned))
     assert ("no C kernel was compiled" in text) == is_said
     assert planned.as_dict()["has_kernel"] == has_kernel
+
+
+def test_a_set_of_a_sampled_key_is_said_to_fix_nothing(tmp_path: Path) -> None:
+    path = write_study(tmp_path, {"training.generator.learning_rate": {"choice": [1e-4, 1e-3]}})
+    rate = "training.generator.learning_rate"
+    assert load_study(path, [f"{rate}=0.5", "training.epochs=2"]).sampled_overrides == (rate,)
+    told = " ".join(CliRunner().invoke(app, ["plan", str(path), "--set", f"{rate}=0.5"]).output.split())
+    assert f"Sampled all the same: {rate}; with --set the search only begins there" in told
+    silent = CliRunner().invoke(app, ["plan", str(path), "--set", "training.epochs=2"]).output
+    assert "Sampled all the same" not in silent

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from gan3d.cli.results import differs_in_cost, holds_study, prepare_results
 from gan3d.cli.token import show_token
@@ -65,6 +66,7 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
     earlier = Path("results") / study.name
     expected = estimate(earlier, study, found.num_trials * found.epochs.most)
     differs_in = [] if expected is None else differs_in_cost(earlier, study)
+    notice = notice_of_sampled(loaded)
     if as_json:
         content = found.as_dict() | {"estimate": None if expected is None else asdict(expected) | {"differs_in": differs_in}}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
@@ -72,6 +74,15 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
     console = console_for()
     for part in plan_tables(found, list(money_rows(study, expected, differs_in))):
         console.print(part, highlight=False)
+    if notice:
+        console.print("", Text(notice, style="yellow"), sep="\n")
+
+
+def notice_of_sampled(loaded: LoadedStudy) -> str:
+    """What a `--set` of a sampled key does; empty where there is none."""
+    keys = ", ".join(loaded.sampled_overrides)
+    what = "with --set the search only begins there, at the nearest value of the range. To fix it, take it out of the search space."
+    return f"Sampled all the same: {keys}; {what}" if keys else ""
 
 
 def plan_of(loaded: LoadedStudy, address: str | None) -> Plan:
@@ -116,8 +127,8 @@ def run_and_show(asked: Request, *, resume: bool | None, as_json: bool) -> str:
     options = RunOptions(folder, asked.address, asked.tracking_uri, bool(resume), asked.verbose, asked.optuna_storage)
     with ExitStack() as stack:
         terminal = stack.enter_context(Terminal(loaded.study, console, is_live=is_live(console)))
-        if notice:
-            terminal.say(notice)
+        for text in filter(None, (notice, notice_of_sampled(loaded))):
+            terminal.say(text)
         result = run_study(loaded, options, terminal)
     if as_json:
         typer.echo(json.dumps(summary(result, loaded.study, asked.command_to_go_on), indent=2, ensure_ascii=False))

@@ -84,7 +84,7 @@ def read_text(path: FilePath, shown: str) -> str:
     try:
         raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except OSError as error:
-        message = f"cannot be read ({(error.strerror or str(error)).lower()}). {_files_there(path)}"
+        message = f"cannot be read ({(error.strerror or str(error)).lower()}). {_way_out(path)}"
         raise ConfigError(message, where=shown) from None
     if raw is None:
         message = f"holds more than {MAX_BYTES} bytes, so it is not a study or a search space. Check the path."
@@ -97,7 +97,10 @@ def read_text(path: FilePath, shown: str) -> str:
         raise ConfigError(message, where=f"{shown}:{line}") from None
 
 
-def _files_there(path: FilePath) -> str:
+def _way_out(path: FilePath) -> str:
+    """A study's name where a file is asked for is the commonest slip."""
+    if not path.suffix and (file := FilePath("studies") / f"{path.name}.yaml").is_file():
+        return f"This is asked for a study's file: {file}?"
     found = sorted(entry.name for entry in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
     return f"YAML files in {path.parent}: {', '.join(found)}." if found else f"{path.parent} holds no YAML file."
 

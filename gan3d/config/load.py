@@ -30,6 +30,12 @@ class LoadedStudy:
     overrides: tuple[str, ...]
     text: str  # of the study's file, before any override
 
+    @property
+    def sampled_overrides(self) -> tuple[str, ...]:
+        """Dotted keys that a `--set` changes and the search space samples: it fixes nothing there, the search only begins with it."""
+        changed = {".".join(map(str, parse_override(text).path)) for text in self.overrides}
+        return tuple(key for key in self.study.search_space.keys if key in changed)
+
 
 def load_study(path: Path | str, overrides: Sequence[str] = ()) -> LoadedStudy:
     """Read a study file and its search space, apply `dotted.key=value` overrides, and check everything.

@@ -51,10 +51,10 @@ class Drawn:
         Raises:
             ConfigError: a range that does not rise, or energies at or below 0.
         """
-        for key, found in (("energy", self.energy_gev), ("angle", self.polar_angle_rad or (1.0, 1.0))):
+        for key, unit, found in (("energy", "GeV", self.energy_gev), ("angle", "rad", self.polar_angle_rad or (1.0, 1.0))):
             low, high = found
             if not (0 < low <= high and math.isfinite(high)):
-                message = f"{low:g} to {high:g} must be above 0, finite, and rise"
+                message = f"{key} = {low:g} to {high:g} {unit} must be above 0, finite, and rise. Write the lower end first."
                 raise ConfigError(message, key=key)
 
     @property

@@ -128,14 +128,24 @@ def _beam(
         msg = f"polar_angle_rad has no meaning for {calorimeter.name}, whose cells lie on rings around the shower's axis"
         raise ConfigError(msg, key="polar_angle_rad")
     if polar_angle is not None:
-        _check_range("polar_angle_rad", polar_angle, POLAR_ANGLES_RAD, "rad")
+        _check_range("polar_angle_rad", _in_degrees(polar_angle), _in_degrees(POLAR_ANGLES_RAD), "degrees")
     return _Beam(calorimeter, energy, polar_angle or (np.pi / 2, np.pi / 2), seed)
 
 
 def _check_range(key: str, found: tuple[float, float], allowed: tuple[float, float], unit: str) -> None:
-    if not allowed[0] <= found[0] <= found[1] <= allowed[1] or not np.isfinite(found[1]):
-        msg = f"{key} = {found[0]:g} to {found[1]:g} {unit} must rise and lie within {allowed[0]:.4g} to {allowed[1]:.4g} {unit}"
+    low, high = found
+    if not low <= high:
+        msg = f"{key} = {low:g} to {high:g} {unit} must rise. Write the lower end first."
         raise ConfigError(msg, key=key)
+    if low < allowed[0] or high > allowed[1] or not np.isfinite(high):
+        within = f"lie within {allowed[0]:.4g} to {allowed[1]:.4g} {unit}"
+        rule = f"be at least {allowed[0]:g} {unit}, and finite" if np.isinf(allowed[1]) else within
+        msg = f"{key} = {low:g} to {high:g} {unit} must {rule}"
+        raise ConfigError(msg, key=key)
+
+
+def _in_degrees(angles_rad: tuple[float, float]) -> tuple[float, float]:
+    return float(np.degrees(angles_rad[0])), float(np.degrees(angles_rad[1]))
 
 
 def _chunk_sizes(num_showers: int) -> list[int]:
