@@ -64,9 +64,16 @@ def test_sides_have_as_many_showers_each_when_broken_ones_are_left_out() -> None
     np.testing.assert_array_equal(kept.ours.identity, [*range(3), *range(4, 7), *range(8, 20)])
 
 
-@pytest.mark.parametrize(("num_showers", "num_reference"), [(99, 1000), (1000, 199), (1, 1)])
-def test_too_few_are_refused(num_showers: int, num_reference: int) -> None:
-    with pytest.raises(DataError, match="at least 100 and 200"):
+@pytest.mark.parametrize(
+    ("num_showers", "num_reference", "message"),
+    [
+        (99, 1000, "99 showers are too few to be judged: at least 100"),
+        (1000, 199, "the reference has 199 showers, at least 200 are needed. Add another --reference."),
+        (1, 1, "1 showers are too few"),
+    ],
+)
+def test_too_few_are_refused(num_showers: int, num_reference: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         refuse_few(num_showers, num_reference)
 
 

@@ -75,7 +75,7 @@ def test_other_grids_and_too_few_showers_are_refused(held_out: Showers, tmp_path
     write_clic_file(few, held_out.take(slice(0, 20)))
     write_clic_file(cropped, Showers(held_out.cells[:, :, :, :20], held_out.incident_energy, None, held_out.identity))
     assert validate(str(few), "--quick")[0] == validate(str(cropped), "--quick")[0] == 2
-    assert "at least 100 and 200" in validate(str(few), "--quick")[1]
+    assert "20 showers are too few to be judged: at least 100" in validate(str(few), "--quick")[1]
     assert "cells cannot be held against those of" in " ".join(validate(str(cropped), "--quick")[1].split())
 
 

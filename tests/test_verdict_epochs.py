@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from verdict_records import SEEDS, records, two_batches
 
-from gan3d.training.merit import best_epoch
+from gan3d.training.merit import best_epoch, judged
 from gan3d.verdict.answer import Asked, answer_of
 from gan3d.verdict.epochs import best_of_trials, first_within, judged_epochs
 from gan3d.verdict.evidence import Records
@@ -42,7 +42,8 @@ def test_a_distance_is_that_of_the_best_epoch_by_the_objective(
     search = one_trial(objective, distances, response)
     assert answer_of([search]).recommended.distance.value == kept
     assert answer_of([search]).target == pytest.approx(1.1 * kept)
-    found = best_epoch(zip(search.epochs["epoch"], search.epochs.to_dict("records"), strict=True), search.study.objective)
+    rows = zip(search.epochs["epoch"], search.epochs.to_dict("records"), strict=True)
+    found = best_epoch(judged(rows, search.study.objective), search.study.objective)
     assert found is not None
     assert best_of_trials(judged_epochs(search))["epoch"].tolist() == [found[0]]
 
