@@ -66,7 +66,6 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
     earlier = Path("results") / study.name
     expected = estimate(earlier, study, found.num_trials * found.epochs.most)
     differs_in = [] if expected is None else differs_in_cost(earlier, study)
-    notice = notice_of_sampled(loaded)
     if as_json:
         content = found.as_dict() | {"estimate": None if expected is None else asdict(expected) | {"differs_in": differs_in}}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
@@ -74,7 +73,7 @@ def show_plan(path: Path, overrides: Sequence[str], address: str | None, *, as_j
     console = console_for()
     for part in plan_tables(found, list(money_rows(study, expected, differs_in))):
         console.print(part, highlight=False)
-    if notice:
+    if notice := notice_of_sampled(loaded):
         console.print("", Text(notice, style="yellow"), sep="\n")
 
 
