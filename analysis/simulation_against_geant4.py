@@ -8,6 +8,7 @@ compares, at the incident energies and polar angles of the files' own showers. W
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from gan3d.data.shower_file import open_shower_file
+from gan3d.errors import Gan3dError
 from gan3d.physics import calorimeter_file
 from gan3d.physics.calorimeter import Calorimeter
 from gan3d.simulation.comparison import SPECTRUM_EDGES, Row, Summary, compare, joined, summarise
@@ -243,9 +245,18 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Compare, or fit."""
-    asked = parse()
+def main() -> int:
+    """Compare, or fit; 2 if the calorimeter or the showers cannot be read."""
+    try:
+        compare_or_fit(parse())
+    except Gan3dError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare_or_fit(asked: argparse.Namespace) -> None:
+    """What the command line asks for."""
     calorimeter = calorimeter_file.calorimeter(asked.calorimeter)
     if asked.fit is not None:
         print_fit(asked.files, asked.half, calorimeter, asked.fit)
@@ -264,4 +275,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

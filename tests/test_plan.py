@@ -54,16 +54,26 @@ def test_normalised_per_channel_the_running_statistics_are_counted_apart() -> No
     assert networks.parameters + networks.running_statistics == 946_398
 
 
-@pytest.mark.parametrize("optimiser", ["{name: rmsprop}", "{name: rmsprop, momentum: 0.5}", "{name: adam, momentum: 0.5}"])
-def test_a_checkpoint_is_as_large_as_counted(optimiser: str) -> None:
-    settings = load_study(STUDIES / "quickstart.yaml", [f"training.optimiser={optimiser}", "workers.per_trial=1"]).study.trial_settings({})
+@pytest.mark.parametrize(
+    "change",
+    [
+        "training.optimiser={name: rmsprop}",
+        "training.optimiser={name: rmsprop, momentum: 0.5}",
+        "training.optimiser={name: adam, momentum: 0.5}",
+        "training.generator_average=0.9",
+    ],
+)
+def test_a_checkpoint_is_as_large_as_counted(change: str) -> None:
+    settings = load_study(STUDIES / "quickstart.yaml", [change, "workers.per_trial=1"]).study.trial_settings({})
     state = TrainState(settings, Ranks())
     for network, steps in ((state.generator, state.generator_optimiser), (state.discriminator, state.discriminator_optimiser)):
         for parameter in network.parameters():
             parameter.grad = parameter.detach().clone()
         steps.step()
     saved = state.state_dict()
-    numbers = sum(one.numel() for name in ("generator", "discriminator") for one in saved[name].values())
+    networks = [saved[name] for name in ("generator", "discriminator", "average") if name in saved]
+    assert len(networks) == 2 + (settings.training.generator_average > 0)
+    numbers = sum(one.numel() for network in networks for one in network.values() if one.is_floating_point())
     for name in ("generator_optimiser", "discriminator_optimiser"):
         memory = [one for row in saved[name]["state"].values() for key, one in row.items() if key != "step"]
         numbers += sum(one.numel() for one in memory)
@@ -87,6 +97,15 @@ def test_room_is_for_the_optimiser_that_remembers_most(names: list[str]) -> None
     planned = make_plan(loaded, LARGE)
     assert planned.largest.optimiser_numbers == 2 * planned.largest.parameters
     assert planned.smallest.optimiser_numbers == planned.smallest.parameters == planned.largest.parameters
+    assert planned.disk.state == planned.largest.state_bytes
+
+
+@pytest.mark.parametrize("decays", [[0.0, 0.99], [0.99, 0.0]])
+def test_room_is_for_the_average_of_the_generator(decays: list[float]) -> None:
+    space = f"search_space={{training.generator_average: {{choice: {decays}}}}}"
+    planned = make_plan(load_study(STUDIES / "quickstart.yaml", [space, "sampler.name=grid", "trials.number=2"]), LARGE)
+    assert planned.largest.averaged_numbers > planned.largest.generator_parameters
+    assert planned.smallest.averaged_numbers == 0
     assert planned.disk.state == planned.largest.state_bytes
 
 

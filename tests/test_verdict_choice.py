@@ -29,6 +29,16 @@ def test_one_judged_trial_of_three_does_not_pass_a_recipe() -> None:
     assert document["cheapest_that_passes_the_gate"] is None
 
 
+def test_a_gate_of_no_trial_here_is_told_with_its_file() -> None:
+    search = two_batches()
+    stray = replace(gate(search, 0, passes=True), settings="another study's", file="elsewhere.json")
+    answer = answer_of([search], [gate(search, 1, passes=True), stray])
+    assert answer.stray_gates == (stray,)
+    (told,) = [text for text in answer.not_measured() if "elsewhere.json" in text]
+    assert "tells of no trial" in told
+    assert not answer_of([search], [gate(search, 1, passes=True)]).stray_gates
+
+
 def test_one_trial_that_fails_is_enough() -> None:
     search = two_batches()
     (small, _) = answer_of([search], [gate(search, 0, passes=True), gate(search, 1, passes=False)]).recipes

@@ -70,7 +70,7 @@ def two_batches() -> Records:
 
 def gate(search: Records, number: int, *, passes: bool, num_showers: int = 500) -> Gated:
     sample = sample_of(search.trials.iloc[number], search.study.search_space)
-    return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, num_showers, None)
+    return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, num_showers, None, f"{number}.json")
 
 
 def recipe(name: str, distance: float, core_hours: float, hours_to_target: float = 1.0) -> Recipe:

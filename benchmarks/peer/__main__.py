@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +32,9 @@ OF_KERAS = "import importlib.metadata as m, json; print(json.dumps({name: m.vers
 
 def main() -> None:
     """Print figures as they come, then as a table; record them unless they are quick ones."""
-    quick = "--quick" in sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description="Train and generate beside peers, in turn with them.")
+    parser.add_argument("--quick", action="store_true", help="less work; results are printed, not recorded")
+    quick = parser.parse_args().quick
     found = []
     for row in rows(quick):
         print(f"{row.case}, {row.variant}: {row.value:.3g} {row.unit}", flush=True)

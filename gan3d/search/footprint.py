@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from gan3d.config.training import TrialSettings
 from gan3d.data.loader import MEGABYTE, SMALLEST_WINDOW_BYTES
@@ -43,6 +44,8 @@ class Networks:
     running_statistics: int
     optimiser_numbers: int
     """What the optimisers remember."""
+    averaged_numbers: int
+    """Of the generator's average, where there is one."""
     weight_bytes_per_step: int
     """Of what is derived from weights in a step."""
     activation_bytes_per_shower: int
@@ -62,8 +65,8 @@ class Networks:
 
     @property
     def state_bytes(self) -> int:
-        """A checkpoint: weights, running statistics, the optimisers' memory."""
-        return (self.parameters + self.running_statistics + self.optimiser_numbers) * FLOAT_BYTES
+        """A checkpoint: weights, running statistics, the optimisers' memory, the generator's average."""
+        return (self.parameters + self.running_statistics + self.optimiser_numbers + self.averaged_numbers) * FLOAT_BYTES
 
 
 def networks_of(settings: TrialSettings) -> Networks:
@@ -73,16 +76,22 @@ def networks_of(settings: TrialSettings) -> Networks:
         two, three = (saved_bytes(generator, discriminator, num_showers) for num_showers in (2, 3))
         largest = largest_output_bytes(generator)
     numbers = [sum(parameter.numel() for parameter in network.parameters()) for network in (generator, discriminator)]
-    statistics = sum(buffer.numel() for network in (generator, discriminator) for buffer in network.buffers() if buffer.is_floating_point())
+    statistics = [floating_buffers(network) for network in (generator, discriminator)]
     return Networks(
         generator_parameters=numbers[0],
         discriminator_parameters=numbers[1],
-        running_statistics=statistics,
+        running_statistics=sum(statistics),
         optimiser_numbers=sum(numbers) * numbers_per_parameter(settings),
+        averaged_numbers=numbers[0] + statistics[0] if settings.training.generator_average else 0,
         weight_bytes_per_step=max(0, 3 * two - 2 * three),
         activation_bytes_per_shower=three - two,
         largest_output_bytes=largest,
     )
+
+
+def floating_buffers(network: nn.Module) -> int:
+    """Numbers of a network's buffers that are as large as its weights'."""
+    return sum(buffer.numel() for buffer in network.buffers() if buffer.is_floating_point())
 
 
 def numbers_per_parameter(settings: TrialSettings) -> int:
@@ -126,16 +135,21 @@ def generator_inputs(generator: GeneratorNetwork, num_showers: int) -> tuple[tor
 
 
 def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks, Networks]:
-    """The networks with most and with fewest parameters; of as many those of whose parameters the optimiser remembers most, and least."""
+    """The networks with most and with fewest parameters; of as many those of whose parameters most is remembered, and least."""
     different = {shape_of(settings): settings for settings in map(without_rates, candidates)}
-    ordered = sorted(different.values(), key=lambda settings: (num_parameters(settings), numbers_per_parameter(settings)))
+    ordered = sorted(different.values(), key=lambda settings: (num_parameters(settings), *memories_of(settings)))
     return networks_of(ordered[-1]), networks_of(ordered[0])
 
 
 def shape_of(settings: TrialSettings) -> Hashable:
     """Equal for trials whose networks and states are as large as each other's, rates left aside."""
     training = settings.training
-    return training.generator, training.discriminator, training.polar_angle, settings.data.grid, numbers_per_parameter(settings)
+    return training.generator, training.discriminator, training.polar_angle, settings.data.grid, memories_of(settings)
+
+
+def memories_of(settings: TrialSettings) -> tuple[int, bool]:
+    """What a state has beside weights, the larger part first: numbers of the optimiser a parameter, whether there is an average."""
+    return numbers_per_parameter(settings), settings.training.generator_average > 0
 
 
 def num_parameters(settings: TrialSettings) -> int:

@@ -54,7 +54,14 @@ SIZE_KEYS = (
     "data.read_ahead_batches",
 )
 #: Beginnings of the knobs that decide how large a network and its checkpoint are.
-SHAPE_KEYS = (STAIRS, "training.generator.", "training.discriminator.", "training.polar_angle", "training.optimiser.")
+SHAPE_KEYS = (
+    STAIRS,
+    "training.generator.",
+    "training.generator_average",
+    "training.discriminator.",
+    "training.polar_angle",
+    "training.optimiser.",
+)
 
 
 @dataclass(frozen=True, slots=True)

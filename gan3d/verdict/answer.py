@@ -51,6 +51,8 @@ class Answer:
     curves: tuple[Curve, ...]
     timings: tuple[dict[str, Any], ...]
     asked: Asked
+    stray_gates: tuple[Gated, ...] = ()
+    """Those of trials that are none of any recipe."""
 
     def as_document(self) -> dict[str, Any]:
         """As JSON has it: quantities with their intervals, null where nothing is known."""
@@ -129,7 +131,7 @@ class Answer:
     def not_measured(self) -> Iterator[str]:
         """What a reader might take for known, and is not."""
         yield from unknown.of_physics(self.recommended, self.recipes)
-        yield from unknown.of_gates(self.recommended, self.recipes)
+        yield from unknown.of_gates(self.recommended, self.recipes, self.stray_gates)
         yield from unknown.of_ranking(self.measure, self.recipes, self.not_ranked, self._without_recipes())
         yield from unknown.of_scaling(self.recommended, self.curves)
         yield from unknown.of_cost(self.recommended)
@@ -176,6 +178,7 @@ def answer_of(
         curves=tuple(curves_of(records)),
         timings=tuple(timings),
         asked=asked,
+        stray_gates=tuple(gate for gate in gates if not any(gate in recipe.gates for recipe in found)),
     )
 
 

@@ -72,6 +72,8 @@ class Gated:
     num_numbers: int
     num_showers: int
     high_level_auc: float | None
+    file: str
+    """Where that stands."""
 
 
 def read_gates(paths: Sequence[Path]) -> list[Gated]:
@@ -88,7 +90,7 @@ def read_gates(paths: Sequence[Path]) -> list[Gated]:
             auc = (document["distances"].get("high_level_auc") or {}).get("value")
             settings = document["settings"]
             flagged = sum(one["is_flagged"] for one in findings)
-            found.append(Gated(settings or "", document["passes"], flagged, len(findings), document["num_judged"], auc))
+            found.append(Gated(settings or "", document["passes"], flagged, len(findings), document["num_judged"], auc, str(path)))
         except (KeyError, TypeError) as problem:
             message = f"it is not what gan3d validate TRIAL --json prints: {problem} is missing"
             raise DataError(message, file=str(path)) from problem

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from gan3d.verdict.evidence import Gated
 from gan3d.verdict.measure import Measure
 from gan3d.verdict.recipes import Recipe
 from gan3d.verdict.teams import Curve
@@ -29,8 +30,10 @@ def of_physics(recommended: Recipe, recipes: Sequence[Recipe]) -> Iterator[str]:
         )
 
 
-def of_gates(recommended: Recipe, recipes: Sequence[Recipe]) -> Iterator[str]:
-    """Which trials were not held against the gate, and whether all that were had the same chance to pass."""
+def of_gates(recommended: Recipe, recipes: Sequence[Recipe], strays: Sequence[Gated]) -> Iterator[str]:
+    """Which trials were not held against the gate, and whether all that were had the same chance to pass; ``strays``: of other trials."""
+    for gate in strays:
+        yield f"{gate.file} tells of no trial of a recipe of these studies: what the gate found there is left out."
     if not any(one.gates for one in recipes):
         yield "No trial was held against the gate (gan3d validate TRIAL --reference FILE --json > FILE, then --validation FILE)."
         return
