@@ -7,13 +7,13 @@ normal one cut off at zero (the tobit model: Tobin, Econometrica 26 (1958) 24). 
 
     cell = E ** cell_power * scale(E) * relu(location(E) + fluctuation),    fluctuation = sum over channels of weight * feature,
 
-or that and ``own * noise`` of the cell's own: what a network makes of some hundred numbers goes together in neighbouring cells. The
-scale may also go with where in a cell the shower enters (`gan3d.models.impact`).
-
 with location, log scale (parabolas in log E, straight lines at first) and weights of its own: a locally connected output, as in LAGAN
 (de Oliveira et al., arXiv:1701.05927), since a calorimeter is not invariant under translations. Where fluctuations are standard normal,
 the mean and the second moment of the cell's energy in GeV determine location and scale; so an untrained generator has the right energy in
 every cell, and training is left with what makes showers differ: correlations.
+
+A fluctuation may have ``own * noise`` of the cell's own beside the features', for what a network makes of some hundred numbers goes
+together in neighbouring cells; and the scale may go with where in a cell the shower enters (`gan3d.models.impact`).
 """
 
 from __future__ import annotations
