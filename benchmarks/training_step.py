@@ -142,7 +142,7 @@ def gan3d_step(settings: TrialSettings, batch: int, ranks: Ranks = ALONE, thread
         keep_freed_memory()
     choose_paths(state, settings, ranks)
     start_from(showers.train, state, settings)
-    observables = observable_distributions(showers.train, training, ranks.device)
+    observables = observable_distributions(showers.train, settings, ranks.device)
     conditions, response = showers.conditions(training), showers.response(training)
     recipe = Recipe(training, conditions, response, autocast_of(settings, ranks.device), observables)
     batches = [batch_of(showers, settings, number * ranks.world_size + ranks.rank) for number in range(2)]

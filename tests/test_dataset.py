@@ -140,6 +140,23 @@ def test_empty_and_not_finite_showers_are_dropped_and_counted(tmp_path: Path) ->
     assert len(showers.incident_energies()) == 55
 
 
+def test_cells_below_the_threshold_deposit_nothing_and_what_is_not_finite_is_still_found(tmp_path: Path) -> None:
+    spoiled, kept = _spoiled(tmp_path)
+    least = float(spoiled.deposited_energies().min())
+    every = spoiled.read(np.arange(55))
+    threshold = float(np.median(every.cells[every.cells > 0]))
+    showers = ShowerSet.open(["*.h5"], base=tmp_path, threshold_gev=threshold)
+    assert showers.dropped["not_finite"] == 3
+    above = np.where(every.cells >= threshold, every.cells, 0).sum((1, 2, 3))
+    np.testing.assert_allclose(showers.deposited_energies(), above[above > 0], rtol=1e-5)
+    assert showers.read(np.arange(len(showers))).cells.min() == every.cells.min()
+    nothing = ShowerSet.open(["*.h5"], base=tmp_path, threshold_gev=float(every.cells.max()) * 2)
+    with pytest.raises(DataError, match=re.escape("dropped: {'empty': 57, 'not_finite': 3}")):
+        nothing.scan()
+    assert least > 0
+    assert len(kept) == 55
+
+
 def test_a_set_without_a_single_good_shower_is_refused(tmp_path: Path) -> None:
     calo = make_showers(3, (16, 9, 45))
     calo.cells[:] = 0

@@ -50,12 +50,12 @@ def test_the_next_trial_on_the_same_showers_reads_none_of_them_for_its_start(fil
     train = showers_of(settings).train
     first = fresh(files, RECIPE)
     start_from(train, first, settings)
-    assert observable_distributions(train, settings.training, ALONE.device) is not None
+    assert observable_distributions(train, settings, ALONE.device) is not None
     monkeypatch.setattr(train, "read", lambda _rows: pytest.fail("showers are read again"))
     second = fresh(files, RECIPE)
     start_from(train, second, settings)
     assert checksum(first.generator) == checksum(second.generator)
-    assert observable_distributions(train, settings.training, ALONE.device) is not None
+    assert observable_distributions(train, settings, ALONE.device) is not None
 
 
 def test_another_transform_is_another_start(files: Path) -> None:
@@ -94,7 +94,7 @@ def test_showers_with_a_polar_angle_start_and_train(tmp_path: Path) -> None:
 def test_observables_are_matched_only_where_they_have_a_weight(files: Path) -> None:
     for weight in (0.0, 1.0):
         settings = small_trial(files, {"training.loss_weights.observables": weight})
-        distributions = observable_distributions(showers_of(settings).train, settings.training, ALONE.device)
+        distributions = observable_distributions(showers_of(settings).train, settings, ALONE.device)
         assert (distributions is None) == (weight == 0.0)
 
 

@@ -52,7 +52,7 @@ class Step:
         self.settings: TrialSettings = small_trial(files, changes)
         training, showers = self.settings.training, showers_of(self.settings)
         self.state = TrainState(self.settings, ALONE)
-        observables = observable_distributions(showers.train, training, ALONE.device)
+        observables = observable_distributions(showers.train, self.settings, ALONE.device)
         conditions, response = showers.conditions(training), showers.response(training)
         self.recipe = Recipe(training, conditions, response, autocast_of(self.settings, ALONE.device), observables)
         self.slots = slots_of(self.settings, ALONE, 0)

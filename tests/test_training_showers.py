@@ -6,16 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gloo_processes import gloo_processes
 from small_trial import ALONE, showers_of, small_files, small_trial
 
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
+from gan3d.models.observable_matching import powers
+from gan3d.models.response import ResponseCurve
 from gan3d.physics.binning import Binning
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.physics.distance import DISTANCES
+from gan3d.physics.transform import Transform
 from gan3d.simulation.simulate import shower_batch
 from gan3d.simulation.writer import ShowerWriter
+from gan3d.training import start
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers, floor_of, sums_of
 
@@ -62,6 +67,55 @@ def sorted_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with ShowerWriter(folder / f"{name}.h5", showers.cells.shape[1:], is_polar=False, has_polar_angle=False) as writer:
             writer.append(showers.cells[rising], showers.incident_energy[rising], np.full(number, np.pi / 2, np.float32))
     return folder
+
+
+def test_what_is_fitted_to_a_part_of_sorted_files_is_fitted_to_all_energies(sorted_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = ShowerSet.open([str(sorted_files / "train.h5")])
+    every = train.read(np.arange(len(train)))
+    cells, energy = torch.from_numpy(every.cells), torch.from_numpy(every.incident_energy)
+    for name in ("MOST_SHOWERS", "MOST_OBSERVED"):
+        monkeypatch.setattr(start, name, 300)
+    middle = len(train) // 2
+    for kind in ("moments", "layers"):
+        distributions = start.fitted_distributions.__wrapped__(train, kind, 1e-6)
+        # 0.00 and 0.03; 2.1 and 6.9 where the 300 are those of least energy.
+        assert float(distributions.distance(cells[1::4], energy[1::4])) < 0.1
+    fitted = start.fitted_cells.__wrapped__(train, Transform(1e-6, 100.0, 0.5), has_impact=False)
+    halves = [energy[:middle].log().mean(), energy[middle:].log().mean()]
+    assert fitted.log_energy.tolist() == pytest.approx([float(half) for half in halves], abs=0.1)
+
+
+@pytest.mark.parametrize(("number", "most"), [(5, 100), (100, 100), (101, 100), (1000, 100), (200_000, 1000), (70, 10)])
+def test_rows_are_different_and_from_all_over(number: int, most: int) -> None:
+    rows = start.rows_all_over(number, most)
+    assert len(rows) == len(set(rows.tolist())) <= max(most, start.RUN)
+    assert (np.diff(rows) > 0).all()
+    assert rows[0] == 0
+    assert rows[-1] < number
+    if number <= most:
+        assert len(rows) == number
+    elif most >= 2 * start.RUN:
+        assert rows[-1] == number - 1
+        assert len(rows) > most - start.RUN
+        assert np.diff(rows).max() < 2 * number / (most // start.RUN)
+
+
+def test_targets_of_the_generator_are_of_read_out_cells(tmp_path: Path) -> None:
+    """As what the discriminator sees and validation judges: a threshold takes a few percent of the energy out of all of them."""
+    threshold = 3e-4
+    files = small_files(tmp_path)
+    settings = small_trial(files, {"data.threshold_gev": threshold, "training.loss_weights.observables": 1.0})
+    showers = showers_of(settings)
+    every = showers.train.read(np.arange(len(showers.train)))
+    read_out = np.where(every.cells >= threshold, every.cells, 0).sum((1, 2, 3))
+    assert read_out.sum() < 0.99 * every.cells.sum()
+    np.testing.assert_allclose(showers.train.deposited_energies(), read_out, rtol=1e-5)
+    assert showers.response(settings.training) == ResponseCurve.fit(every.incident_energy, showers.train.deposited_energies())
+    distributions = start.observable_distributions(showers.train, settings, ALONE.device)
+    assert distributions is not None
+    terms = powers(torch.from_numpy(every.incident_energy))
+    expected = float((terms @ distributions.coefficients)[:, 0].mean())  # the sampling fraction
+    assert expected == pytest.approx(float((read_out / every.incident_energy).mean()), rel=1e-3)
 
 
 def test_the_floor_of_a_part_of_the_validation_set_is_that_of_all_of_it(sorted_files: Path) -> None:

@@ -34,9 +34,10 @@ LARGEST_BLOCK_BYTES = 256_000_000
 class ShowerSet:
     """Showers of many files; small, so that it can be sent to another process together with its scan."""
 
-    def __init__(self, files: Sequence[ShowerFile], max_showers: int | None = None) -> None:
+    def __init__(self, files: Sequence[ShowerFile], max_showers: int | None = None, threshold_gev: float = 0.0) -> None:
         """Of ``files`` in their order, the first ``max_showers`` in all (bad ones counted)."""
         self.files = tuple(files)
+        self.threshold_gev = threshold_gev
         self._check_grids()
         ends = np.cumsum([file.num_showers for file in self.files])
         self.num_in_files = int(ends[-1] if max_showers is None else min(max_showers, ends[-1]))
@@ -53,6 +54,7 @@ class ShowerSet:
         grid: GridShape | None = None,
         crop: bool = False,
         node_cache: str | None = None,
+        threshold_gev: float = 0.0,
     ) -> ShowerSet:
         """The files that match ``patterns`` (see `paths`), checked; reads their conditions, not their cells.
 
@@ -63,6 +65,8 @@ class ShowerSet:
             grid: (X, Y, L) that the files must have.
             crop: whether larger files are cropped to it, in their middle.
             node_cache: folder of decoded copies, see `node_cache`; `$VARS` are those of this process.
+            threshold_gev: cells below it [GeV] count neither for what a shower deposits nor for whether it is empty; they are read all
+                the same.
 
         Raises:
             DataError: no file matches, a file is not one of showers, or the grids differ.
@@ -70,7 +74,7 @@ class ShowerSet:
         files = [open_shower_file(path) for path in find_files(patterns, base or Path.cwd())]
         if crop and grid is not None:
             files = [file if file.grid == tuple(grid) else file.cropped(grid) for file in files]
-        showers = cls(files, max_showers)
+        showers = cls(files, max_showers, threshold_gev)
         if grid is not None and tuple(grid) != showers.grid:
             message = f"the showers have {by(showers.grid)} cells, data.grid says {by(grid)}; set data.grid to {list(showers.grid)}"
             raise DataError(message, file=str(showers.files[0].path))
@@ -86,7 +90,7 @@ class ShowerSet:
             DataError: a damaged file or a negative energy, on every rank; or no shower is left.
         """
         if self._scan is None:
-            found = scan(self._read_range, self._edges_in_files, rank, world_size, sum_over_ranks)
+            found = scan(self._read_range, self._edges_in_files, rank, world_size, sum_over_ranks, threshold_gev=self.threshold_gev)
             if not len(found.kept):
                 message = f"no shower can be used; dropped: {found.dropped}"
                 raise DataError(message, file=str(self.files[0].path))
@@ -139,7 +143,7 @@ class ShowerSet:
         return every[self._found.kept]
 
     def deposited_energies(self) -> NDArray[np.float32]:
-        """(N,) float32 [GeV], of all cells, no threshold applied."""
+        """(N,) float32 [GeV], of all cells that are not below the threshold of the set."""
         return self._found.deposited_energy
 
     @cached_property

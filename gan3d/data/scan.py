@@ -44,6 +44,8 @@ def scan(
     rank: int = 0,
     world_size: int = 1,
     sum_over_ranks: Callable[[torch.Tensor], object] | None = None,
+    *,
+    threshold_gev: float = 0.0,
 ) -> Scan:
     """Look at the blocks between ``edges``, each rank at its share of them; every rank gets the whole answer.
 
@@ -53,6 +55,7 @@ def scan(
         rank: of this process.
         world_size: how many ranks take part; all of them must call.
         sum_over_ranks: sums a tensor over the ranks, in place; needed where there are several.
+        threshold_gev: cells below it [GeV] deposit nothing.
 
     Raises:
         DataError: a file is damaged or holds a negative energy; raised on every rank, so that none waits for another.
@@ -60,7 +63,7 @@ def scan(
     assert world_size == 1 or sum_over_ranks is not None
     # One number more than there are showers: how many ranks failed.
     found = np.zeros(edges[-1] + 1, dtype=np.float32)
-    failure = _look(read, np.array_split(np.arange(len(edges) - 1), world_size)[rank], edges, found)
+    failure = _look(read, np.array_split(np.arange(len(edges) - 1), world_size)[rank], edges, found, threshold_gev)
     found[-1] = failure is not None
     if sum_over_ranks is not None:
         sum_over_ranks(torch.from_numpy(found))
@@ -72,7 +75,11 @@ def scan(
 
 
 def _look(
-    read: Callable[[int, int], Showers], blocks: NDArray[np.int64], edges: NDArray[np.int64], found: NDArray[np.float32]
+    read: Callable[[int, int], Showers],
+    blocks: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    found: NDArray[np.float32],
+    threshold_gev: float,
 ) -> DataError | None:
     """Fill ``found`` with what the showers of ``blocks`` deposited [GeV], NaN where a shower is not finite."""
     try:
@@ -80,7 +87,9 @@ def _look(
             start, stop = int(edges[block]), int(edges[block + 1])
             showers = read(start, stop)
             with np.errstate(invalid="ignore", over="ignore"):
-                deposited = showers.cells.sum(axis=(1, 2, 3))
+                # Not `where=` the cell is above: what is not a number must stay in the sum, to be found.
+                cells = np.where(showers.cells < threshold_gev, np.float32(0), showers.cells) if threshold_gev else showers.cells
+                deposited = cells.sum(axis=(1, 2, 3))
             found[start:stop] = np.where(_is_finite(showers, deposited), deposited, np.nan)
     except DataError as error:
         return error

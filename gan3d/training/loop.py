@@ -105,7 +105,7 @@ def source_of(trial: Trial, showers: TrialShowers) -> Source:
         read_ahead_batches=data.read_ahead_batches,
         num_steps=training.max_steps_per_epoch,
     )
-    observables = observable_distributions(showers.train, training, ranks.device)
+    observables = observable_distributions(showers.train, settings, ranks.device)
     autocast = autocast_of(settings, ranks.device)
     return Source(loader, Recipe(training, showers.conditions(training), showers.response(training), autocast, observables))
 

@@ -105,7 +105,9 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
 
 
 def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks) -> ShowerSet:
-    showers = ShowerSet.open(patterns, max_showers=most, grid=data.grid, crop=data.crop, node_cache=data.node_cache)
+    showers = ShowerSet.open(
+        patterns, max_showers=most, grid=data.grid, crop=data.crop, node_cache=data.node_cache, threshold_gev=data.threshold_gev
+    )
     if data.cells == "polar" and not showers.is_polar:
         message = "data.cells is polar, these showers have square cells. Set data.cells to square."
         raise DataError(message, file=str(showers.files[0].path))

@@ -5,12 +5,15 @@ Whatever depends on the showers alone is computed once per process, so that the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from gan3d.config.training import Training, TrialSettings
+from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.showers import Showers
 from gan3d.models.layer_energies import LayerEnergies
@@ -22,12 +25,14 @@ from gan3d.training.noise import stream
 from gan3d.training.showers import CHUNK
 from gan3d.training.state import TrainState, transform_of
 
-#: Training showers that are looked at, the first so many: every rank reads them, and keeps them for a moment only.
+#: Training showers that are looked at, from all over the set: every rank reads them, and keeps them for a moment only.
 MOST_SHOWERS = 1_000
 #: Training showers whose observables are looked at in the set `layers`: correlations of some 150 take more of them.
 MOST_OBSERVED = 4_000
 #: Training showers whose layer energies are looked at: only these are kept, and their tails count.
 MOST_LAYER_ENERGIES = 10_000
+#: So many neighbours are read at once: of a compressed chunk all showers are decoded for one.
+RUN = 20
 #: Showers generated to standardise the fluctuations.
 NUM_GENERATED = 128
 
@@ -50,19 +55,42 @@ def start_cells(train: ShowerSet, state: TrainState, settings: TrialSettings) ->
     device = next(state.generator.parameters()).device
     has_impact = state.generator.cells.impact is not None
     state.generator.cells.start_as_(fitted_cells(train, transform_of(settings), has_impact=has_impact))
-    energy = torch.from_numpy(train.incident_energies())[:MOST_SHOWERS]
     random = stream(settings.training.seed, "start")
-    rows = torch.randint(len(energy), (NUM_GENERATED,), generator=random)
+    seen = torch.from_numpy(rows_all_over(len(train), MOST_SHOWERS))
+    rows = seen[torch.randint(len(seen), (NUM_GENERATED,), generator=random)]
     noise = torch.randn(NUM_GENERATED, settings.num_noise, generator=random)
     angles = train.polar_angles() if settings.training.polar_angle else None
     angle = None if angles is None else torch.from_numpy(angles)[rows].to(device)
-    state.generator.standardise_(noise.to(device), energy[rows].to(device), angle)
+    state.generator.standardise_(noise.to(device), torch.from_numpy(train.incident_energies())[rows].to(device), angle)
+
+
+def rows_all_over(num_showers: int, most: int) -> NDArray[np.int64]:
+    """Rising positions of at most so many showers, in runs of `RUN` neighbours equally far apart: files may be sorted."""
+    if num_showers <= most:
+        return np.arange(num_showers)
+    num_runs = max(1, most // RUN)
+    starts = np.arange(num_runs) * (num_showers - RUN) // max(1, num_runs - 1)
+    rows: NDArray[np.int64] = (starts[:, None] + np.arange(RUN)).ravel()
+    return rows
+
+
+def chunks(train: ShowerSet, most: int, threshold_gev: float) -> Iterator[Showers]:
+    """At most so many showers from all over the set, `CHUNK` at a time."""
+    rows = rows_all_over(len(train), most)
+    for start in range(0, len(rows), CHUNK):
+        yield read_out(train, rows[start : start + CHUNK], threshold_gev)
+
+
+def read_out(train: ShowerSet, rows: NDArray[np.int64], threshold_gev: float) -> Showers:
+    """Showers at these positions; cells below the threshold are 0, as in training."""
+    showers = train.read(rows)
+    return replace(showers, cells=np.where(showers.cells < threshold_gev, np.float32(0), showers.cells))
 
 
 @lru_cache(maxsize=1)
 def fitted_cells(train: ShowerSet, transform: Transform, *, has_impact: bool) -> RectifiedNormal:
-    """Cells whose location and scale are those of the first training showers."""
-    showers = first_showers(train)
+    """Cells whose location and scale are those of training showers."""
+    showers = read_out(train, rows_all_over(len(train), MOST_SHOWERS), transform.threshold_gev)
     cells = RectifiedNormal(1, train.grid, impact_at=0 if has_impact else None)
     cells.fit_(torch.from_numpy(showers.cells), torch.from_numpy(showers.incident_energy), transform)
     return cells
@@ -70,13 +98,10 @@ def fitted_cells(train: ShowerSet, transform: Transform, *, has_impact: bool) ->
 
 @lru_cache(maxsize=1)
 def fitted_layer_energies(train: ShowerSet, transform: Transform, *, has_polar_angle: bool) -> LayerEnergies:
-    """The distribution of the first training showers' layer energies."""
-    rows = np.arange(min(len(train), MOST_LAYER_ENERGIES))
+    """The distribution of training showers' layer energies."""
     layers, energies, angles = [], [], []
-    for start in range(0, len(rows), CHUNK):
-        part = train.read(rows[start : start + CHUNK])
-        cells = torch.from_numpy(part.cells)
-        layers.append(torch.where(cells >= transform.threshold_gev, cells, 0.0).sum(dim=(1, 2)))
+    for part in chunks(train, MOST_LAYER_ENERGIES, transform.threshold_gev):
+        layers.append(torch.from_numpy(part.cells).sum(dim=(1, 2)))
         energies.append(torch.from_numpy(part.incident_energy))
         if has_polar_angle:
             assert part.polar_angle is not None
@@ -88,22 +113,19 @@ def fitted_layer_energies(train: ShowerSet, transform: Transform, *, has_polar_a
     return fitted
 
 
-def observable_distributions(train: ShowerSet, training: Training, device: torch.device) -> ObservableDistributions | None:
+def observable_distributions(train: ShowerSet, settings: TrialSettings, device: torch.device) -> ObservableDistributions | None:
     """What the loss on observables compares with; None where it has no weight."""
-    return None if training.loss_weights.observables == 0 else fitted_distributions(train, training.matched_observables).to(device)
+    training = settings.training
+    if training.loss_weights.observables == 0:
+        return None
+    return fitted_distributions(train, training.matched_observables, settings.data.threshold_gev).to(device)
 
 
 @lru_cache(maxsize=1)
-def fitted_distributions(train: ShowerSet, kind: ObservableSet) -> ObservableDistributions:
-    """Distributions of the first training showers."""
-    most = min(len(train), MOST_OBSERVED if kind == "layers" else MOST_SHOWERS)
-    parts = (train.read(np.arange(start, min(start + CHUNK, most))) for start in range(0, most, CHUNK))
+def fitted_distributions(train: ShowerSet, kind: ObservableSet, threshold_gev: float) -> ObservableDistributions:
+    """Distributions of training showers."""
+    parts = chunks(train, MOST_OBSERVED if kind == "layers" else MOST_SHOWERS, threshold_gev)
     showers = ((torch.from_numpy(part.cells), torch.from_numpy(part.incident_energy)) for part in parts)
     centres = polar_centres(*train.grid[:2]) if train.is_polar else None
     positions = None if centres is None else (torch.from_numpy(centres[0]).float(), torch.from_numpy(centres[1]).float())
     return ObservableDistributions.fit(showers, kind, positions)
-
-
-def first_showers(train: ShowerSet) -> Showers:
-    """The first training showers."""
-    return train.read(np.arange(min(len(train), MOST_SHOWERS)))
