@@ -120,10 +120,12 @@ $(READY): pyproject.toml constraints.txt setup.py gan3d/models/fourier/kernel.c
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[analysis,dev,docs,export]'
 	@touch $(READY)
 
-constraints: ## pin what is installed now
+constraints: $(READY) $(CLUSTER_READY) ## pin what is installed now, in both environments; what came from a file on this machine is left out
 	@sed -n '/^#/p' constraints.txt > constraints.new
-	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' | sort -f >> constraints.new
-	@mv constraints.new constraints.txt
+	@$(BIN)/python -m pip freeze --exclude-editable > constraints.found
+	@.venv-cluster/bin/python -m pip freeze --exclude-editable >> constraints.found
+	@grep -v ' @ ' constraints.found | sed 's/+cpu//' | sort -fu >> constraints.new
+	@rm constraints.found && mv constraints.new constraints.txt
 
 clean: ## drop the environment and caches, never results
 	rm -rf $(VENV) .venv-cluster $(PEER)/.venv .mypy_cache .ruff_cache .pytest_cache gan3d.egg-info

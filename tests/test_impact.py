@@ -66,6 +66,14 @@ def test_on_average_over_places_a_cell_keeps_its_energy(fitted: tuple[Impact, to
 
 
 @torch.no_grad()
+def test_showers_that_all_enter_in_one_place_leave_every_cell_as_it_is() -> None:
+    cells = around(torch.full((64, 3), 4.0), torch.ones(64))
+    impact = Impact(tuple(cells.shape[1:]))  # type: ignore[arg-type]
+    torch.testing.assert_close(impact.fit_(cells, cells), cells, rtol=1e-4, atol=1e-6)
+    factors = impact(torch.randn(20, 2, generator=torch.Generator().manual_seed(1))).exp()
+    torch.testing.assert_close(factors, torch.ones_like(factors), rtol=1e-3, atol=0.0)
+
+
 def test_without_the_place_cells_vary_less(fitted: tuple[Impact, torch.Tensor]) -> None:
     _, still = fitted
     cells = entering()

@@ -11,7 +11,7 @@ from small_trial import ALONE, checksum, showers_of, small_files, small_files_wi
 from torch import nn
 
 from gan3d.config.training import TrialSettings
-from gan3d.models.losses import ResponseCurve
+from gan3d.models.response import ResponseCurve
 from gan3d.training.clock import PhaseClock
 from gan3d.training.conditions import Conditions
 from gan3d.training.loop import autocast_of, to_batch

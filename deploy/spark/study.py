@@ -3,7 +3,7 @@
     spark-submit --conf spark.task.cpus=8 deploy/spark/study.py --nodes 4 STUDY.yaml [options of gan3d run]
 
 One Ray node per Spark task, with the task's CPUs; the head is on Spark's driver and gives out none. All of them need Spark 3.4 or newer,
-gan3d with its extra `cluster` (an archive: `--archives environment.tar.gz#environment`), and a results folder that they see (`--results`).
+gan3d with its extra `spark` (an archive: `--archives environment.tar.gz#environment`), and a results folder that they see (`--results`).
 """
 
 from __future__ import annotations

@@ -84,7 +84,8 @@ class Training(Settings):
     """Generator updates per discriminator update."""
     adversarial_loss: Literal["cross_entropy", "hinge", "least_squares", "relativistic", "wasserstein"] = "cross_entropy"
     """Of the validity: the seed's binary cross-entropy of its logit, the hinge (arXiv:1705.02894), least squares (arXiv:1611.04076), the
-    cross-entropy of being more real than the other kind's mean (arXiv:1807.00734), or the logits' difference (arXiv:1701.07875)."""
+    cross-entropy of being more real than the other kind's mean (after arXiv:1807.00734, but with that mean held constant: no gradient goes
+    through it), or the logits' difference (arXiv:1701.07875)."""
     gradient_penalty: NonNegative = 0.0
     """Weight of the squared distance from 1 of the validity's slope, between showers of both kinds (arXiv:1704.00028: 10); the seed: 0."""
     matched_observables: Literal["moments", "layers"] = "moments"

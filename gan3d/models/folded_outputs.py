@@ -51,7 +51,7 @@ class RectifiedNormalOutput:
         self.block3 = block3
         sizes = zip(block3.axes, block3.upsampling, block3.places, cells.weight.shape[1:], strict=True)
         around = [(axis.skip, s * q - axis.skip - size) for axis, s, q, size in sizes]
-        wide = functional.pad(cells.weight.detach(), [cells for sides in reversed(around) for cells in sides])
+        wide = functional.pad(cells.weight.detach(), [number for sides in reversed(around) for number in sides])
         for axis, factor in enumerate(block3.upsampling):
             wide = torch.unflatten(wide, 1 + 2 * axis, (-1, factor))
         self.weight = wide.permute(1, 3, 5, 2, 4, 6, 0).contiguous()

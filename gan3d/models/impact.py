@@ -6,8 +6,8 @@ each turned into a place with the training showers' own quantiles, and a cell's 
 
     exp(tilt . (u, v, u^2 - 1, u v, v^2 - 1) - constant),
 
-which is 1 on average over places (u, v) in standard deviations: for a Gaussian profile it is exact. The tilts start from a regression of
-the cells' energies on where the showers' centres lie.
+with places (u, v) in standard deviations: for a Gaussian profile it is exact. The tilts start from a regression of the cells' energies on
+where the showers' centres lie, and the constant, which is not trained, makes the factor about 1 on average at that start.
 
 Legend: B showers, N training showers, X, Y transverse cells, L layers, C of these cells, Q quantiles.
 """
@@ -24,6 +24,8 @@ from gan3d.physics.observables import first_moments
 
 #: Terms of the exponent.
 NUM_TERMS = 5
+#: Least spread of the showers' centres [cells] that is divided by.
+SMALLEST_SPREAD = 1e-6
 
 
 class Impact(nn.Module):
@@ -53,7 +55,7 @@ class Impact(nn.Module):
     def fit_(self, share_NXYL: torch.Tensor, cells_NXYL: torch.Tensor) -> torch.Tensor:
         """Take places and tilts from showers [GeV]; returns the shares as they would be if all axes lay in the same place."""
         centre = first_moments(cells_NXYL)[:, :2].double()
-        centre = (centre - centre.mean(dim=0)) / centre.std(dim=0)
+        centre = (centre - centre.mean(dim=0)) / centre.std(dim=0).clamp_min(SMALLEST_SPREAD)
         self.quantiles.copy_(torch.quantile(centre, normal_probability(scores().double()), dim=0))
         terms = terms_of(centre).to(share_NXYL.dtype)
         relative = share_NXYL.flatten(1)

@@ -7,8 +7,8 @@ the first stage has no training: a Gaussian copula (Nelsen, An Introduction to C
     response = ln(deposited / incident energy) and shares_l = sqrt(energy of layer l / deposited energy),
 
 each with a mean and a spread that are parabolas in the logarithm of the incident energy (and in the squared cosine of the polar angle),
-and with the training showers' own quantiles around them. Its normal scores are the first L + 1 numbers of the noise, which the network sees
-as well, so cells may go with them.
+and with the training showers' own quantiles around them. Its normal scores are the first L + 1 numbers of the noise, made to go together
+as the showers' do; the network sees these numbers as well, so cells may go with them.
 
 Legend: B showers, N training showers, K = L + 1 variables, L layers, T terms, Q quantiles.
 """

@@ -9,9 +9,6 @@ from torch.nn import functional
 
 from gan3d.config.training import LossWeights
 from gan3d.models.discriminator import DiscriminatorOutput
-from gan3d.models.response import ResponseCurve
-
-__all__ = ["LossParts", "ResponseCurve", "Targets", "absolute_percentage_error", "losses"]
 
 AdversarialLoss = Literal["cross_entropy", "hinge", "least_squares", "relativistic", "wasserstein"]
 
@@ -87,8 +84,9 @@ def adversarial(logit: torch.Tensor, validity: torch.Tensor, kind: AdversarialLo
 
     Cross-entropy as the seed. Hinge (Lim and Ye, arXiv:1705.02894): nothing beyond a margin of 1, and for the generator minus the logit.
     Least squares (Mao et al., arXiv:1611.04076, with 0 and 1). Wasserstein: the logits' difference (Arjovsky et al., arXiv:1701.07875).
-    Relativistic: cross-entropy of a logit above the mean of the other kind's (Jolicoeur-Martineau, arXiv:1807.00734), which is taken off
-    before.
+    Relativistic: cross-entropy of a logit above the mean of the other kind's, which is taken off before. After Jolicoeur-Martineau,
+    arXiv:1807.00734, but the seed updates on one kind after the other, so here the other kind's mean, of a rank's showers, is a constant:
+    the halves of that paper's gradients that go through it, and the generator's term on real showers, are not there.
     """
     if kind in ("cross_entropy", "relativistic"):
         return functional.binary_cross_entropy_with_logits(logit, validity)

@@ -83,7 +83,7 @@ def moments(cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor, across: S
 
 
 def layers(cells_BXYL: torch.Tensor, positions: Positions | None) -> torch.Tensor:
-    """Slopes of the axis (square cells only), roots of cells by energy; of layers centres, widths and occupancy. Shape (B, 8 + 5 L)."""
+    """Slopes of the axis, roots of cells by energy; of layers centres, widths and occupancy. (B, 8 + 5 L); polar, without slopes: 6."""
     slopes = [axis_slopes(cells_BXYL)] if positions is None else []
     centres, widths = layer_centres(cells_BXYL, positions), layer_widths(cells_BXYL, positions)
     occupancy = smooth_step(cells_BXYL, READOUT_THRESHOLD_GEV).mean(dim=(1, 2))

@@ -2,7 +2,8 @@
 
 Counted is the plain formulation with a frozen discriminator: every convolution of the upsampled, padded tensor as it stands, no
 weight gradients of the discriminator in the generator's updates. That is the work asked for; a variant that does less of it to
-the same end gets a higher rate.
+the same end gets a higher rate. Not counted: the further passes of the gradient penalty and of the relativistic loss, and what the polar
+angle adds to the first and last layers.
 """
 
 from __future__ import annotations

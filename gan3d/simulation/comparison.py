@@ -25,7 +25,7 @@ class Summary:
     polar_angle: np.ndarray
     """(N,) [rad]."""
     profiles: dict[str, np.ndarray]
-    """`layer` (N, L), `column x` (N, X), `column y` (N, Y), and `folded` (N, X // 2 + 1), columns by their distance from the central one:
+    """`layer` (N, L), `column x` (N, X), `column y` (N, Y), and `folded` (N, (X + 1) // 2), columns by their distance from the central one:
     energy over the incident energy."""
     scalars: dict[str, np.ndarray]
     """(N,) each: `response`, `mean layer`, `hit cells`."""

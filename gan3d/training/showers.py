@@ -12,7 +12,7 @@ from gan3d.data.dataset import ShowerSet
 from gan3d.data.loader import validation_shard
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
-from gan3d.models.losses import ResponseCurve
+from gan3d.models.response import ResponseCurve
 from gan3d.physics.binning import Binning
 from gan3d.physics.distance import monte_carlo_floor
 from gan3d.physics.matching import matched_draws

@@ -16,8 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 from gan3d.config.training import Training, TrialSettings
 from gan3d.models.discriminator import DiscriminatorOutput
 from gan3d.models.gradient_penalty import gradient_penalty
-from gan3d.models.losses import LossParts, ResponseCurve, Targets, losses
+from gan3d.models.losses import LossParts, Targets, losses
 from gan3d.models.observable_matching import ObservableDistributions
+from gan3d.models.response import ResponseCurve
 from gan3d.training.clock import PhaseClock
 from gan3d.training.conditions import Conditions, SeedConditions, TrainingSetConditions
 from gan3d.training.noise import Slots

@@ -2,7 +2,8 @@
 
 So one worker of 32 virtual ranks learns what 32 workers learn: normalisation sees a virtual rank's showers only, gradients are
 added up before the update, each of a loss over the number of ranks, and running statistics are averaged where those of workers are, before
-validation. Dropout alone differs: its random stream belongs to the worker.
+validation. Dropout differs, whose random stream belongs to the worker, and which showers are in which step, where a worker's cache does
+not hold the whole training set: such a set is shared out by workers (`gan3d.data.loader`).
 """
 
 from __future__ import annotations
