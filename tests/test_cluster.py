@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ from small_study import write_study
 
 from gan3d.cli.token import TOKEN_FILE, show_token
 from gan3d.errors import ResourceError
-from gan3d.search.cluster import connected
+from gan3d.search.cluster import connected, why_unreachable
 
 RAY = str(Path(sys.executable).parent / "ray")
 
@@ -107,7 +108,23 @@ def test_a_ray_that_does_not_come_up_in_time_is_started_once_more(monkeypatch: p
     assert said == ["Starting Ray on this machine", "Ray did not start in time: once more"]
 
 
-@pytest.mark.parametrize(("address", "calls"), [(None, 2), ("127.0.0.1:1", 1)])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no-such-host.invalid:6379"])
+def test_where_nothing_listens_ray_is_not_asked_for_it_would_end_this_process(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(9)
+    monkeypatch.setattr(ray, "init", late)
+    told = pytest.raises(ResourceError, match=rf"no Ray cluster at --address {re.escape(address)}.*ray start --head")
+    with told, connected(address, verbose=False, say=lambda _text: None):
+        pass
+    assert late.calls == 0
+
+
+def test_addresses_that_answer_or_name_no_port_are_left_to_ray() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert [why_unreachable(address) for address in (f"127.0.0.1:{port}", f"ray://localhost:{port}", "auto", "local")] == [None] * 4
+
+
+@pytest.mark.parametrize(("address", "calls"), [(None, 2), ("auto", 1)])
 def test_one_that_does_not_come_up_at_all_is_given_up(address: str | None, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     late = Late(9)
     monkeypatch.setattr(ray, "init", late)

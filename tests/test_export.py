@@ -16,6 +16,7 @@ from trained_states import settings, write
 from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
+from gan3d.cli.exporting import save_whole
 from gan3d.data.shower_file import open_shower_file, write_clic_file
 from gan3d.data.showers import Showers
 from gan3d.errors import ConfigError, DataError
@@ -256,3 +257,41 @@ def test_requests_that_cannot_be_met(
     told = export(*({"TRIAL": trial, "FEW": "few.h5"}.get(argument, argument) for argument in arguments))
     assert told.exit_code == 2, told.output
     assert message in told.output.replace("\n", " ")
+
+
+def test_a_file_that_belongs_to_an_export_is_not_replaced_unasked(trial: Path, reference: Path, tmp_path: Path) -> None:
+    """OpenVINO's weights lie beside the graph."""
+    (tmp_path / "generator.bin").write_text("precious")
+    told = export(trial, tmp_path / "generator.xml", "--reference", reference)
+    assert told.exit_code == 2
+    assert "generator.bin: the file exists already" in told.output.replace("\n", "")
+    assert (tmp_path / "generator.bin").read_text() == "precious"
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_converted(trial: Path, reference: Path, tmp_path: Path) -> None:
+    (tmp_path / "generator.onnx").mkdir()
+    told = export(trial, tmp_path / "generator.onnx", "--reference", reference, "--replace")
+    assert told.exit_code == 2
+    assert "there is a folder of that name" in told.output
+    assert "converting" not in told.output
+    (tmp_path / "file").write_text("no folder")
+    told = export(trial, tmp_path / "file" / "generator.onnx", "--reference", reference)
+    assert told.exit_code == 2
+    assert "its folder cannot be made" in told.output
+
+
+def test_a_save_that_is_cut_off_leaves_the_old_files(tmp_path: Path) -> None:
+    kind, output = FORMATS["openvino"], tmp_path / "generator.xml"
+    for file in kind.files(output):
+        file.write_text("old")
+
+    def cut_off(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        save_whole(cut_off, output, kind)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["generator.bin", "generator.xml"]
+    assert {file.read_text() for file in kind.files(output)} == {"old"}
+    save_whole(lambda path: [file.write_text("new") for file in kind.files(path)] and None, output, kind)
+    assert {file.read_text() for file in kind.files(output)} == {"new"}

@@ -68,11 +68,20 @@ def test_a_file_that_is_there_is_not_replaced_unasked(trial: Path) -> None:
         (("TRIAL", "x.h5", "--angle", 60, 120), "normal incidence only"),
         (("TRIAL", "x.h5", "--energy", 50, 10), "must be above 0, finite, and rise"),
         (("TRIAL", "x.h5", "--like", "y.h5", "--angle", 60, 120), "both say at which angles"),
+        (("TRIAL", "x.h5", "--like", "y.h5", "--energy", 10, 100), "both say at which energies"),
+        (("TRIAL", "x.h5", "--like", "THREE", "--showers", 500), "conditions of 3 showers, not of 500"),
+        (("TRIAL", "x.h5", "--angle", 90, 181), "angle = 90 to 181 degrees must lie between 0 and 180"),
+        (("TRIAL", "x.h5", "--seed", 2**63), "9223372036854775807"),
+        (("results/small/trials/0009", "x.h5"), "there is no such trial"),
+        (("results/small/trials/0001/epoch_0099.pt", "x.h5"), "there is no such state"),
+        (("TRIAL", "x.h5", "--address", "auto", "--processes", 2), "--address is of a cluster. Give one"),
     ],
-    ids=["model", "angle", "energy", "both"],
+    ids=["model", "angle", "energy", "both", "both energies", "too few", "beyond", "seed", "trial", "state", "cluster"],
 )
 def test_what_cannot_be_made_is_refused_with_the_reason(trial: Path, arguments: tuple[object, ...], message: str) -> None:
-    told = generate(*(trial if argument == "TRIAL" else argument for argument in arguments))
+    if "THREE" in arguments:
+        assert generate(trial, "three.h5", "--showers", 3, "--processes", 1).exit_code == 0
+    told = generate(*({"TRIAL": trial, "THREE": "three.h5"}.get(str(argument), argument) for argument in arguments))
     assert told.exit_code == 2
-    assert message in told.output.replace("\n", " ")
+    assert message in " ".join(told.output.replace("│", " ").split())
     assert not Path("x.h5").exists()

@@ -61,9 +61,15 @@ def test_no_more_noise_is_drawn_than_is_needed() -> None:
         assert number * width <= tensor.untyped_storage().nbytes() // 4 < number * width + 16
 
 
-def test_a_seed_below_0_is_refused(generator: Generator) -> None:
-    with pytest.raises(ConfigError, match="whole number from 0 on, not -1"):
-        generator.sample([50.0], seed=-1)
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, None])
+def test_what_is_no_seed_is_refused(generator: Generator, seed: Any) -> None:
+    with pytest.raises(ConfigError, match="whole number from 0 to"):
+        generator.sample([50.0], seed=seed)
+
+
+def test_the_largest_seed_and_numpys_whole_numbers_are_seeds(generator: Generator) -> None:
+    assert np.array_equal(generator.sample([50.0], seed=np.int64(7)), generator.sample([50.0], seed=7))  # type: ignore[arg-type]
+    assert generator.sample([50.0], seed=2**63 - 1).shape == (1, 12, 12, 12)
 
 
 def test_a_state_can_be_named_instead_of_its_trial(generator: Generator, tmp_path: Path) -> None:
@@ -84,9 +90,20 @@ def test_angles_are_asked_for_where_they_mean_something(generator: Generator, tm
         inclined.sample([50.0], [90.0])
     assert not np.allclose(inclined.sample([50.0, 60.0], [1.2, 1.2]), inclined.sample([50.0, 60.0], [1.9, 1.9]))
     assert np.array_equal(inclined.sample([50.0, 60.0], 1.2), inclined.sample([50.0, 60.0], [1.2, 1.2]))
+    for energies, angles in (([50.0, 60.0], [1.2, 1.3, 1.4]), (50.0, [1.2, 1.3]), ([50.0, 60.0], [[1.2], [1.3]])):
+        with pytest.raises(ConfigError, match="do not go with"):
+            inclined.sample(energies, angles)
+    with pytest.raises(ConfigError, match="polar_angle must be numbers"):
+        inclined.sample([50.0], ["steep"])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("energy", [[0.0], [-5.0], [np.nan], [np.inf], [[50.0]]])
 def test_energies_that_no_electron_has_are_refused(generator: Generator, energy: list[float]) -> None:
     with pytest.raises(ConfigError, match="incident energies must be"):
+        generator.sample(energy)
+
+
+@pytest.mark.parametrize("energy", ["fifty", [50.0, [60.0]]])
+def test_what_is_no_list_of_numbers_is_refused(generator: Generator, energy: Any) -> None:
+    with pytest.raises(ConfigError, match="incident_energy_gev must be numbers, in one list"):
         generator.sample(energy)

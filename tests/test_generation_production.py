@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -143,6 +146,43 @@ def test_a_worker_that_is_killed_is_told_with_the_way_out(tmp_path: Path) -> Non
         list(processes(2)(_kill_itself, [0, 1, 2]))
 
 
+WAITING = """
+import sys, time, os
+from pathlib import Path
+from gan3d.generation.executors import processes
+
+def work(piece):
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(0.1)
+    return piece
+
+if __name__ == "__main__":
+    for _ in processes(2)(work, range(10_000)):
+        pass
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc")
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    script, seen = tmp_path / "waiting.py", tmp_path / "seen"
+    script.write_text(WAITING)
+    seen.mkdir()
+    parent = subprocess.Popen([sys.executable, str(script), str(seen)])
+    try:
+        wait_until(lambda: len(list(seen.iterdir())) == 2, 60)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not any(Path("/proc", file.name).exists() for file in seen.iterdir()), 20)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def _kill_itself(number: int) -> int:
     import os
     import signal
@@ -186,6 +226,17 @@ def all_energies(conditions: Conditions) -> np.ndarray:
 def test_ranges_that_nothing_can_be_drawn_from_are_refused(energies: tuple[float, float]) -> None:
     with pytest.raises(ConfigError, match="must be above 0"):
         drawn(energy_gev=energies)
+
+
+@pytest.mark.parametrize("angles", [(0.0, 1.0), (1.0, np.pi), (2.0, 1.0)])
+def test_angles_that_no_shower_has_are_refused(angles: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="degrees must lie between 0 and 180"):
+        drawn(polar_angle_rad=angles)
+
+
+def test_no_cluster_where_one_was_named_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 .*ray start --head"):
+        ray_tasks("127.0.0.1:1")
 
 
 @pytest.mark.slow

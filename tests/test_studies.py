@@ -22,7 +22,16 @@ jsonschema = pytest.importorskip("jsonschema")  # comes with ray
 ROOT = Path(__file__).parent.parent
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
-REAL_SIZE = ("seed_baseline", "filters_batch_learning_rate", "scaling_1_to_16", "fidelity", "fidelity_confirmation", "fidelity_stairs", "fidelity_refinement", "seed_recipe")
+REAL_SIZE = (
+    "seed_baseline",
+    "filters_batch_learning_rate",
+    "scaling_1_to_16",
+    "fidelity",
+    "fidelity_confirmation",
+    "fidelity_stairs",
+    "fidelity_refinement",
+    "seed_recipe",
+)
 #: Their showers are simulated by `make` before they run.
 SIMULATED = ("large_batch", "large_batch_seed_network", "clic_wide", "calochallenge_2")
 

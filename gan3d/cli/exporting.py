@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from gan3d.data.shower_file import open_shower_file
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.card import FormatName, Precision
 from gan3d.generation.formats.catalog import FORMATS, format_of, see_that_there_is
+from gan3d.generation.formats.made import Format
 from gan3d.generation.generator import Generator, place_of
 from gan3d.generation.trained import load_trained
 from gan3d.physics.calorimeter_file import calorimeter
@@ -25,6 +28,8 @@ from gan3d.validation.detector import Detector
 from gan3d.validation.exporting import Export, Judged, tried
 from gan3d.validation.report import SMALLEST_NUMBER
 from gan3d.validation.seen import refuse_learnt, seen_by, warnings_of
+
+EXISTS = "the file exists already. Give --replace to write it anew, or another name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,7 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
     """
     output, name = wanted.file_and_format()
     see_that_there_is(name, wanted.precision)
-    if output.exists() and not wanted.may_replace:
-        message = "the file exists already. Give --replace to write it anew, or another name."
-        raise ConfigError(message, where=str(output))
+    refuse_place(output, FORMATS[name], may_replace=wanted.may_replace)
     model, console = best_of(wanted.model), console_for(stderr=True)
     if format_of(model):
         message = "it is an exported generator already. Export from the trial that it was made of."
@@ -100,12 +103,41 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
     written = output if judged.passes or wanted.may_fall_through else None
     if written is not None:
         try:
-            save(written, judged.card)
+            save_whole(lambda path: save(path, judged.card), written, FORMATS[name])
         except OSError as problem:
             message = f"cannot be written: {problem}"
             raise DataError(message, file=str(written)) from problem
     show(judged, written, warnings, as_json=as_json)
     return judged, written
+
+
+def refuse_place(output: Path, kind: Format, *, may_replace: bool) -> None:
+    """See that the files of a format may be written there, before minutes go into them.
+
+    Raises:
+        ConfigError: one is there already and may not be replaced, or is a folder; or the folder cannot be written to.
+    """
+    for file in kind.files(output):
+        if file.is_dir() or (file.exists() and not may_replace):
+            message = "there is a folder of that name. Give another one." if file.is_dir() else EXISTS
+            raise ConfigError(message, where=str(file))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        message = f"its folder cannot be made: {problem}"
+        raise ConfigError(message, where=str(output)) from problem
+    if not os.access(output.parent, os.W_OK):
+        message = "nothing may be written to its folder. Give another one."
+        raise ConfigError(message, where=str(output))
+
+
+def save_whole(save: Callable[[Path], None], output: Path, kind: Format) -> None:
+    """Save beside the place and put each file there when all are whole, so that what a kill cuts off replaces nothing."""
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as beside:
+        made = Path(beside) / output.name
+        save(made)
+        for file, target in zip(kind.files(made), kind.files(output), strict=True):
+            file.replace(target)
 
 
 def validated_with(model: Path) -> tuple[Path, ...]:

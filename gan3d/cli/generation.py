@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import math
 import os
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +18,13 @@ from gan3d.generation.conditions import Conditions, Drawn, Listed
 from gan3d.generation.executors import processes, ray_tasks
 from gan3d.generation.formats.catalog import format_of
 from gan3d.generation.production import Production, produce
-from gan3d.generation.registry import SCHEME, fetched
-from gan3d.generation.trained import trial_folder
+from gan3d.generation.registry import SCHEME, downloaded
+from gan3d.generation.trained import TRIALS, trial_folder
 from gan3d.terminal.console import console_for, is_live
 from gan3d.training.checkpoint import TrialFolder
 
 DEFAULT_SHOWERS = 1000
+DEFAULT_ENERGY_GEV = (10.0, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Wanted:
     """The options that say which showers: energies in GeV, angles in degrees."""
 
     num_showers: int | None
-    energy_gev: tuple[float, float]
+    energy_gev: tuple[float, float] | None
     angle_degrees: tuple[float, float] | None
     spectrum: Literal["uniform", "log_uniform"]
     like: Path | None
@@ -44,16 +42,17 @@ class Wanted:
         """Drawn, or those of a file.
 
         Raises:
-            ConfigError: a range that nothing can be drawn from, or angles beside a file's.
+            ConfigError: a range that nothing can be drawn from, more than a file has, or ranges beside it.
             DataError: the file cannot be read.
         """
         if self.like is not None:
-            if self.angle_degrees is not None:
-                message = f"--angle and --like {self.like} both say at which angles. Give one."
-                raise ConfigError(message, key="angle")
+            for key, what, given in (("angle", "angles", self.angle_degrees), ("energy", "energies", self.energy_gev)):
+                if given is not None:
+                    message = f"--{key} and --like {self.like} both say at which {what}. Give one."
+                    raise ConfigError(message, key=key)
             return Listed.of_file(self.like, self.num_showers)
         angle = None if self.angle_degrees is None else (math.radians(self.angle_degrees[0]), math.radians(self.angle_degrees[1]))
-        return Drawn(self.num_showers or DEFAULT_SHOWERS, self.energy_gev, angle, self.spectrum, self.seed)
+        return Drawn(self.num_showers or DEFAULT_SHOWERS, self.energy_gev or DEFAULT_ENERGY_GEV, angle, self.spectrum, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +73,15 @@ def best_of(model: Path, tracking_uri: str | None = None) -> Path:
         ConfigError: the study has no trial with an objective, or there is no such registered model.
     """
     if str(model).startswith(SCHEME):
-        return _registered(str(model), tracking_uri)
+        return downloaded(str(model), tracking_uri)
     if format_of(model) or (model.is_file() and model.suffix == ".pt"):
         return model
     if TrialFolder(model).best.is_file():
         return model
+    if model.suffix == ".pt" or model.parent.name == TRIALS:
+        what = "state" if model.suffix == ".pt" else "trial, or it has finished no epoch"
+        message = f"there is no such {what}. gan3d status STUDY lists a study's trials; its name alone means the best one."
+        raise ConfigError(message, where=str(model))
     from gan3d.cli.resuming import results_of
     from gan3d.cli.status import status_of
 
@@ -88,16 +91,6 @@ def best_of(model: Path, tracking_uri: str | None = None) -> Path:
         message = "no trial of this study has an objective yet: nothing to generate with."
         raise ConfigError(message, where=str(folder))
     return trial_folder(folder, best.number).path
-
-
-def _registered(uri: str, tracking_uri: str | None) -> Path:
-    place = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    if place is None:
-        message = f"{uri} is a registered model: say where with --tracking-uri, or in MLFLOW_TRACKING_URI."
-        raise ConfigError(message, key="tracking_uri")
-    folder = Path(tempfile.mkdtemp(prefix="gan3d_model_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return fetched(uri, place, folder)
 
 
 def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_json: bool) -> None:
@@ -111,6 +104,9 @@ def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_
         message = "the file exists already. Give --force to replace it, or another name."
         raise ConfigError(message, where=str(output))
     asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed)
+    if how.address is not None and how.processes is not None:
+        message = "--processes are of this machine, --address is of a cluster. Give one."
+        raise ConfigError(message, key="processes")
     executor = processes(how.processes or len(os.sched_getaffinity(0))) if how.address is None else ray_tasks(how.address)
     console = console_for(stderr=as_json)
     columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from gan3d.cli.failures import FAILED, reported
-from gan3d.cli.options import AsJson, Energy, Spectrum
+from gan3d.cli.options import LARGEST_SEED, AsJson, Spectrum
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,7 +49,10 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
     showers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="How many. By default 1000, or as many as --like has.", show_default=False)
     ] = None,
-    energy: Energy = (10, 100),
+    energy: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Incident energies between these [GeV]. By default 10 to 100.", show_default=False),
+    ] = None,
     spectrum: Spectrum = "uniform",
     angle: Annotated[
         tuple[float, float] | None,
@@ -59,7 +63,7 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
     like: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The energies and angles of a shower file, in its order.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same showers, on any number of processes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same showers, on any number of processes.")] = 1,
     processes: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Processes side by side, of one thread each. By default one per core.", show_default=False),
@@ -79,6 +83,7 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
     """Make showers with a trained generator and write them as a shower file, in the layout of its training data."""
     from gan3d.cli.generation import How, Wanted, generate_showers
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is being made is finished, and kept
     with reported(as_json=as_json, go_on="the same command"):
         wanted = Wanted(showers, energy, angle, spectrum, like, seed)
         generate_showers(model, output, wanted, How(processes, address, fresh, force, tracking_uri), as_json=as_json)
@@ -115,7 +120,7 @@ def export(  # noqa: PLR0913, PLR0917 - one per option
         str | None, typer.Option(metavar="NAME|FILE.yaml", help="As of gan3d validate. By default all layers count alike.")
     ] = None,
     most: Annotated[int, typer.Option(min=100, metavar="N", help="Showers to judge, at most.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the noise.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Write it although its showers fall through the gate; its card says so.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")] = False,
     as_json: AsJson = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gan3d.cli.failures import FAILED, reported
-from gan3d.cli.options import AsJson, Energy, Spectrum
+from gan3d.cli.options import LARGEST_SEED, AsJson, Energy, Spectrum
 
 Calorimeter = Annotated[
     str,
@@ -45,7 +45,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one per option
             metavar="LOW HIGH", help="Polar angles, uniform between these [degrees]. By default 90, normal incidence, and no angle."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same showers, on any number of processes.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Same seed, same showers, on any number of processes.")] = 1,
     processes: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that simulate side by side.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
@@ -86,7 +86,7 @@ def validate(
         ),
     ] = None,
     most: Annotated[int, typer.Option(min=100, metavar="N", help="Showers to judge, at most.")] = 5000,
-    seed: Annotated[int, typer.Option(min=0, help="Of noise, draws, folds and networks.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of noise, draws, folds and networks.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="The gate, the response and the profiles only: seconds.")] = False,
     as_json: AsJson = False,
 ) -> None:

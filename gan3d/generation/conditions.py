@@ -49,13 +49,17 @@ class Drawn:
         """Refuse what cannot be drawn.
 
         Raises:
-            ConfigError: a range that does not rise, or energies at or below 0.
+            ConfigError: a range that does not rise, energies at or below 0, or angles that are not between 0 and pi.
         """
-        for key, unit, found in (("energy", "GeV", self.energy_gev), ("angle", "rad", self.polar_angle_rad or (1.0, 1.0))):
-            low, high = found
-            if not (0 < low <= high and math.isfinite(high)):
-                message = f"{key} = {low:g} to {high:g} {unit} must be above 0, finite, and rise. Write the lower end first."
-                raise ConfigError(message, key=key)
+        low, high = self.energy_gev
+        if not (0 < low <= high and math.isfinite(high)):
+            message = f"energy = {low:g} to {high:g} GeV must be above 0, finite, and rise. Write the lower end first."
+            raise ConfigError(message, key="energy")
+        low, high = self.polar_angle_rad or (1.0, 1.0)
+        if not 0 < low <= high < math.pi:
+            found = f"angle = {math.degrees(low):g} to {math.degrees(high):g} degrees"
+            message = f"{found} must lie between 0 and 180, and rise; 90 is normal incidence. Write the lower end first."
+            raise ConfigError(message, key="angle")
 
     @property
     def has_polar_angle(self) -> bool:
@@ -84,15 +88,19 @@ class Listed:
     polar_angle: Floats | None
 
     @classmethod
-    def of_file(cls, path: Path, most: int | None = None) -> Listed:
-        """Those of a shower file, in its order; the first ``most``.
+    def of_file(cls, path: Path, number: int | None = None) -> Listed:
+        """Those of a shower file, in its order; the first ``number``, or all.
 
         Raises:
+            ConfigError: the file has fewer.
             DataError: it cannot be read.
         """
         layout = open_shower_file(path).layout
+        if number is not None and number > len(layout.incident_energy):
+            message = f"the file has conditions of {len(layout.incident_energy)} showers, not of {number}. Ask for at most as many."
+            raise ConfigError(message, where=str(path), key="showers")
         angle = layout.polar_angle
-        return cls(layout.incident_energy[:most], None if angle is None else angle[:most])
+        return cls(layout.incident_energy[:number], None if angle is None else angle[:number])
 
     @property
     def num_showers(self) -> int:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
-from gan3d.errors import DataError
+from gan3d.errors import ConfigError, DataError
 
 Work = Callable[[int], int]
 Executor = Callable[[Work, Sequence[int]], Iterator[int]]
 
 #: How often a Ray task is tried anew whose node or process has died.
 RETRIES = 3
+#: How often a process looks whether the one that started it is there [s].
+LOOK_SECONDS = 1.0
 
 
 def processes(number: int) -> Executor:
@@ -24,9 +29,8 @@ def processes(number: int) -> Executor:
         if number == 1 or len(pieces) < 2:
             yield from map(work, pieces)
             return
-        # Ctrl-C is for the parent alone: the pieces that are being made are finished, and those that wait are dropped.
-        spawn, ignored = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-        with ProcessPoolExecutor(min(number, len(pieces)), spawn, initializer=signal.signal, initargs=ignored) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(number, len(pieces)), spawn, initializer=_begin, initargs=(os.getpid(),)) as pool:
             waiting = [pool.submit(work, piece) for piece in pieces]
             try:
                 for future in as_completed(waiting):
@@ -41,13 +45,37 @@ def processes(number: int) -> Executor:
     return done
 
 
+def _begin(parent: int) -> None:
+    """Of a process of the pool. Ctrl-C is for the parent alone: pieces that are being made are finished, those that wait are dropped."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A pool's processes wait for work for ever when their parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os._exit(1)
+
+
 def ray_tasks(address: str) -> Executor:
-    """Of a cluster that someone else started, a CPU each; all nodes must see the same files."""
+    """Of a cluster that someone else started, a CPU each; all nodes must see the same files.
+
+    Raises:
+        ConfigError: no cluster answers there.
+    """
+    import ray
+
+    from gan3d.search.cluster import why_unreachable
+
+    if why := why_unreachable(address):
+        raise _no_cluster(address, why)
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as problem:
+        raise _no_cluster(address, str(problem)) from problem
 
     def done(work: Work, pieces: Sequence[int]) -> Iterator[int]:
-        import ray
-
-        ray.init(address=address, log_to_driver=False)
         try:
             task = ray.remote(num_cpus=1, max_retries=RETRIES)(_apply)
             waiting = [task.remote(work, piece) for piece in pieces]
@@ -58,6 +86,11 @@ def ray_tasks(address: str) -> Executor:
             ray.shutdown()
 
     return done
+
+
+def _no_cluster(address: str, why: str) -> ConfigError:
+    message = f"no Ray cluster answers at {address} ({why}). Start one (ray start --head), or generate without --address."
+    return ConfigError(message, key="address")
 
 
 def _apply(work: Work, piece: int) -> int:

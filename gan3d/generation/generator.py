@@ -10,7 +10,6 @@ alone, not on how many there are, nor on who makes the others. Legend: N showers
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,11 +23,15 @@ from gan3d.errors import ConfigError
 from gan3d.generation.card import Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
 from gan3d.generation.formats.made import Make
+from gan3d.generation.registry import SCHEME, downloaded
 from gan3d.generation.trained import Trained, load_trained
 from gan3d.training.checkpoint import TrialFolder
 
 #: Showers that share a stream of noise. Part of the definition of a seed's showers: another number here makes other showers.
 CHUNK = 128
+
+#: What a shower file can say of its seed.
+LARGEST_SEED = 2**63 - 1
 
 #: Normal numbers that torch makes at once (ATen/native/cpu/DistributionTemplates.h, normal_fill); it divides `CHUNK`.
 DRAWN_TOGETHER = 16
@@ -45,18 +48,19 @@ class Generator:
     """From noise, energies and angles to cells."""
 
     @classmethod
-    def load(cls, model: str | Path, *, threads: int | None = None) -> Self:
-        """From a trial's folder, at its best epoch; from a state of it (``best.pt``, ``epoch_0007.pt``); or from an exported file.
+    def load(cls, model: str | Path, *, threads: int | None = None, tracking_uri: str | None = None) -> Self:
+        """From a trial's folder, at its best epoch; a state of it (``best.pt``, ``epoch_0007.pt``); an exported file; or a registered one.
 
         Args:
-            model: which.
+            model: which; ``models:/NAME/VERSION`` is of MLflow's registry.
             threads: of an exported file's library; None: as it likes. Trials and programs of torch compute with torch's threads.
+            tracking_uri: where a registered one is; by default what the environment's MLFLOW_TRACKING_URI says.
 
         Raises:
-            ConfigError: there is no such trial, state or file, or a package is missing.
+            ConfigError: there is no such trial, state, file or registered model, or a package is missing.
             DataError: it is of another version of this package, or of none.
         """
-        path = Path(model)
+        path = downloaded(str(model), tracking_uri) if str(model).startswith(SCHEME) else Path(model)
         if kind := format_of(path):
             for file in kind.files(path):
                 if not file.is_file():
@@ -89,23 +93,20 @@ class Generator:
         Args:
             incident_energy_gev: (N,), or one number for one shower.
             polar_angle: (N,) [rad], pi/2 is normal incidence; exactly where the generator was trained with it.
-            seed: same seed, energies and angles, same showers; 0 or above. Calls with one seed share their noise, shower by shower.
+            seed: same seed, energies and angles, same showers; 0 to 2**63 - 1. Calls with one seed share their noise, shower by shower.
 
         Raises:
             ConfigError: an energy or a seed no shower can have, or angles where there are none, or none where there are.
         """
-        if seed < 0:
-            message = f"a seed is a whole number from 0 on, not {seed}"
+        if not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
+            message = f"a seed is a whole number from 0 to 2**63 - 1, not {seed!r}"
             raise ConfigError(message, key="seed")
         energy, angle = self.conditions(incident_energy_gev, polar_angle)
-        parts = list(self.chunks(energy, angle, seed=seed))
+        parts = [
+            self.chunk(energy[start : start + CHUNK], None if angle is None else angle[start : start + CHUNK], seed=seed, number=number)
+            for number, start in enumerate(range(0, len(energy), CHUNK))
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, *self.grid), np.float32)
-
-    def chunks(self, energy: Floats, angle: Floats | None, *, seed: int, first: int = 0) -> Iterator[Floats]:
-        """The showers of `conditions`, chunk by chunk, the first of them with the number ``first``."""
-        for place, start in enumerate(range(0, len(energy), CHUNK)):
-            part = slice(start, start + CHUNK)
-            yield self.chunk(energy[part], None if angle is None else angle[part], seed=seed, number=first + place)
 
     def chunk(self, energy: Floats, angle: Floats | None, *, seed: int, number: int) -> Floats:
         """The showers of one chunk: at most `CHUNK`."""
@@ -117,7 +118,7 @@ class Generator:
         Raises:
             ConfigError: as `sample`.
         """
-        energy = np.atleast_1d(np.asarray(incident_energy_gev, np.float32))
+        energy = np.atleast_1d(_numbers(incident_energy_gev, "incident_energy_gev"))
         if energy.ndim != 1 or not np.all(np.isfinite(energy)) or np.any(energy <= 0):
             message = "incident energies must be a list of finite numbers above 0 [GeV]"
             raise ConfigError(message, key="incident_energy_gev")
@@ -130,11 +131,25 @@ class Generator:
             raise ConfigError(message, key="polar_angle")
         if polar_angle is None:
             return energy, None
-        angle = np.broadcast_to(np.asarray(polar_angle, np.float32), energy.shape)
+        angle = _numbers(polar_angle, "polar_angle")
+        if angle.shape not in ((), energy.shape):
+            message = (
+                f"polar angles of shape {angle.shape} do not go with {len(energy)} incident energies. Give one for each, or one for all."
+            )
+            raise ConfigError(message, key="polar_angle")
+        angle = np.broadcast_to(angle, energy.shape)
         if not np.all((angle > 0) & (angle < np.pi)):
             message = "polar angles must lie between 0 and pi [rad]; pi/2 is normal incidence"
             raise ConfigError(message, key="polar_angle")
         return energy, angle.copy()
+
+
+def _numbers(given: ArrayLike, key: str) -> Floats:
+    try:
+        return np.asarray(given, np.float32)
+    except (TypeError, ValueError) as problem:
+        message = f"{key} must be numbers, in one list"
+        raise ConfigError(message, key=key) from problem
 
 
 def noise_of_chunk(num_showers: int, num_noise: int, *, seed: int, number: int) -> Floats:

@@ -6,6 +6,8 @@ one that has passed.
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
 import tempfile
 import warnings
@@ -94,6 +96,21 @@ def described(card: Card) -> str:
     against = {"monte_carlo": "Monte Carlo", "parent": "the trial's own showers"}
     lines += [f"Held against {against[one.against]}: {one.in_words()}." for one in card.verdicts]
     return "\n".join(lines)
+
+
+def downloaded(uri: str, tracking_uri: str | None) -> Path:
+    """The exported file of a registered generator; a copy, where there has to be one, lasts as long as this process.
+
+    Raises:
+        ConfigError: as `fetched`, or nothing says where the registry is.
+    """
+    place = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if place is None:
+        message = f"{uri} is a registered model: say where with --tracking-uri, or in MLFLOW_TRACKING_URI."
+        raise ConfigError(message, key="tracking_uri")
+    folder = Path(tempfile.mkdtemp(prefix="gan3d_model_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return fetched(uri, place, folder)
 
 
 def fetched(uri: str, tracking_uri: str, folder: Path) -> Path:

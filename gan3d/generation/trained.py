@@ -91,9 +91,13 @@ def load_trained(folder: TrialFolder, state: Path | None = None) -> Trained:
     return Trained(generator.eval(), settings, transform_of(settings), epoch)
 
 
+#: In the folder of a study's results.
+TRIALS = "trials"
+
+
 def trial_folder(results: Path, number: int) -> TrialFolder:
     """The folder of a trial in the folder of its study."""
-    return TrialFolder(results / "trials" / f"{number:04d}")
+    return TrialFolder(results / TRIALS / f"{number:04d}")
 
 
 def best_trial(trials: pd.DataFrame, study_name: str, direction: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -26,6 +27,8 @@ WORKER_ENVIRONMENT = {
 }
 #: How often a local Ray is started before it is given up.
 STARTS = 2
+#: How long an address may take to answer [s].
+PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
@@ -42,6 +45,8 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
     # Workers of a local cluster inherit this process's environment. Said again as a runtime environment it would only keep the
     # processes that Ray starts beforehand from being used.
     where_to: dict[str, Any] = {"runtime_env": {"env_vars": WORKER_ENVIRONMENT}} if address else {"include_dashboard": False}
+    if address and (why := why_unreachable(address)):
+        raise _no_ray(address, why)
     try:
         _start(
             say,
@@ -53,19 +58,22 @@ def connected(address: str | None, *, verbose: bool, say: Callable[[str], None])
             **where_to,
         )
     except Exception as problem:  # a Ray that does not start in time, on a busy machine, raises no more special one
-        where = f"no Ray cluster at --address {address}" if address else "Ray does not start on this machine"
-        way_out = (
-            "Start one with `ray start --head`, or leave --address out; if it asks for a token, export RAY_AUTH_MODE=token."
-            if address
-            else "Is another Ray using up ports or memory?"
-        )
-        message = f"{where}: {problem}. {way_out}"
-        raise ResourceError(message) from problem
+        raise _no_ray(address, str(problem)) from problem
     try:
         with nullcontext() if address else head_watched(say):
             yield
     finally:
         ray.shutdown()
+
+
+def _no_ray(address: str | None, why: str) -> ResourceError:
+    where = f"no Ray cluster at --address {address}" if address else "Ray does not start on this machine"
+    way_out = (
+        "Start one with `ray start --head`, or leave --address out; if it asks for a token, export RAY_AUTH_MODE=token."
+        if address
+        else "Is another Ray using up ports or memory?"
+    )
+    return ResourceError(f"{where}: {why}. {way_out}")
 
 
 def _start(say: Callable[[str], None], times: int, **options: Any) -> None:
@@ -80,3 +88,18 @@ def _start(say: Callable[[str], None], times: int, **options: Any) -> None:
             say("Ray did not start in time: once more")
         else:
             return
+
+
+def why_unreachable(address: str) -> str | None:
+    """Why nobody can connect to ``host:port``, with or without a scheme before it; None: one can, or it names no port (``auto``).
+
+    To be asked before Ray is: where nothing listens, Ray ends the process after a minute.
+    """
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return None
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_SECONDS):
+            return None
+    except (OSError, OverflowError) as problem:
+        return str(problem)
