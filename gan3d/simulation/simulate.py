@@ -97,6 +97,7 @@ def simulate(
     Raises:
         ConfigError: if the range of energies or angles, or a number, cannot be simulated.
         DataError: if nothing can be written at ``path``.
+        OSError: the disk is full.
     """
     beam = _beam(calorimeter, num_showers, incident_energy_gev, polar_angle_rad, seed)
     if processes < 1:
