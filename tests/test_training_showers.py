@@ -11,11 +11,11 @@ from small_trial import ALONE, showers_of, small_files, small_trial
 
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
+from gan3d.data.shower_writer import ShowerWriter
 from gan3d.physics.binning import Binning
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.physics.distance import DISTANCES
 from gan3d.simulation.simulate import shower_batch
-from gan3d.simulation.writer import ShowerWriter
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers, floor_of, sums_of
 

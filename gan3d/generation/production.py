@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import torch
 
+from gan3d.data.shower_writer import METADATA_BYTES, ShowerWriter
 from gan3d.errors import ConfigError, DataError, no_room_in
 from gan3d.generation.conditions import Conditions
 from gan3d.generation.executors import Executor, processes
 from gan3d.generation.generator import CHUNK, Generator, files_of
-from gan3d.simulation.writer import METADATA_BYTES, ShowerWriter
 from gan3d.writing import take_room, write_atomically, write_text
 
 #: Chunks to a part: what is lost, at most, with a process that dies, and what is waited for behind Ctrl-C.
@@ -76,7 +75,7 @@ def produce(
 
     Args:
         asked: what.
-        output: HDF5 file in the layout of ``gan3d.simulation.writer``; an existing one is replaced.
+        output: HDF5 file in the layout of ``gan3d.data.shower_writer``; an existing one is replaced.
         executor: who makes the parts; by default this process, one after the other.
         is_fresh: throw away what another run has left.
         progress: called with the numbers of showers as they are done, those of an earlier run at once.
@@ -165,7 +164,7 @@ class PartMaker:
             for chunk in range(first, first + -(-asked.size_of_part(number) // CHUNK)):
                 energy, angle = conditions.of_chunk(chunk)
                 cells = generator.chunk(energy, angle, seed=asked.seed, number=chunk)
-                writer.append(cells, energy, np.full(len(energy), np.pi / 2, np.float32) if angle is None else angle)
+                writer.append(cells, energy, angle)
 
 
 @lru_cache(maxsize=1)
