@@ -1,23 +1,53 @@
-"""Files that a process which is killed, or a power cut, leaves whole: written beside and renamed, or of whole lines."""
+"""Files that a process which is killed, a full disk, or a power cut, leaves whole: written beside and renamed, or of whole lines."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+#: What systems say of a file system on which no room can be taken before it is written to.
+NOT_TAKEN = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """``write`` a temporary file beside ``path``, sync it and rename: readers see the old file or the new one, never a part."""
+    with written_beside(path) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A temporary file to write in the block: renamed to ``path`` when that ends, removed if it raises."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(temporary)
+        yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def take_room(descriptor: int, start: int, num_bytes: int) -> None:
+    """Take disk space for an open file from byte ``start`` on: what is written there later finds room.
+
+    For who cannot bear to find none, as HDF5. Where the system or the file system has no such call nothing is taken.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    take = getattr(os, "posix_fallocate", None)  # macOS has none
+    if take is None:
+        return
+    try:
+        take(descriptor, start, num_bytes)
+    except OSError as problem:
+        if problem.errno not in NOT_TAKEN:
+            raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from gan3d.cli.app import app
 from gan3d.cli.exporting import save_whole
 from gan3d.data.shower_file import open_shower_file, write_clic_file
+from gan3d.data.shower_writer import ShowerWriter
 from gan3d.data.showers import Showers
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.card import Card, FormatName, Precision
@@ -27,7 +28,6 @@ from gan3d.generation.formats.catalog import FORMATS, format_of
 from gan3d.generation.generator import CHUNK, Generator
 from gan3d.generation.production import Production, produce
 from gan3d.generation.trained import trial_folder
-from gan3d.simulation.writer import ShowerWriter
 from gan3d.validation.collection import read_all
 from gan3d.validation.detector import Detector
 from gan3d.validation.exporting import NUM_CALIBRATION, Export, calibration

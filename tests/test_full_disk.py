@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from killed_study import Results, Session, assert_whole, wait_for
+from small_disk import fill, small_disk
 from small_study import write_study
 
 from gan3d.cli.failures import FAILED, INTERRUPTED
@@ -24,23 +22,8 @@ TRIALS, EPOCHS = 2, 8
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Empty, with `DISK_BYTES` in all."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "small", str(place)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no disk of its own can be mounted: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def fill(disk: Path, left: int = 0) -> Path:
-    """All but so many bytes, by a file that somebody else has."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # others write too
-        while (room := os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize - left) > 0:
-            file.write(bytes(min(room, 1_000_000)))
-    return filler
+    with small_disk(tmp_path / "disk", DISK_BYTES) as place:
+        yield place
 
 
 def test_a_state_that_has_no_room_says_so_and_leaves_the_old_one(disk: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from trained_states import settings, write
 
+from gan3d.data.shower_writer import ShowerWriter
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.trained import best_trial, load_trained, trial_folder
-from gan3d.simulation.writer import ShowerWriter
 from gan3d.training.checkpoint import TrialFolder
 
 

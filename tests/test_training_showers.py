@@ -12,6 +12,7 @@ from small_trial import ALONE, showers_of, small_files, small_trial
 
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
+from gan3d.data.shower_writer import ShowerWriter
 from gan3d.models.observable_matching import powers
 from gan3d.models.response import ResponseCurve
 from gan3d.physics.binning import Binning
@@ -19,7 +20,6 @@ from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.physics.distance import DISTANCES
 from gan3d.physics.transform import Transform
 from gan3d.simulation.simulate import shower_batch
-from gan3d.simulation.writer import ShowerWriter
 from gan3d.training import start
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import TrialShowers, floor_of, sums_of

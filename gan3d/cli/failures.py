@@ -42,8 +42,9 @@ def reported(*, as_json: bool = False, go_on: str = "") -> Iterator[None]:
     except Exception as error:
         if (full := no_room_in(error)) is None:
             raise
-        text = f"No room left on the disk{f' of {full.filename}' if full.filename else ''}. What was finished is kept: make room"
-        typer.echo(f"Error: {text}{f', then go on: {go_on}' if go_on else ', then try again'}.", err=True)
+        text = f"No room left on the disk{f' of {full.filename}' if full.filename else ''}."
+        text += f" What was finished is kept: make room, then go on: {go_on}." if go_on else " Make room, then try again."
+        typer.echo(f"Error: {text}", err=True)
         if as_json:
             typer.echo(json.dumps({"error": {"kind": "NoRoom", "message": text, "go_on": go_on}}, ensure_ascii=False))
         raise typer.Exit(FAILED) from None

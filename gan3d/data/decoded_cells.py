@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan3d.data.layouts import GridShape
+from gan3d.writing import take_room
 
 CHECK_OF_ZEROS = np.uint32(0x5EED_CE11)
 """Check word of a shower without energy; not zero, so that a part of the disk that was never written is told from it."""
@@ -74,7 +75,7 @@ class DecodedCells:
         try:
             with partial.open("wb") as file:
                 # The disk space is taken at once: several processes that fill one disk cannot all believe that there is room.
-                os.posix_fallocate(file.fileno(), 0, self.file_bytes)
+                take_room(file.fileno(), 0, self.file_bytes)
                 file.write(self._header)
                 words = [_written(file, part) for part in parts]
                 file.write(np.concatenate(words).astype(_WORD).tobytes())

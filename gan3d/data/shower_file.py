@@ -7,7 +7,6 @@ the same file, and any number of files may belong to a data set; an opening take
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,13 +19,10 @@ from numpy.typing import NDArray
 
 from gan3d.data.decoded_cells import DecodedCells
 from gan3d.data.layouts import GridShape, Layout, detect
+from gan3d.data.shower_writer import ShowerWriter
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
 
-ELECTRON = 11
-"""PDG code (Particle Data Group, Monte Carlo particle numbering scheme)."""
-WRITTEN_CHUNK = 8
-"""Showers to a chunk in the files written here."""
 _LOG = logging.getLogger(__name__)
 DAMAGE = (OSError, RuntimeError, KeyError)
 """What h5py raises on a file whose bytes are not what HDF5 expects."""
@@ -155,37 +151,16 @@ def write_clic_file(path: Path | str, showers: Showers) -> None:
     (an untrained generator's too) are read back as they were.
 
     Raises:
-        DataError: there is no shower.
+        DataError: there is no shower, or nothing can be written at ``path``.
+        OSError: the disk is full.
     """
     path = Path(path)
     if len(showers) == 0:
         message = "there is no shower to write"
         raise DataError(message, file=str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "w") as file:
-            _write(file, showers)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write(file: h5py.File, showers: Showers) -> None:
-    chunks = (min(WRITTEN_CHUNK, len(showers)), *showers.cells.shape[1:])
-    ecal = file.create_dataset("ECAL", data=showers.cells, dtype="f4", chunks=chunks, compression="gzip", shuffle=True)
-    ecal.attrs["unit"] = "GeV"
-    file["target"] = _target(showers)
-    file["energy"] = showers.incident_energy.reshape(-1, 1).astype("f4")
-    if showers.polar_angle is not None:
-        file["theta"] = showers.polar_angle.reshape(-1, 1).astype("f4")
-
-
-def _target(showers: Showers) -> NDArray[np.float32]:
-    """(N, 5): PDG code, E, px, py, pz [GeV] of an electron whose mass is neglected; pi/2 is normal incidence, tilted towards x."""
-    energy = showers.incident_energy
-    angle = np.full_like(energy, np.pi / 2) if showers.polar_angle is None else showers.polar_angle
-    columns = (np.full_like(energy, ELECTRON), energy, energy * np.cos(angle), np.zeros_like(energy), energy * np.sin(angle))
-    return np.stack(columns, axis=1).astype(np.float32)
+    grid = showers.cells.shape[1:]
+    with ShowerWriter(path, grid, is_polar=False, has_polar_angle=showers.polar_angle is not None) as writer:
+        writer.append(showers.cells, showers.incident_energy, showers.polar_angle)
 
 
 def by(grid: GridShape) -> str:

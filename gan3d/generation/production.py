@@ -9,22 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import torch
 
-from gan3d.errors import ConfigError, DataError
+from gan3d.data.shower_writer import METADATA_BYTES, ShowerWriter
+from gan3d.errors import ConfigError, DataError, no_room_in
 from gan3d.generation.conditions import Conditions
 from gan3d.generation.executors import Executor, processes
 from gan3d.generation.generator import CHUNK, Generator, files_of
-from gan3d.simulation.writer import ShowerWriter
-from gan3d.writing import write_atomically, write_text
+from gan3d.writing import take_room, write_atomically, write_text
 
 #: Chunks to a part: what is lost, at most, with a process that dies, and what is waited for behind Ctrl-C.
 CHUNKS_PER_PART = 2
@@ -75,7 +75,7 @@ def produce(
 
     Args:
         asked: what.
-        output: HDF5 file in the layout of ``gan3d.simulation.writer``; an existing one is replaced.
+        output: HDF5 file in the layout of ``gan3d.data.shower_writer``; an existing one is replaced.
         executor: who makes the parts; by default this process, one after the other.
         is_fresh: throw away what another run has left.
         progress: called with the numbers of showers as they are done, those of an earlier run at once.
@@ -83,6 +83,7 @@ def produce(
     Raises:
         ConfigError: angles do not fit the generator, or another request's parts lie there.
         DataError: the model cannot be read, or nothing can be written.
+        OSError: the disk is full; parts that were done are kept.
     """
     generator = Generator.load(asked.model)
     generator.conditions(*asked.conditions.of_chunk(0))
@@ -116,13 +117,10 @@ def _claim(folder: Path, digest: str, *, is_fresh: bool) -> None:
     if is_fresh and folder.exists():
         shutil.rmtree(folder)
     request = folder / REQUEST
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not request.exists():
             write_atomically(request, lambda file: write_text(file, json.dumps({"digest": digest})))
-    except OSError as problem:
-        message = f"cannot be written: {problem}"
-        raise DataError(message, file=str(folder)) from problem
     if json.loads(request.read_text(encoding="utf-8"))["digest"] != digest:
         message = (
             "parts of other showers lie here: of another model, seed or number, or of other energies. Give --fresh to throw them away, "
@@ -145,15 +143,14 @@ class PartMaker:
 
         Raises:
             DataError: it cannot be written.
+            OSError: the disk is full.
         """
         # How sums are split over threads is in their last digits: with one thread every process makes the same.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            self._write(_loaded(self.asked.model, self.digest), number)
-        except OSError as problem:
-            message = f"cannot be written: {problem}. {GO_ON}"
-            raise DataError(message, file=str(part_file(self.folder, number))) from problem
+            with _writing(part_file(self.folder, number), f". {GO_ON}"):
+                self._write(_loaded(self.asked.model, self.digest), number)
         finally:
             torch.set_num_threads(threads)
         return number
@@ -167,7 +164,7 @@ class PartMaker:
             for chunk in range(first, first + -(-asked.size_of_part(number) // CHUNK)):
                 energy, angle = conditions.of_chunk(chunk)
                 cells = generator.chunk(energy, angle, seed=asked.seed, number=chunk)
-                writer.append(cells, energy, np.full(len(energy), np.pi / 2, np.float32) if angle is None else angle)
+                writer.append(cells, energy, angle)
 
 
 @lru_cache(maxsize=1)
@@ -181,22 +178,37 @@ def _origin(generator: Generator, seed: int) -> dict[str, str | int]:
     return {"made_by": "gan3d generate", "epoch": generator.card.epoch, "settings": generator.card.study_settings, "seed": seed}
 
 
+@contextmanager
+def _writing(path: Path, way_out: str = "") -> Iterator[None]:
+    """What goes wrong in the block is told of ``path``. A full disk stays an error of the system's, for the request is not wrong.
+
+    Other processes raise it as well, and on its way from there an error loses what it was raised from.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if (full := no_room_in(problem)) is not None:
+            raise OSError(full.errno, full.strerror, str(path)) from problem
+        message = f"cannot be written: {problem}{way_out}"
+        raise DataError(message, file=str(path)) from problem
+
+
 def _join(parts: list[Path], output: Path) -> None:
     """One file of all; packed cells are copied as they are."""
 
     def write(partial: Path) -> None:
         shutil.copyfile(parts[0], partial)
+        with partial.open("rb+") as file:
+            # HDF5 does not survive a full disk (`ShowerWriter`). It sees the longer file, and cuts it when it closes it.
+            take_room(file.fileno(), 0, sum(path.stat().st_size for path in parts) + METADATA_BYTES)
         with h5py.File(partial, "r+") as whole:
             for path in parts[1:]:
                 with h5py.File(path, "r") as part:
                     for name in part:
                         _extend(whole[name], part[name])
 
-    try:
+    with _writing(output, f". {GO_ON}"):
         write_atomically(output, write)
-    except OSError as problem:
-        message = f"cannot be written: {problem}. {GO_ON}"
-        raise DataError(message, file=str(output)) from problem
 
 
 def _extend(whole: Any, part: Any) -> None:

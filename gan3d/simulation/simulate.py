@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan3d.data.shower_writer import ShowerWriter
 from gan3d.errors import ConfigError
 from gan3d.physics.calorimeter import Calorimeter
 from gan3d.physics.readout import PolarCells
 from gan3d.simulation.spots import shower_cells
-from gan3d.simulation.writer import ShowerWriter
 
 #: Part of the definition of a seed's showers: another number here makes other showers.
 SHOWERS_PER_CHUNK = 32
@@ -85,7 +85,7 @@ def simulate(
     """Write electron showers to ``path``, which appears when all are there; memory does not grow with their number.
 
     Args:
-        path: HDF5 file in the layout of ``writer``; an existing one is replaced.
+        path: HDF5 file in the layout of ``gan3d.data.shower_writer``; an existing one is replaced.
         calorimeter: what is hit; its window is the file's grid.
         num_showers: how many.
         incident_energy_gev: uniform between these, or uniform in the logarithm where they are ``LogUniform``.
@@ -97,6 +97,7 @@ def simulate(
     Raises:
         ConfigError: if the range of energies or angles, or a number, cannot be simulated.
         DataError: if nothing can be written at ``path``.
+        OSError: the disk is full.
     """
     beam = _beam(calorimeter, num_showers, incident_energy_gev, polar_angle_rad, seed)
     if processes < 1:
