@@ -228,6 +228,37 @@ def test_ranges_that_nothing_can_be_drawn_from_are_refused(energies: tuple[float
         drawn(energy_gev=energies)
 
 
+def test_a_damaged_part_is_made_anew(tmp_path: Path) -> None:
+    asked, output = Production(model(tmp_path), drawn(), 5), tmp_path / "showers.h5"
+    produce(asked, tmp_path / "whole.h5")
+
+    def three_but_the_last(work: Callable[[int], int], pieces: Sequence[int]) -> Iterator[int]:
+        yield from map(work, pieces[:-1])
+        message = "killed"
+        raise DataError(message)
+
+    with pytest.raises(DataError, match="killed"):
+        produce(asked, output, executor=three_but_the_last)
+    part = part_file(parts_folder(output), 1)
+    part.write_bytes(part.read_bytes()[: part.stat().st_size // 2])
+    assert produce(asked, output) == SHOWERS_PER_PART
+    assert_same(output, tmp_path / "whole.h5")
+
+
+def test_a_request_that_made_no_part_is_in_nobodys_way(tmp_path: Path) -> None:
+    trial, output = model(tmp_path), tmp_path / "showers.h5"
+
+    def none(work: Callable[[int], int], pieces: Sequence[int]) -> Iterator[int]:
+        yield from ()
+        message = "killed"
+        raise DataError(message)
+
+    with pytest.raises(DataError, match="killed"):
+        produce(Production(trial, drawn(3), 5), output, executor=none)
+    assert produce(Production(trial, drawn(4), 6), output) == 0
+    assert len(contents(output)["ECAL"]) == 4
+
+
 @pytest.mark.parametrize("angles", [(0.0, 1.0), (1.0, np.pi), (2.0, 1.0)])
 def test_angles_that_no_shower_has_are_refused(angles: tuple[float, float]) -> None:
     with pytest.raises(ConfigError, match="degrees must lie between 0 and 180"):

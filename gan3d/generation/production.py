@@ -19,6 +19,7 @@ from typing import Any
 import h5py
 import torch
 
+from gan3d.data.shower_file import open_shower_file
 from gan3d.data.shower_writer import METADATA_BYTES, ShowerWriter
 from gan3d.errors import ConfigError, DataError, no_room_in
 from gan3d.generation.conditions import Conditions
@@ -91,7 +92,7 @@ def produce(
     output, asked = output.absolute(), replace(asked, model=asked.model.absolute())
     folder, digest = parts_folder(output), asked.digest()
     _claim(folder, digest, is_fresh=is_fresh)
-    missing = [number for number in range(asked.num_parts) if not part_file(folder, number).exists()]
+    missing = [number for number in range(asked.num_parts) if not _is_whole(part_file(folder, number), asked.size_of_part(number))]
     made_before = asked.conditions.num_showers - sum(map(asked.size_of_part, missing))
     tell = progress or (lambda _: None)
     tell(made_before)
@@ -112,14 +113,23 @@ def part_file(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.h5"
 
 
+def _is_whole(part: Path, num_showers: int) -> bool:
+    """Whether a part is there and can be read; one that a machine's crash has damaged is made anew."""
+    try:
+        return part.exists() and open_shower_file(part).num_showers == num_showers
+    except DataError:
+        return False
+
+
 def _claim(folder: Path, digest: str, *, is_fresh: bool) -> None:
-    """Make the folder, or see that what lies there belongs to the same request."""
+    """Make the folder, or see that what lies there belongs to the same request; one that has made no part is in nobody's way."""
     if is_fresh and folder.exists():
         shutil.rmtree(folder)
     request = folder / REQUEST
+    has_parts = any(folder.glob("*.h5"))
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if not request.exists():
+        if not request.exists() or not has_parts:
             write_atomically(request, lambda file: write_text(file, json.dumps({"digest": digest})))
     if json.loads(request.read_text(encoding="utf-8"))["digest"] != digest:
         message = (
