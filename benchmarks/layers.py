@@ -73,8 +73,7 @@ def convolutions() -> Iterator[Convolution]:
     geometry = GeneratorGeometry.for_grid(GRID, "seed")
     starts, paddings = (geometry.start, geometry.middle), geometry.paddings[1:]
     for block, start, padding, factors in zip(plain[1:3], starts, paddings, UPSAMPLINGS, strict=True):
-        sides = ((padding[4], padding[5]), (padding[2], padding[3]), (padding[0], padding[1]))
-        axes = zip(start, factors, block.kernel, sides, strict=True)
+        axes = zip(start, factors, block.kernel, padding, strict=True)
         yield folded(block, start, factors, [FoldedAxis.of(*axis) for axis in axes])
 
 

@@ -15,9 +15,9 @@ def test_seed_sizes_and_paddings() -> None:
     assert geometry.start == (7, 7, 8)
     assert geometry.middle == (13, 14, 9)
     same, second, third = geometry.paddings
-    assert same == (3, 4, 2, 3, 2, 3), "TensorFlow's `same`: the odd rest on the far side"
-    assert second == (0, 0, 2, 2, 2, 2)
-    assert third == (3, 3, 0, 0, 1, 1)
+    assert same == ((2, 3), (2, 3), (3, 4)), "TensorFlow's `same`: the odd rest on the far side"
+    assert second == ((2, 2), (2, 2), (0, 0))
+    assert third == ((1, 1), (0, 0), (3, 3))
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -27,7 +27,7 @@ def test_blocks_end_one_cell_beyond_the_grid(grid: Size, kernel: Literal["seed"]
     for axis in range(3):
         size, sizes = geometry.start[axis], []
         for kernels, padding, upsampling in zip(geometry.kernels, geometry.paddings, ((1, 1, 1), *UPSAMPLINGS), strict=True):
-            size = size * upsampling[axis] + padding[4 - 2 * axis] + padding[5 - 2 * axis] - kernels[axis] + 1
+            size = size * upsampling[axis] + sum(padding[axis]) - kernels[axis] + 1
             sizes.append(size)
         assert sizes == [geometry.start[axis], geometry.middle[axis], grid[axis] + 1]
 
@@ -36,7 +36,7 @@ def test_blocks_end_one_cell_beyond_the_grid(grid: Size, kernel: Literal["seed"]
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_paddings_are_balanced(grid: Size, kernel: Literal["seed"] | int) -> None:
     for padding in GeneratorGeometry.for_grid(grid, kernel).paddings:
-        for before, after in zip(padding[::2], padding[1::2], strict=True):
+        for before, after in padding:
             assert after - before in (0, 1)
 
 

@@ -12,7 +12,7 @@ from gan3d.models.upsampling import num_taps, phase_sums, upsampled_convolution
 
 def in_two_steps(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, upsampling: Size, padding: Padding) -> torch.Tensor:
     upsampled = functional.interpolate(x, scale_factor=upsampling, mode="nearest")
-    return functional.conv3d(functional.pad(upsampled, padding), weight, bias)
+    return functional.conv3d(functional.pad(upsampled, padding.depth_first), weight, bias)
 
 
 def draw(cells: Size, kernel: Size, channels: tuple[int, int] = (2, 3)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -31,7 +31,7 @@ axis = st.tuples(st.integers(3, 5), st.integers(1, 3), st.integers(1, 5), st.int
 @given(st.tuples(axis, axis, axis))
 def test_folded_convolution_is_upsampling_then_convolution(axes: tuple[tuple[int, ...], ...]) -> None:
     cells, upsampling, kernel, before, after = zip(*axes, strict=True)
-    padding = (before[2], after[2], before[1], after[1], before[0], after[0])
+    padding = Padding(*zip(before, after, strict=True))
     inputs = draw(cells, kernel)
     folded, plain = (convolve(*inputs, upsampling, padding) for convolve in (upsampled_convolution, in_two_steps))
     torch.testing.assert_close(folded, plain)

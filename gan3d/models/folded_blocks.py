@@ -84,8 +84,7 @@ class FoldedConvolution:
         """``cells``: before the upsampling. ``may_sum``: running sums too, where they take fewer products."""
         weight, bias, padding = block.convolution.weight.detach(), block.convolution.bias, block.padding
         assert bias is not None
-        sides = [(padding[4], padding[5]), (padding[2], padding[3]), (padding[0], padding[1])]
-        x, y, depth = (best_axis(*axis, may_sum) for axis in zip(cells, block.upsampling, weight.shape[2:], sides, strict=True))
+        x, y, depth = (best_axis(*axis, may_sum) for axis in zip(cells, block.upsampling, weight.shape[2:], padding, strict=True))
         self.axes = x, y, depth
         taps = [axis.taps.to(weight) for axis in self.axes]
         kernel = torch.einsum("ocxyz,rix,sjy,tkz->rstocijk", weight, *taps).flatten(0, 3)

@@ -21,12 +21,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 #: Along x, y and the depth.
 Size = tuple[int, int, int]
-#: Cells before and after, depth first, as ``torch.nn.functional.pad`` takes them; negative crops.
-Padding = tuple[int, int, int, int, int, int]
 
 #: Nearest-neighbour upsampling after block 1 and after block 2 (the seed's).
 UPSAMPLINGS: tuple[Size, Size] = ((2, 2, 2), (2, 2, 3))
@@ -35,6 +33,19 @@ SEED_KERNELS: tuple[Size, Size, Size] = ((6, 6, 8), (6, 5, 8), (3, 3, 8))
 SEED_PADDINGS: tuple[Size, Size] = ((2, 2, 0), (1, 0, 3))
 #: Kernel edge of the output convolution.
 OUTPUT_KERNEL = 2
+
+
+class Padding(NamedTuple):
+    """Cells before and after along each axis; negative crops."""
+
+    x: tuple[int, int]
+    y: tuple[int, int]
+    depth: tuple[int, int]
+
+    @property
+    def depth_first(self) -> tuple[int, ...]:
+        """As ``torch.nn.functional.pad`` takes them."""
+        return *self.depth, *self.y, *self.x
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +114,4 @@ def cubic(edge: int) -> Size:
 
 def on_both_sides(x: int, y: int, depth: int) -> Padding:
     """Total padding per axis split evenly, an odd rest on the far side (as TensorFlow's ``same`` for even kernels)."""
-    return depth // 2, depth - depth // 2, y // 2, y - y // 2, x // 2, x - x // 2
+    return Padding(*((total // 2, total - total // 2) for total in (x, y, depth)))

@@ -61,8 +61,7 @@ class FoldedBlock(nn.Module):
         super().__init__()
         weight, bias, padding = block.convolution.weight.detach(), block.convolution.bias, block.padding
         assert bias is not None
-        sides = [(padding[4], padding[5]), (padding[2], padding[3]), (padding[0], padding[1])]
-        self.axes = [FoldedAxis.of(*axis) for axis in zip(cells, block.upsampling, weight.shape[2:], sides, strict=True)]
+        self.axes = [FoldedAxis.of(*axis) for axis in zip(cells, block.upsampling, weight.shape[2:], padding, strict=True)]
         self.upsampling, self.is_ring = block.upsampling, block.is_ring
         kernel = folded(weight, block.upsampling, torch.contiguous_format)
         both = [0 if block.is_ring and axis == 0 else max(min(one.before, one.after), 0) for axis, one in enumerate(self.axes)]

@@ -59,17 +59,16 @@ def upsampled_convolution(
         weight: (O, C, k, k, k).
         bias: (O,).
         upsampling: s of each axis.
-        padding: Of the upsampled tensor, as ``torch.nn.functional.pad`` takes it; negative crops.
+        padding: Of the upsampled tensor.
         how: Of the folded convolution.
         is_ring: Whether the first axis is closed, and padded with what lies on its other side.
 
     Returns:
         (B, O, m, m, m) in that memory format, per axis ``m = s n + padding - k + 1``.
     """
-    sides = [(padding[4], padding[5]), (padding[2], padding[3]), (padding[0], padding[1])]
-    axes = [FoldedAxis.of(*axis) for axis in zip(x.shape[2:], upsampling, weight.shape[2:], sides, strict=True)]
-    depth_first = [cells for axis in reversed(axes) for cells in (axis.before, axis.after)]
-    small = (around(x, depth_first) if is_ring else functional.pad(x, depth_first)).contiguous(memory_format=how.memory_format)
+    axes = [FoldedAxis.of(*axis) for axis in zip(x.shape[2:], upsampling, weight.shape[2:], padding, strict=True)]
+    of_small = Padding(*((axis.before, axis.after) for axis in axes))
+    small = (around(x, of_small) if is_ring else functional.pad(x, of_small.depth_first)).contiguous(memory_format=how.memory_format)
     if prod(upsampling) == 1:
         return how.convolve(small, weight, bias)
     phases = how.convolve(small, folded(weight, upsampling, how.memory_format), bias.repeat(prod(upsampling)))
@@ -78,9 +77,9 @@ def upsampled_convolution(
     return together
 
 
-def around(x: torch.Tensor, padding: Sequence[int]) -> torch.Tensor:
-    """Padded with what lies on the other side along x, with zeros along y and the depth; (B, C, X, Y, L), padding depth first."""
-    return functional.pad(closed(x, padding[4], padding[5]), tuple(padding[:4]))
+def around(x: torch.Tensor, padding: Padding) -> torch.Tensor:
+    """(B, C, X, Y, L) padded with what lies on the other side along x, with zeros along y and the depth."""
+    return functional.pad(closed(x, *padding.x), padding._replace(x=(0, 0)).depth_first)
 
 
 @dataclass(frozen=True, slots=True)

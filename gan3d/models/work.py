@@ -67,8 +67,8 @@ def upsampled(size: Size, factors: Size) -> Size:
 
 
 def padded(size: Size, padding: Padding) -> Size:
-    """A size with its padding, which is given depth first."""
-    return size[0] + sum(padding[4:]), size[1] + sum(padding[2:4]), size[2] + sum(padding[:2])
+    """A size with its padding."""
+    return size[0] + sum(padding.x), size[1] + sum(padding.y), size[2] + sum(padding.depth)
 
 
 def discriminator_convolutions(settings: Discriminator, grid: Grid, *, is_ring: bool = False) -> Iterator[Convolution]:
