@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from gan3d.models.folded_blocks import Axis, FoldedConvolution, best_axis, running_sum, together
 from gan3d.models.generator import GeneratorBlock
-from gan3d.models.geometry import UPSAMPLINGS, GeneratorGeometry
+from gan3d.models.geometry import UPSAMPLINGS, GeneratorGeometry, Padding
 
 #: Cells, upsampling, kernel, padding before and after: such that something is left of every axis.
 axis = st.tuples(st.integers(3, 5), st.integers(1, 3), st.integers(1, 6), st.integers(-2, 4), st.integers(-2, 4)).filter(
@@ -23,11 +23,11 @@ def test_a_folded_convolution_is_upsampling_padding_and_convolution(
 ) -> None:
     torch.manual_seed(1)
     cells, upsampling, kernel, before, after = zip(*axes, strict=True)
-    padding = (before[2], after[2], before[1], after[1], before[0], after[0])
+    padding = Padding(*zip(before, after, strict=True))
     block = GeneratorBlock((2, 3), kernel, padding, upsampling).double()
     torch.nn.init.normal_(block.convolution.bias)
     x = torch.randn(num_showers, 2, *cells, dtype=torch.float64)
-    plain = block.convolution(functional.pad(functional.interpolate(x, scale_factor=upsampling, mode="nearest"), padding))
+    plain = block.convolution(functional.pad(functional.interpolate(x, scale_factor=upsampling, mode="nearest"), padding.depth_first))
     folded = FoldedConvolution(block, cells, may_sum=may_sum)
     torch.testing.assert_close(folded(x), plain)
     assert folded.size == plain.shape[2:]

@@ -18,7 +18,7 @@ from gan3d.errors import DataError
 from gan3d.generation.trained import Trained
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorBlock, GeneratorNetwork
-from gan3d.models.geometry import GeneratorGeometry
+from gan3d.models.geometry import GeneratorGeometry, Padding
 from gan3d.models.inference import FastGenerator
 from gan3d.models.residual import ResidualBlock
 from gan3d.models.ring import closed
@@ -70,7 +70,7 @@ def test_a_folded_ring_is_the_convolution_of_the_upsampled_ring() -> None:
     x, weight, bias = torch.randn(2, 3, 4, 3, 3), torch.randn(2, 3, 5, 3, 3), torch.randn(2)
     upsampled = functional.interpolate(x, scale_factor=(2, 2, 2), mode="nearest")
     expected = functional.conv3d(functional.pad(closed(upsampled, 2, 2), (1, 1, 1, 1)), weight, bias)
-    found = upsampled_convolution(x, weight, bias, (2, 2, 2), (1, 1, 1, 1, 2, 2), is_ring=True)
+    found = upsampled_convolution(x, weight, bias, (2, 2, 2), Padding((2, 2), (1, 1), (1, 1)), is_ring=True)
     torch.testing.assert_close(found, expected)
 
 
