@@ -9,6 +9,7 @@ from torch import nn
 from gan3d.config.networks import Generator, Normalisation
 from gan3d.config.training import Grid
 from gan3d.models.generator import GeneratorNetwork
+from gan3d.models.normalisation import statistics_anew
 
 SEED_GRID = (25, 25, 25)
 GRIDS = [SEED_GRID, (51, 51, 25), (45, 16, 9), (8, 8, 8), (11, 30, 17)]
@@ -131,6 +132,16 @@ def test_renormalised_running_statistics_are_those_of_the_showers() -> None:
     assert difference.abs().max() < 0.02 * found.max()
     batch_norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm3d)]
     assert {module.momentum for module in batch_norms} != {None}
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_what_fails_while_statistics_are_taken_leaves_momenta_and_mode(mode: bool) -> None:
+    generator = network(settings(normalisation="batch")).train(mode)
+    before = [module.momentum for module in generator.modules() if isinstance(module, nn.BatchNorm3d)]
+    with pytest.raises(RuntimeError, match="must match the size"), statistics_anew(generator, None):
+        generator(noise(2), torch.ones(3))
+    assert [module.momentum for module in generator.modules() if isinstance(module, nn.BatchNorm3d)] == before
+    assert generator.training is mode
 
 
 def test_a_second_renormalisation_forgets_the_first() -> None:

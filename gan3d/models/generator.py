@@ -19,7 +19,7 @@ from gan3d.models.convolution import Convolution
 from gan3d.models.geometry import OUTPUT_KERNEL, UPSAMPLINGS, GeneratorGeometry, Padding, Size
 from gan3d.models.keras_defaults import LEAK, he_uniform_, initialise_
 from gan3d.models.layer_energies import LayerEnergies
-from gan3d.models.normalisation import make_normalisation
+from gan3d.models.normalisation import make_normalisation, statistics_anew
 from gan3d.models.rectified_normal import RectifiedNormal
 from gan3d.models.residual import ResidualBlock
 from gan3d.models.upsampling import Computation, upsampled_convolution
@@ -104,13 +104,8 @@ class GeneratorNetwork(nn.Module):
     def standardise_(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> None:
         """Scale cells that are rectified normals by the features of these showers; running statistics become theirs."""
         assert self.cells is not None, "only rectified normals have fluctuations to standardise"
-        batch_norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-        momenta = [module.momentum for module in batch_norms]
-        for module in batch_norms:
-            module.momentum = 1.0
-        self.cells.standardise_(self.train()._features(noise_BZ, incident_energy_B, polar_angle_B))
-        for module, momentum in zip(batch_norms, momenta, strict=True):
-            module.momentum = momentum
+        with statistics_anew(self, momentum=1.0):
+            self.cells.standardise_(self._features(noise_BZ, incident_energy_B, polar_angle_B))
 
     @torch.no_grad()
     def renormalise_(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> None:
@@ -118,17 +113,9 @@ class GeneratorNetwork(nn.Module):
 
         As ``torch.optim.swa_utils.update_bn`` (Izmailov et al., arXiv:1803.05407). Without batch normalisation nothing is done.
         """
-        batch_norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-        if not batch_norms:
-            return
-        momenta = [module.momentum for module in batch_norms]
-        for module in batch_norms:
-            module.reset_running_stats()
-            module.momentum = None  # the mean of all batches
-        for rows in torch.split(torch.arange(len(noise_BZ)), RENORMALISED_TOGETHER):
-            self.train()._features(noise_BZ[rows], incident_energy_B[rows], None if polar_angle_B is None else polar_angle_B[rows])
-        for module, momentum in zip(batch_norms, momenta, strict=True):
-            module.momentum = momentum
+        with statistics_anew(self, momentum=None) as are_there:
+            for rows in torch.split(torch.arange(len(noise_BZ)), RENORMALISED_TOGETHER) if are_there else ():
+                self._features(noise_BZ[rows], incident_energy_B[rows], None if polar_angle_B is None else polar_angle_B[rows])
 
     def _features(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None) -> torch.Tensor:
         """What block 3 makes, (B, C, X + 1, Y + 1, L + 1)."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -30,6 +33,28 @@ def make_normalisation(kind: DiscriminatorNormalisation, num_channels: int, num_
             return nn.GroupNorm(num_groups(num_channels), num_channels, eps=EPSILON)
         case "spectral" | "none":
             return nn.Identity()
+
+
+@contextmanager
+def statistics_anew(network: nn.Module, momentum: float | None) -> Iterator[bool]:
+    """Batch normalisations forget their running statistics and take those of the block's passes; whether there are any to take.
+
+    Args:
+        network: is in training mode within the block, and afterwards in the mode in which it was.
+        momentum: of the block: 1 for the last pass alone, None for the mean of all.
+    """
+    batch_norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta, was_training = [module.momentum for module in batch_norms], network.training
+    for module in batch_norms:
+        module.reset_running_stats()
+        module.momentum = momentum
+    network.train()
+    try:
+        yield bool(batch_norms)
+    finally:
+        network.train(was_training)
+        for module, own in zip(batch_norms, momenta, strict=True):
+            module.momentum = own
 
 
 def num_groups(num_channels: int) -> int:
