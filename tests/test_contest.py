@@ -49,6 +49,16 @@ def test_a_trial_whose_first_epoch_cost_too_much_is_left_out_and_named() -> None
     assert not left_out(epochs, within(epochs, 21.0))
 
 
+def test_a_trial_is_compared_up_to_its_first_epoch_that_tells_no_cost() -> None:
+    epochs = epochs_of(("default", 1, [0.5, 0.4, 0.3], 10.0), ("best", 1, [0.3, 0.2, 0.1], 10.0), ("best", 2, [0.3], np.nan))
+    epochs.loc[4, "cost.core_seconds"] = np.nan
+    found = within(epochs, 20.0)
+    assert found[["trial", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1]]
+    assert left_out(epochs, found) == [{"contender": "best", "seed": 2}]
+    with pytest.raises(ConfigError, match="trial 0 has no record of an epoch before 3"):
+        within(epochs.drop(index=1))
+
+
 def test_each_trial_is_worth_its_best_epoch_among_these() -> None:
     epochs = within(epochs_of(("default", 1, [0.5, 0.3, 0.4], 10.0), ("best", 7, [0.6, 0.2, 0.1], 15.0)))
     table = outcomes(epochs, OBJECTIVE).set_index("contender")

@@ -14,7 +14,7 @@ from gan3d.config.objective import Objective
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.scaling.progress import CORE_SECONDS
+from gan3d.scaling.progress import in_order, spent_core_seconds
 from gan3d.scaling.speedup import SEED_KEY, geometric_interval
 from gan3d.training.merit import best_epoch, judged
 
@@ -27,16 +27,20 @@ def within(epochs: pd.DataFrame, core_seconds: float | None = None) -> pd.DataFr
         core_seconds: of each trial; by default what the cheapest has cost in all.
 
     Returns:
-        The same rows as far as they lie within, with ``spent``: core-seconds from the start of the trial to the end of the epoch.
+        The same rows as far as they lie within, with ``spent``: core-seconds from the start of the trial to the end of the epoch. From
+        the first epoch on that tells no cost, nothing of a trial is within.
+
+    Raises:
+        ConfigError: As :func:`gan3d.scaling.progress.in_order`.
     """
-    rows = epochs.sort_values(["trial", "epoch"], ignore_index=True)
-    rows["spent"] = rows.groupby("trial")[CORE_SECONDS].cumsum()
+    rows = in_order(epochs)
+    rows["spent"] = spent_core_seconds(rows)
     limit = rows.groupby("trial")["spent"].max().min() if core_seconds is None else core_seconds
     return rows[rows["spent"] <= limit]
 
 
 def left_out(epochs: pd.DataFrame, kept: pd.DataFrame) -> list[dict[str, Any]]:
-    """The trials whose first epoch had cost more than they were to cost in all: contender and seed.
+    """The trials whose first epoch had cost more than they were to cost in all, or tells no cost: contender and seed.
 
     Args:
         epochs: of all trials.

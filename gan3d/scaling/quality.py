@@ -26,7 +26,7 @@ import pandas as pd
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, training_seconds
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.scaling.progress import Direction
+from gan3d.scaling.progress import Direction, in_order
 from gan3d.scaling.speedup import SEED_KEY, geometric_interval
 
 #: What a target costs, by column: its unit and meaning.
@@ -112,12 +112,7 @@ def time_to_quality(epochs: pd.DataFrame, target: Target, others: Sequence[str] 
 
 def _spent(epochs: pd.DataFrame) -> pd.DataFrame:
     """The epochs in order with what each trial had spent at the end of each, by column of :data:`COSTS`."""
-    ordered = epochs.sort_values(["trial", "epoch"], ignore_index=True)
-    gaps = ordered["epoch"] != ordered.groupby("trial").cumcount() + 1
-    if gaps.any():
-        row = ordered[gaps].iloc[0]
-        message = f"trial {row['trial']} has no record of an epoch before {row['epoch']}, so nobody knows what it cost. Resume the study."
-        raise ConfigError(message, key="tracking")
+    ordered = in_order(epochs)
     # Databases of earlier versions do not tell the CPUs: one per worker is the default.
     cpus = ordered["reserved_cpus"].fillna(ordered["world_size"]) if "reserved_cpus" in ordered else ordered["world_size"]
     seconds = training_seconds(ordered)
