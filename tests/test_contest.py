@@ -71,8 +71,18 @@ def test_ratios_are_paired_by_seed() -> None:
     table = standings(values(default=[1.0, 2.0, 4.0], best=[0.5, 1.0, 2.0]), "default").set_index("contender")
     assert table.loc["best", ["ratio", "ratio_low", "ratio_high"]].tolist() == pytest.approx([0.5, 0.5, 0.5])
     assert table.loc["default", ["ratio", "ratio_low", "ratio_high", "seeds", "pairs"]].tolist() == [1.0, 1.0, 1.0, 3, 3]
-    assert table.loc["best", "value"] == pytest.approx(3.5 / 3)
+    assert table.loc["best", "value"] == pytest.approx(1.0)  # the geometric mean
     assert table.loc["best", "spread"] == pytest.approx(np.std([0.5, 1.0, 2.0], ddof=1))
+
+
+def test_a_value_lies_within_its_own_interval() -> None:
+    """The arithmetic mean of these is 1.09, and the interval of the geometric one ends at 0.449."""
+    row = standings(values(default=[0.1] * 9 + [10.0]), "default").iloc[0]
+    assert row["value"] == pytest.approx(10**-0.8)
+    assert row["value_low"] < row["value"] < row["value_high"] < 1.0
+    # The ratio of geometric means is the geometric mean of the ratios.
+    best = standings(values(default=[1.0, 2.0, 5.0], best=[0.5, 0.7, 0.2]), "default").set_index("contender")
+    assert best.loc["best", "value"] / best.loc["default", "value"] == pytest.approx(best.loc["best", "ratio"])
 
 
 def test_a_seed_that_one_contender_lacks_is_no_pair() -> None:

@@ -73,16 +73,16 @@ def outcomes(epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
 
 
 def standings(of_trials: pd.DataFrame, base: str, confidence: float = CONFIDENCE) -> pd.DataFrame:
-    """One row per contender: mean and spread over seeds, and its ratio to ``base``, paired by seed.
+    """One row per contender: geometric mean and spread over seeds, and its ratio to ``base``, paired by seed.
 
     Args:
         of_trials: as :func:`outcomes` returns them.
         base: the contender to compare with.
-        confidence: of the intervals: Student's t, of the ratio on logarithms.
+        confidence: of the intervals: Student's t on logarithms.
 
     Returns:
-        ``contender``, ``seeds``, ``value``, ``spread`` (standard deviation), ``value_low``, ``value_high`` (of the geometric mean),
-        ``ratio``, ``ratio_low``, ``ratio_high``, ``pairs``, ``core_seconds``, ``epochs`` (means).
+        ``contender``, ``seeds``, ``value``, ``value_low``, ``value_high``, ``ratio``, ``ratio_low``, ``ratio_high`` (geometric means),
+        ``spread`` (standard deviation of the values), ``pairs``, ``core_seconds``, ``epochs`` (means).
 
     Raises:
         ConfigError: a value is not above 0, so that it has no ratios, or ``base`` is not there.
@@ -97,12 +97,11 @@ def standings(of_trials: pd.DataFrame, base: str, confidence: float = CONFIDENCE
     logs = pd.DataFrame(np.log(wide))
     ratios = logs.sub(logs[base], axis=0)
     grouped = of_trials.groupby("contender", sort=False)
-    table = pd.DataFrame({"seeds": grouped["value"].count(), "value": grouped["value"].mean(), "spread": grouped["value"].std(ddof=1)})
+    table = pd.DataFrame({"seeds": grouped["value"].count()})
     for name, of in (("value", logs), ("ratio", ratios)):
         for end, column in geometric_interval(of, confidence).items():
-            if name == "ratio" or end:
-                table[f"{name}{end}"] = column
-    table["pairs"] = ratios.count()
+            table[f"{name}{end}"] = column
+    table["spread"], table["pairs"] = grouped["value"].std(ddof=1), ratios.count()
     for name in ("core_seconds", "epochs"):
         table[name] = grouped[name].mean()
     table.loc[base, ["ratio", "ratio_low", "ratio_high"]] = 1.0
