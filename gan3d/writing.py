@@ -1,10 +1,12 @@
-"""Files that a process which is killed, or a power cut, leaves whole: written beside and renamed, or of whole lines."""
+"""Files that a process which is killed, or a power cut, leaves whole: written beside and renamed, or of whole lines. What JSON holds."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -23,6 +25,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 def write_text(path: Path, text: str) -> None:
     """In UTF-8; for `write_atomically`."""
     path.write_text(text, encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """For JSON, which has no other numbers: plain values, and lists and mappings of them, with None where a number is not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cut_broken_line(path: Path) -> bytes:
