@@ -166,6 +166,16 @@ def test_who_never_gets_there_has_no_efficiency_but_shows():
     assert nobody[["efficiency", "efficiency_of_medians"]].isna().all(axis=None)
 
 
+@pytest.mark.parametrize("factors", [[1], [1, 2, 4]])
+def test_the_base_is_as_efficient_as_itself_with_any_number_of_pairs(factors):
+    curve = quality_efficiency(scaling_study(factors, "weak"), Target(DISTANCE, 0.2))
+    ends = ["efficiency", "efficiency_low", "efficiency_high"]
+    assert curve.loc[0, ends].tolist() == [1.0, 1.0, 1.0]
+    assert curve.loc[1, ends[1:]].isna().all() == (len(factors) == 1)
+    nobody = quality_efficiency(scaling_study(factors, "weak"), Target(DISTANCE, 0.01))
+    assert nobody[ends].isna().all(axis=None)
+
+
 def test_strong_and_weak_are_curves_of_their_own():
     weak, strong = scaling_study([1, 1], "weak"), scaling_study([2, 2], "strong")
     frame = study_of(weak, strong.assign(trial=strong["trial"] + 100))

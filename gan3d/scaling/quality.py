@@ -227,11 +227,12 @@ def _efficiency(trials: pd.DataFrame, by: Sequence[str], confidence: float) -> p
     base = curve["world_size"].iloc[0]
     curve["base"], curve["ideal"] = base, curve["world_size"] / base
     of_size = {size: trials[trials["world_size"] == size] for size in curve["world_size"]}
-    # The base against itself is 1 by definition, also in its interval, wherever it reached at all.
     slower = pd.DataFrame([paired_ratio(of_size[size], of_size[base], confidence=confidence) for size in curve["world_size"]])
     curve["pairs"] = slower["pairs"].astype(int)
     for end, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
         curve[f"efficiency{end}"] = 1.0 / (curve["ideal"] * slower[f"ratio{of}"])
+    # The base against itself is 1 by definition, also in its interval and with one pair, wherever it reached at all.
+    curve.loc[(curve["world_size"] == base) & (curve["pairs"] > 0), ["efficiency", "efficiency_low", "efficiency_high"]] = 1.0
     median = curve["seconds_median"].iloc[0]
     curve["efficiency_of_medians"] = median / (curve["ideal"] * curve["seconds_median"]) if np.isfinite(median) else np.nan
     return curve
