@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from gan3d.scaling.progress import Direction, in_order, spent_core_seconds
+from gan3d.config.objective import Direction
+from gan3d.scaling.progress import in_order, spent_core_seconds
 
 SECONDS_PER_HOUR = 3600.0
 

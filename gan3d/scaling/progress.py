@@ -5,13 +5,11 @@ Covered: arithmetic on the frames of ``gan3d.tracking.frames``. Not covered: dra
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pandas as pd
 
+from gan3d.config.objective import Direction
 from gan3d.errors import ConfigError
 
-Direction = Literal["minimize", "maximize"]
 CORE_SECONDS = "cost.core_seconds"
 
 

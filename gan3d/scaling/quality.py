@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan3d.config.objective import Direction
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, training_seconds
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.scaling.progress import Direction, in_order
+from gan3d.scaling.progress import in_order
 from gan3d.scaling.speedup import SEED_KEY, geometric_interval
 
 #: What a target costs, by column: its unit and meaning.
