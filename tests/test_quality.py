@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from gan3d.errors import ConfigError
+from gan3d.scaling.draws import geometric_mean
 from gan3d.scaling.quality import (
     COSTS,
     Target,
-    geometric_mean,
     paired_ratio,
     quality_efficiency,
     quality_note,

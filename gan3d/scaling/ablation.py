@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.draws import CONFIDENCE, t_interval
 from gan3d.scaling.speedup import SEED_KEY
 
 ORDER, RULE = "data.order", "training.learning_rate_rule"
@@ -151,11 +150,8 @@ def pooled_contrast(trials: pd.DataFrame, key: str, value: Any, base: Any, quant
 
 def mean_interval(differences: np.ndarray, confidence: float = CONFIDENCE) -> dict[str, float]:
     """``pairs``, and ``difference`` with ``_low`` and ``_high``: mean and t-interval of shape (pairs,)."""
-    mean, half = float(np.mean(differences)), np.nan
-    if len(differences) > 1:
-        error = np.std(differences, ddof=1) / np.sqrt(len(differences))
-        half = float(stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * error)
-    return {"pairs": len(differences), "difference": mean, "difference_low": mean - half, "difference_high": mean + half}
+    mean, low, high = t_interval(differences, confidence)
+    return {"pairs": len(differences), "difference": mean, "difference_low": low, "difference_high": high}
 
 
 def noise_scales(epochs: pd.DataFrame) -> pd.DataFrame:

@@ -26,9 +26,9 @@ import pandas as pd
 from gan3d.config.objective import Direction
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, training_seconds
-from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.draws import CONFIDENCE, Estimate, geometric_mean
 from gan3d.scaling.progress import in_order
-from gan3d.scaling.speedup import SEED_KEY, geometric_interval
+from gan3d.scaling.speedup import SEED_KEY
 
 #: What a target costs, by column: its unit and meaning.
 COSTS = {
@@ -239,11 +239,5 @@ def _efficiency(trials: pd.DataFrame, by: Sequence[str], confidence: float) -> p
     return curve
 
 
-def geometric_mean(logs: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """Geometric mean and ends of its t-interval, from logarithms (repeats,); NaN without any, the ends also with one."""
-    interval = geometric_interval(pd.DataFrame({"cost": logs}), confidence)
-    return float(interval[""]["cost"]), float(interval["_low"]["cost"]), float(interval["_high"]["cost"])
-
-
-def _named(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
+def _named(name: str, interval: Estimate) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))

@@ -21,11 +21,10 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, PHASES
-from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.draws import CONFIDENCE, geometric_mean
 
 ScalingKind = Literal["strong", "weak"]
 
@@ -211,9 +210,8 @@ def geometric_interval(logs: pd.DataFrame, confidence: float = CONFIDENCE) -> di
     Returns:
         By ending of a name: ``""`` the mean, ``_low`` and ``_high``; each by column. A single block has no interval: NaN.
     """
-    count, mean = logs.count(), logs.mean()
-    half = stats.t.ppf(0.5 + confidence / 2, count - 1) * logs.std(ddof=1) / np.sqrt(count)
-    return {"": np.exp(mean), "_low": np.exp(mean - half), "_high": np.exp(mean + half)}
+    estimates = np.array([geometric_mean(column, confidence) for column in logs.to_numpy(float).T])
+    return {end: pd.Series(values, index=logs.columns) for end, values in zip(("", "_low", "_high"), estimates.T, strict=True)}
 
 
 def serial_fraction(speedup: pd.Series, workers: pd.Series) -> pd.Series:
