@@ -2,8 +2,8 @@
 
     python analysis/confirmation.py STUDY_confirmation [--results DIR] [--output DIR] [--core-seconds S] [--log]
 
-Writes confirmation.png/.svg/.csv/.json: curves of every trial by what it had cost, what each came to, and each contender's ratio to the
-default sample (or, without it, to the first of the references) with its interval.
+Writes confirmation.png/.svg/.csv/.json: curves of every trial by what it had cost, what each came to with the geometric mean of
+its contender, and each contender's ratio to the default sample (or, without it, to the first of the references), both with their intervals.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def figure_of(study: frames.StudyInfo, epochs: pd.DataFrame, of_trials: pd.DataF
     seconds, seeds = float(epochs["spent"].max()), of_trials["seed"].nunique()
     note = (
         f"{seeds} seeds that the search has not used; {seconds:.0f} core-seconds a trial, later epochs left out. "
-        "Intervals: 95 %, Student's t on logarithms, ratios paired by seed."
+        "Geometric means; intervals: 95 %, Student's t on logarithms, ratios paired by seed."
     )
     if left_out:
         note += f" Left out, having had no epoch by then: {left_out} trial" + ("s." if left_out > 1 else ".")
@@ -132,13 +132,13 @@ def draw_curves(axes: Axes, epochs: pd.DataFrame, metric: str, colours: dict[str
 
 
 def draw_outcomes(axes: Axes, of_trials: pd.DataFrame, table: pd.DataFrame, colours: dict[str, str]) -> None:
-    """A point per trial, the mean with its interval beside."""
+    """A point per trial, the geometric mean with its interval beside."""
     for place, row in enumerate(table.to_dict("records")):
         mine = of_trials[of_trials["contender"] == row["contender"]]
         colour = colours[row["contender"]]
         axes.scatter([place - 0.15] * len(mine), mine["value"], color=colour, s=22, alpha=0.8)
         mean = row["value"]
-        ends = [[max(mean - row["value_low"], 0)], [max(row["value_high"] - mean, 0)]]
+        ends = [[mean - row["value_low"]], [row["value_high"] - mean]]
         axes.errorbar([place + 0.1], [mean], yerr=ends, color=colour, marker="o", capsize=4, linewidth=1.6)
     axes.set_xticks(range(len(table)), table["contender"])
     axes.set_xlim(-0.6, len(table) - 0.4)

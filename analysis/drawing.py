@@ -27,6 +27,7 @@ from gan3d.records import METRICS
 from gan3d.tracking import frames
 from gan3d.tracking.additions import add_to_study
 from gan3d.tracking.store import default_tracking_uri
+from gan3d.writing import finite
 
 if TYPE_CHECKING:
     from gan3d.generation.trained import Trained
@@ -125,7 +126,7 @@ def save(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.Dat
 def publish(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.DataFrame, facts: Mapping[str, Any]) -> None:
     """Write what a paper needs: ``name.png``, ``.svg``, ``.csv`` and ``.json``; the JSON holds ``facts`` and the table's rows.
 
-    The same numbers give the same bytes, so that a figure under version control changes only when they do. NaN becomes null.
+    The same numbers give the same bytes, so that a figure under version control changes only when they do. What is not finite becomes null.
     """
     arguments.output.mkdir(parents=True, exist_ok=True)
     svg, json_file = arguments.output / f"{name}.svg", arguments.output / f"{name}.json"
@@ -133,7 +134,8 @@ def publish(arguments: argparse.Namespace, name: str, figure: Figure, table: pd.
         figure.savefig(svg, metadata={"Date": None})
     save(arguments, name, figure, table)
     rows = json.loads(table.to_json(orient="records", double_precision=15))
-    json_file.write_text(json.dumps({**facts, "rows": rows}, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(finite({**facts, "rows": rows}), indent=1, ensure_ascii=False, allow_nan=False)
+    json_file.write_text(text + "\n", encoding="utf-8")
     arguments.written += [svg, json_file]
 
 

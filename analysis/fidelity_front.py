@@ -20,10 +20,11 @@ from drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, YELLOW
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gan3d.config.objective import Direction
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
 from gan3d.scaling.fidelity import by_core_hours, front
-from gan3d.scaling.progress import CORE_SECONDS, Direction
+from gan3d.scaling.progress import CORE_SECONDS
 from gan3d.tracking import frames
 from gan3d.tracking.store import default_tracking_uri
 
@@ -46,7 +47,7 @@ def draw(arguments: argparse.Namespace) -> str:
     study = frames.study(*source)
     metric = study.objective_metric
     epochs = frames.epochs(*source, metrics=[metric, FLOOR, CORE_SECONDS])
-    direction: Direction = "maximize" if study.objective_direction == "maximize" else "minimize"
+    direction = study.objective_direction
     costs = by_core_hours(epochs, metric, direction) if not epochs.empty else pd.DataFrame()
     if costs.empty:
         message = f"study {study.name!r} has no epoch with a cost yet: nothing to draw."

@@ -24,7 +24,6 @@ from gan3d.config.problem import split
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS
 from gan3d.scaling.ablation import GRID, RANKS, REFERENCE, curves, in_grid_order, missing_trials, noise_scales, shared, with_settings
-from gan3d.scaling.progress import Direction
 from gan3d.scaling.quality import Target, quality_note, quality_summary, time_to_quality
 from gan3d.scaling.speedup import SEED_KEY
 from gan3d.tracking import frames
@@ -79,8 +78,7 @@ def target_of(arguments: argparse.Namespace, study: frames.StudyInfo) -> Target:
     if value is None:
         message = f"study {study.name!r} has no target, so there is no time to it. Give --target VALUE of {study.objective_metric}."
         raise ConfigError(message, key="objective.target")
-    direction: Direction = "maximize" if study.objective_direction == "maximize" else "minimize"
-    return Target(study.objective_metric, value, direction, arguments.hold)
+    return Target(study.objective_metric, value, study.objective_direction, arguments.hold)
 
 
 def ablation_of(study: frames.StudyInfo, trials: pd.DataFrame, epochs: pd.DataFrame, target: Target) -> Ablation:

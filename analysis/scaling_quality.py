@@ -22,7 +22,6 @@ from scaling_panels import base_text, errors, shifted
 
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS
-from gan3d.scaling.progress import Direction
 from gan3d.scaling.quality import Target, quality_efficiency, quality_note, time_to_quality
 from gan3d.scaling.speedup import KIND_KEY, MIN_BLOCKS, SEED_KEY, ScalingKind, by_kind
 from gan3d.tracking import frames
@@ -79,8 +78,7 @@ def target_of(arguments: argparse.Namespace, study: frames.StudyInfo) -> Target 
     if arguments.target is None:
         if study.objective_target is None or not study.objective_metric.startswith("physics."):
             return None
-        direction: Direction = "maximize" if study.objective_direction == "maximize" else "minimize"
-        return Target(study.objective_metric, study.objective_target, direction, arguments.hold)
+        return Target(study.objective_metric, study.objective_target, study.objective_direction, arguments.hold)
     metric, text = arguments.target
     try:
         value = float(text)

@@ -18,8 +18,9 @@ from drawing import BLACK, BLUE, GREY, STATES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gan3d.config.objective import Direction
 from gan3d.errors import ConfigError
-from gan3d.scaling.progress import CORE_SECONDS, Direction, best_by_core_seconds, best_by_time, best_by_trial
+from gan3d.scaling.progress import CORE_SECONDS, best_by_core_seconds, best_by_time, best_by_trial
 from gan3d.scaling.utilisation import EPOCH_SECONDS
 from gan3d.tracking import frames
 
@@ -41,10 +42,10 @@ def draw(arguments: argparse.Namespace) -> str:
     if epochs.empty:
         message = f"study {study.name!r} has {len(trials)} trials and no epoch yet: nothing to draw."
         raise ConfigError(message)
-    direction: Direction = "maximize" if study.objective_direction == "maximize" else "minimize"
+    direction = study.objective_direction
     progress, costs = best_by_time(epochs, metric, direction), best_by_core_seconds(epochs, metric, direction)
     table = progress if costs is None else progress.assign(core_seconds=costs["core_seconds"])
-    drawing.save(arguments, "search_progress", progress_figure(study, trials, epochs, direction), table)
+    drawing.save(arguments, "search_progress", progress_figure(study, trials, epochs), table)
     sampled = sampled_keys(trials)
     if sampled:
         drawing.save(arguments, "search_samples", samples_figure(study, trials, sampled), trials)
@@ -52,9 +53,9 @@ def draw(arguments: argparse.Namespace) -> str:
     return study.run_id
 
 
-def progress_figure(study: frames.StudyInfo, trials: pd.DataFrame, epochs: pd.DataFrame, direction: Direction) -> Figure:
+def progress_figure(study: frames.StudyInfo, trials: pd.DataFrame, epochs: pd.DataFrame) -> Figure:
     """Objective by epoch; best so far by trial, by wall time and, if every epoch tells its cost, by core-seconds."""
-    metric = study.objective_metric
+    metric, direction = study.objective_metric, study.objective_direction
     costs = best_by_core_seconds(epochs, metric, direction)
     if costs is None:
         figure, panels = plt.subplot_mosaic([["epochs", "trials"], ["epochs", "seconds"]], figsize=(11, 6.6), width_ratios=[1.25, 1])

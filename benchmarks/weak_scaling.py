@@ -20,14 +20,13 @@ from random import Random
 from statistics import median
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.harness import Row
 from benchmarks.training_step import spread_out, study_settings
 from benchmarks.worker_processes import WorkerProcesses, worker_processes
 from gan3d.config.training import TrialSettings
 from gan3d.records import PHASES, Timing
-from gan3d.scaling.speedup import geometric_interval
+from gan3d.scaling.draws import geometric_mean
 from gan3d.training.loop import Trial, epochs
 from gan3d.training.ranks import Ranks
 from gan3d.training.showers import open_showers
@@ -152,8 +151,7 @@ def rows_of(case: str, blocks: Blocks) -> Iterator[Row]:
 def efficiency(names: tuple[str, str], of_two: Sequence[float], of_one: Sequence[float]) -> Row:
     """Parallel efficiency with its 95 % interval [%], paired by block."""
     ratios = np.log(of_two) - np.log(of_one) - np.log(WORKERS)
-    interval = geometric_interval(pd.DataFrame({"efficiency": ratios}))
-    value, low, high = (100 * float(interval[end].iloc[0]) for end in ("", "_low", "_high"))
+    value, low, high = (100 * end for end in geometric_mean(ratios))
     return Row(NAME, *names, value, "%", low, high, len(of_two))
 
 

@@ -1,12 +1,14 @@
-"""Files that a process which is killed, a full disk, or a power cut, leaves whole: written beside and renamed, or of whole lines."""
+"""Files that a kill, a full disk or a power cut leaves whole: written beside and renamed, or of whole lines. What JSON holds."""
 
 from __future__ import annotations
 
 import errno
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 #: What systems say of a file system on which no room can be taken before it is written to.
 NOT_TAKEN = (errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
@@ -53,6 +55,15 @@ def take_room(descriptor: int, start: int, num_bytes: int) -> None:
 def write_text(path: Path, text: str) -> None:
     """In UTF-8; for `write_atomically`."""
     path.write_text(text, encoding="utf-8")
+
+
+def finite(value: Any) -> Any:
+    """For JSON, which has no other numbers: plain values, and lists and mappings of them, with None where a number is not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def cut_broken_line(path: Path) -> bytes:

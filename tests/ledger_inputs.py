@@ -17,9 +17,16 @@ class Clock:
 
 
 def epoch_of(
-    core_seconds: float, *, rapl: float = 0.0, declared: float = 0.0, gpu_seconds: float = 0.0, nvml: float = 0.0
+    core_seconds: float,
+    *,
+    reserved: float | None = None,
+    rapl: float = 0.0,
+    declared: float = 0.0,
+    gpu_seconds: float = 0.0,
+    nvml: float = 0.0,
 ) -> dict[str, float]:
-    """An epoch's metrics."""
+    """An epoch's metrics; by default no workers of the team slept."""
     amounts = {"core_seconds": core_seconds, "gpu_seconds": gpu_seconds}
+    amounts["reserved_core_seconds"] = core_seconds if reserved is None else reserved
     amounts |= {"rapl_joules": rapl, "nvml_joules": nvml, "declared_joules": declared}
     return {"losses.generator_total": 1.0} | {f"cost.{name}": value for name, value in amounts.items()}

@@ -141,3 +141,15 @@ def test_a_pair_that_is_one_training_adds_nothing_to_a_pooled_contrast(trials):
     """At one rank the linear rule's warm-up changes nothing; only that without a rule is another training."""
     found = pooled_contrast(trials, WARMUP, 5, 0, {"distance": trials[f"{DISTANCE}.last"]}).set_index(RANKS)
     assert found.loc[1, "recipes"] == 2 * 3
+
+
+def test_rules_that_are_one_training_are_no_pair_and_those_beside_another_one_are(trials):
+    """At one rank all rules are one training, and only without a rule is a warm-up another: so there is a difference with warm-up only."""
+    quantities = {"distance": trials[f"{DISTANCE}.last"]}
+    assert pooled_contrast(trials, RULE, "sqrt", "linear", quantities)[RANKS].tolist() == [8, 32]
+    assert contrast(trials, RULE, "sqrt", "linear", quantities)[RANKS].unique().tolist() == [8, 32]
+    pooled = pooled_contrast(trials, RULE, "sqrt", "none", quantities).set_index(RANKS)
+    single = contrast(trials, RULE, "sqrt", "none", quantities)
+    assert pooled["recipes"].to_dict() == single.groupby(RANKS)["pairs"].sum().to_dict() == {1: 2 * 3, 8: 4 * 3, 32: 4 * 3}
+    assert pooled.loc[1, "difference"] == pytest.approx(single.loc[single[RANKS] == 1, "difference"].mean())
+    assert pooled.loc[1, "difference"] != 0.0

@@ -73,6 +73,16 @@ def test_a_trial_that_lost_workers_holds_and_reserves_those_that_are_left() -> N
     assert (total.core_hours, total.reserved_core_hours) == (8 + 6, 8 + 6)
 
 
+def test_the_first_epoch_without_a_lost_worker_is_no_longer_than_it_was() -> None:
+    """Tune asks who may stop a trial, and so counts its epoch, before the driver hears that it goes on with fewer workers."""
+    books = Books()
+    books.account.start_trial(0, 4)
+    books.clock.wait(100)
+    books.account.end_epoch(0, 1, epoch_of(1 * 2 * 100.0) | {"timing.world_size": 1.0})
+    books.account.resize_trial(0, 1)
+    assert books.account.ledger.in_epochs()[1] == 100
+
+
 #: Of one hour of eight reserved CPUs, four of them a trial's: 8 core-hours, 0.4 kWh, 2 money, 1 hour.
 LIMITS = {
     "core_hours": (8.0, "budget.core_hours = 8 is spent (8 core-hours)"),

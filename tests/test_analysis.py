@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import subprocess
@@ -329,6 +330,18 @@ def test_no_heading_leaves_the_figure(monkeypatch, width):
     drawing.plt.close(figure)
     assert all(box.x0 >= 0 and box.x1 <= width * figure.dpi for box in boxes)
     assert boxes[1].y1 <= boxes[0].y0
+
+
+def test_numbers_that_are_none_are_null_in_facts_as_in_the_table(monkeypatch, tmp_path):
+    """A trial none of whose epochs was finite has no value, and a target that was missed costs infinitely much."""
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    drawing = importlib.import_module("drawing")
+    facts = {"floor": float("nan"), "trials": [{"value": np.float64("inf"), "seed": 3}], "ends": (0.5, float("-inf"))}
+    arguments = argparse.Namespace(output=tmp_path, written=[])
+    drawing.publish(arguments, "nothing", drawing.plt.figure(), pd.DataFrame({"value": [1.5, np.nan, np.inf]}), facts)
+    told = json.loads((tmp_path / "nothing.json").read_text(encoding="utf-8"))
+    assert told["rows"] == [{"value": 1.5}, {"value": None}, {"value": None}]
+    assert (told["floor"], told["trials"], told["ends"]) == (None, [{"value": None, "seed": 3}], [0.5, None])
 
 
 def test_profile_errors_are_those_of_a_mean(monkeypatch):

@@ -49,6 +49,16 @@ def test_a_trial_whose_first_epoch_cost_too_much_is_left_out_and_named() -> None
     assert not left_out(epochs, within(epochs, 21.0))
 
 
+def test_a_trial_is_compared_up_to_its_first_epoch_that_tells_no_cost() -> None:
+    epochs = epochs_of(("default", 1, [0.5, 0.4, 0.3], 10.0), ("best", 1, [0.3, 0.2, 0.1], 10.0), ("best", 2, [0.3], np.nan))
+    epochs.loc[4, "cost.core_seconds"] = np.nan
+    found = within(epochs, 20.0)
+    assert found[["trial", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1]]
+    assert left_out(epochs, found) == [{"contender": "best", "seed": 2}]
+    with pytest.raises(ConfigError, match="trial 0 has no record of an epoch before 3"):
+        within(epochs.drop(index=1))
+
+
 def test_each_trial_is_worth_its_best_epoch_among_these() -> None:
     epochs = within(epochs_of(("default", 1, [0.5, 0.3, 0.4], 10.0), ("best", 7, [0.6, 0.2, 0.1], 15.0)))
     table = outcomes(epochs, OBJECTIVE).set_index("contender")
@@ -61,8 +71,18 @@ def test_ratios_are_paired_by_seed() -> None:
     table = standings(values(default=[1.0, 2.0, 4.0], best=[0.5, 1.0, 2.0]), "default").set_index("contender")
     assert table.loc["best", ["ratio", "ratio_low", "ratio_high"]].tolist() == pytest.approx([0.5, 0.5, 0.5])
     assert table.loc["default", ["ratio", "ratio_low", "ratio_high", "seeds", "pairs"]].tolist() == [1.0, 1.0, 1.0, 3, 3]
-    assert table.loc["best", "value"] == pytest.approx(3.5 / 3)
+    assert table.loc["best", "value"] == pytest.approx(1.0)  # the geometric mean
     assert table.loc["best", "spread"] == pytest.approx(np.std([0.5, 1.0, 2.0], ddof=1))
+
+
+def test_a_value_lies_within_its_own_interval() -> None:
+    """The arithmetic mean of these is 1.09, and the interval of the geometric one ends at 0.449."""
+    row = standings(values(default=[0.1] * 9 + [10.0]), "default").iloc[0]
+    assert row["value"] == pytest.approx(10**-0.8)
+    assert row["value_low"] < row["value"] < row["value_high"] < 1.0
+    # The ratio of geometric means is the geometric mean of the ratios.
+    best = standings(values(default=[1.0, 2.0, 5.0], best=[0.5, 0.7, 0.2]), "default").set_index("contender")
+    assert best.loc["best", "value"] / best.loc["default", "value"] == pytest.approx(best.loc["best", "ratio"])
 
 
 def test_a_seed_that_one_contender_lacks_is_no_pair() -> None:

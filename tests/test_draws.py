@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gan3d.scaling.draws import DRAWS, Estimate, drawn_logs, drawn_means, interval
+from gan3d.scaling.draws import DRAWS, Estimate, drawn_logs, drawn_means, geometric_mean, interval, t_interval
 
 
 def repeats(count, columns=2, seed=5):
@@ -31,6 +31,27 @@ def test_the_interval_of_many_draws_is_students_exactly():
     half = stats.t.ppf(0.95, 3) * rows.std(ddof=1) / 2
     found = interval(drawn_means(rows, seed=1, draws=400_000)[:, 0], confidence=0.9)
     assert (found.low, found.high) == pytest.approx((rows.mean() - half, rows.mean() + half), abs=0.01 * half)
+
+
+@pytest.mark.parametrize("confidence", [0.68, 0.95])
+@pytest.mark.parametrize("count", [2, 3, 12])
+def test_the_interval_of_repeats_is_that_of_a_t_test(count, confidence):
+    values = np.random.default_rng(count).exponential(2.0, count)
+    tested = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
+    assert t_interval(values, confidence) == pytest.approx((values.mean(), tested.low, tested.high))
+    with_gaps = np.insert(values, [0, 1], np.nan)
+    assert t_interval(with_gaps, confidence) == t_interval(values, confidence)
+    expected = np.exp(t_interval(np.log(values), confidence))
+    assert geometric_mean(np.log(values), confidence) == pytest.approx(expected)
+    assert expected[0] == pytest.approx(stats.gmean(values))
+
+
+@pytest.mark.parametrize("mean", [t_interval, geometric_mean])
+def test_a_single_repeat_has_no_interval_and_none_no_mean(mean):
+    assert mean(np.array([0.0])).value == mean(np.zeros(3)).value
+    assert np.isnan(mean(np.array([0.0]))[1:]).all()
+    assert np.isnan(mean(np.array([np.nan]))).all()
+    assert np.isnan(mean(np.empty(0))).all()
 
 
 def test_quantities_of_a_repeat_stay_together():

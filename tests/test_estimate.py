@@ -33,7 +33,7 @@ def leave_a_run(results: Path, study: Study, epochs: int, forming: float = 0.0) 
     clock.wait(forming)
     for epoch in range(1, epochs + 1):
         clock.wait(1800)
-        ledger.add_epoch(0, epoch, epoch_of(1800, declared=1800 * 20))
+        ledger.add_epoch(0, epoch, epoch_of(1800, reserved=3600, declared=1800 * 20))
     results.mkdir(parents=True)
     ledger.save(results)
     (results / "study.yaml").write_text(dump_study(study), encoding="utf-8")

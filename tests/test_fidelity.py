@@ -3,6 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from gan3d.errors import ConfigError
 from gan3d.scaling.fidelity import by_core_hours, front
 
 
@@ -43,3 +44,17 @@ def test_epochs_without_a_cost_or_a_value_are_left_out(column: str) -> None:
     rows = epochs()
     rows.loc[5, column] = float("nan")
     assert 2 not in set(by_core_hours(rows, "value", "minimize")["trial"])
+
+
+def test_after_an_epoch_without_a_cost_nobody_knows_what_a_trial_had_spent() -> None:
+    """Trial 0 costs an hour an epoch; without the second one's it would seem to have been at 0.7 for two."""
+    rows = epochs()
+    rows.loc[1, "cost.core_seconds"] = float("nan")
+    costs = by_core_hours(rows, "value", "minimize")
+    assert costs.loc[costs["trial"] == 0, ["epoch", "core_hours", "best"]].to_numpy().tolist() == [[1, 1, 0.9]]
+    assert set(costs["trial"]) == {0, 1, 2}
+
+
+def test_an_epoch_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"trial 0 has no record of an epoch before 3, .* Resume the study"):
+        by_core_hours(epochs().drop(index=1), "value", "minimize")

@@ -126,7 +126,7 @@ def test_the_ledger_never_knows_less_than_the_epochs_records(ledger: Ledger, clo
     """A driver that was killed saw less of an epoch than its workers."""
     ledger.start(0, Team(4, 8, 2, 4))
     clock.wait(1)
-    ledger.add_epoch(0, 1, epoch_of(40.0, declared=400.0, gpu_seconds=20.0, nvml=9.0))
+    ledger.add_epoch(0, 1, epoch_of(40.0, reserved=80.0, declared=400.0, gpu_seconds=20.0, nvml=9.0))
     assert seconds_of(ledger.total()) == (40, 80, 20, 40)
     assert joules_of(ledger.total()) == (0, 9, 400)
 
@@ -143,6 +143,32 @@ def test_a_session_with_other_workers_does_not_change_what_the_earlier_ones_held
     assert joules_of(again.total()) == (30, 0, (28 - 15) * 10 + 100)
     again.save(tmp_path)
     assert same(Ledger.open(tmp_path, RATES, clock).total(), again.total())
+
+
+def test_epochs_of_several_teams_cost_and_last_what_each_of_them_did(ledger: Ledger, clock: Clock) -> None:
+    """Ten of 100 s on four CPUs, and one of 400 s on a single one."""
+    ledger.start(0, Team(4, 4))
+    for epoch in range(1, 11):
+        clock.wait(100)
+        ledger.add_epoch(0, epoch, epoch_of(400.0))
+    ledger.start(0, Team(1, 1))
+    clock.wait(400)
+    ledger.add_epoch(0, 11, epoch_of(400.0))
+    spent, seconds = ledger.in_epochs()
+    assert seconds == pytest.approx(1400)
+    assert seconds_of(spent) == pytest.approx((4400, 4400, 0, 0))
+
+
+def test_a_trial_taken_up_in_a_larger_team_reserves_that_from_then_on(ledger: Ledger, clock: Clock) -> None:
+    ledger.start(0, Team(4, 4, 1, 1))
+    for epoch in range(1, 11):
+        clock.wait(100)
+        ledger.add_epoch(0, epoch, epoch_of(400.0, gpu_seconds=100.0))
+    ledger.start(0, Team(4, 8, 1, 2))
+    clock.wait(100)
+    ledger.add_epoch(0, 11, epoch_of(400.0, reserved=800.0, gpu_seconds=100.0))
+    assert seconds_of(ledger.in_epochs()[0]) == pytest.approx((4400, 4800, 1100, 1200))
+    assert seconds_of(ledger.end(0)) == pytest.approx((4400, 4800, 1100, 1200))
 
 
 def test_whatever_happens_in_whatever_order_the_sums_are_right(tmp_path: Path, clock: Clock) -> None:
@@ -217,6 +243,43 @@ def test_a_row_may_leave_out_what_never_happened(tmp_path: Path) -> None:
     assert seconds_of(Ledger.open(tmp_path, RATES).total()) == (4, 8, 0, 0)
 
 
+#: Of a trial that held four of four CPUs for 1000 s, then one of two for 500 s, as ledgers wrote it that priced epochs by their team.
+EARLIER = {
+    "team": {"cores": 1, "team_cores": 2, "gpus": 0, "team_gpus": 0},
+    "held_seconds": 500.0,
+    "before": {"core_seconds": 4000.0, "reserved_core_seconds": 4000.0},
+    "seconds_before": 1000.0,
+    "epochs": 11,
+    "core_seconds": 4500.0,
+    "declared_joules": 7.0,
+}
+
+
+def test_a_ledger_of_an_earlier_version_is_gone_on_with(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / FILE).write_text(json.dumps({"wall_seconds": 1500, "trials": {"0": EARLIER}}), encoding="utf-8")
+    ledger = Ledger.open(tmp_path, RATES, clock)
+    assert (ledger.epochs, ledger.held_seconds()) == (11, {0: 1500})
+    spent, seconds = ledger.in_epochs()
+    assert seconds == pytest.approx(1500)
+    assert seconds_of(spent) == pytest.approx((4500, 5000, 0, 0))
+    ledger.start(0, Team(2, 2))
+    clock.wait(10)
+    assert not ledger.add_epoch(0, 11, epoch_of(20.0))
+    assert ledger.add_epoch(0, 12, epoch_of(20.0, declared=5.0))
+    assert seconds_of(ledger.total()) == pytest.approx((4520, 5020, 0, 0))
+    assert joules_of(ledger.total()) == (0, 0, 12)
+    ledger.save(tmp_path)
+    assert Ledger.open(tmp_path, RATES, clock).in_epochs() == ledger.in_epochs()
+
+
+def test_the_first_versions_did_not_say_how_long_earlier_teams_were_held(tmp_path: Path) -> None:
+    row = {name: value for name, value in EARLIER.items() if name != "seconds_before"}
+    (tmp_path / FILE).write_text(json.dumps({"wall_seconds": 1500, "trials": {"0": row}}), encoding="utf-8")
+    ledger = Ledger.open(tmp_path, RATES)
+    assert ledger.held_seconds() == {0: 500}
+    assert ledger.in_epochs()[1] == pytest.approx(4500)  # all at the newest team's one CPU: the best that such a file can tell
+
+
 def with_row(**changes: Any) -> str:
     return json.dumps({"wall_seconds": 5, "trials": {"0": ROW | changes}})
 
@@ -232,6 +295,8 @@ BROKEN = {
     "a trial without a team": '{"wall_seconds": 1, "trials": {"0": {}}}',
     "a trial with a name": json.dumps({"wall_seconds": 5, "trials": {"first": ROW}}),
     "an unknown amount": with_row(water_litres=3),
+    "an unknown part": with_row(held={}, outside={}),
+    "words in a part": with_row(held={"core_seconds": "3"}),
     "a team of a list": with_row(team=[1, 2]),
     "words for seconds": with_row(held_seconds="4 s"),
     "negative seconds": with_row(held_seconds=-4),

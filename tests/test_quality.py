@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from gan3d.errors import ConfigError
+from gan3d.scaling.draws import geometric_mean
 from gan3d.scaling.quality import (
     COSTS,
     Target,
-    geometric_mean,
     paired_ratio,
     quality_efficiency,
     quality_note,
@@ -164,6 +164,16 @@ def test_who_never_gets_there_has_no_efficiency_but_shows():
     assert curve["efficiency_of_medians"] == 0.0
     nobody = quality_efficiency(scaling_study([1], "weak"), Target(DISTANCE, 0.01))
     assert nobody[["efficiency", "efficiency_of_medians"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("factors", [[1], [1, 2, 4]])
+def test_the_base_is_as_efficient_as_itself_with_any_number_of_pairs(factors):
+    curve = quality_efficiency(scaling_study(factors, "weak"), Target(DISTANCE, 0.2))
+    ends = ["efficiency", "efficiency_low", "efficiency_high"]
+    assert curve.loc[0, ends].tolist() == [1.0, 1.0, 1.0]
+    assert curve.loc[1, ends[1:]].isna().all() == (len(factors) == 1)
+    nobody = quality_efficiency(scaling_study(factors, "weak"), Target(DISTANCE, 0.01))
+    assert nobody[ends].isna().all(axis=None)
 
 
 def test_strong_and_weak_are_curves_of_their_own():

@@ -15,11 +15,11 @@ from benchmarks.hosts.fabrics import wire_as_made, wire_beyond
 from benchmarks.hosts.measurement import ALONE, LINKS, Measured, frame, of
 from benchmarks.hosts.testbed import BARE
 from gan3d.scaling.calibration import Calibration, calibrate, step_seconds
-from gan3d.scaling.draws import Estimate
+from gan3d.scaling.draws import Estimate, geometric_mean
 from gan3d.scaling.fabrics import Fabric
 from gan3d.scaling.fits import fits_table
 from gan3d.scaling.prediction import Cluster, Work, predict
-from gan3d.scaling.speedup import geometric_interval, throughput
+from gan3d.scaling.speedup import throughput
 
 #: The batch per worker that the model is calibrated on.
 CALIBRATED_BATCH = 8
@@ -94,8 +94,7 @@ def _by_round(epochs: Sequence[Measured], link: str, batch: int) -> pd.DataFrame
 
 
 def _estimate(values: pd.Series) -> Estimate:
-    ends = geometric_interval(pd.DataFrame({"value": np.log(values)}))
-    return Estimate(*(float(ends[end].iloc[0]) for end in ("", "_low", "_high")))
+    return geometric_mean(np.log(values.to_numpy(float)))
 
 
 def _prediction(calibration: Calibration, cluster: Cluster, work: Work, measured: Figures, origin: str) -> Figures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from gan3d.search.figures import SCRIPTS
 from gan3d.terminal.console import console_for
 from gan3d.terminal.display import NARROW
 from gan3d.terminal.words import counted, duration_text, metric_text, number_text, sample_text, short_names
+from gan3d.writing import finite
 
 #: Of the line that tells the state; what is not here is yellow.
 STYLES = {"running": "bold", "complete": "bold green", "failed": "bold red"}
@@ -74,15 +74,6 @@ def _open_as_dict(one: OpenTrial, status: Status) -> dict[str, Any]:
         "showers_per_second": one.showers_per_second,
         "cost": trial_cost(status, one.record.number),
     }
-
-
-def finite(value: Any) -> Any:
-    """Plain values with null where a number is none."""
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_status(status: Status, study: Study, go_on: str, watch: str, console: Console) -> None:

@@ -8,6 +8,7 @@ from gan3d.config.study import Study
 from gan3d.cost.ledger import Ledger, Team
 from gan3d.cost.prices import SECONDS_PER_HOUR, Bill, bill
 
+WORLD_SIZE = "timing.world_size"
 #: Of a limit, in words; money is in the study's currency.
 UNITS = {"core_hours": "core-hours", "kwh": "kWh", "wall_hours": "hours"}
 
@@ -32,7 +33,9 @@ class Account:
 
     def end_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
         """A trial reported an epoch; told again, by a trial that is taken up, it is counted once. Returns whether it is new."""
-        return self.ledger.add_epoch(number, epoch, metrics)
+        # Of an elastic trial this is told before `resize_trial`, so the epoch says itself how many workers it had.
+        cores = int(metrics.get(WORLD_SIZE, 0)) * self._study.workers.cpus_per_worker
+        return self.ledger.add_epoch(number, epoch, metrics, cores or None)
 
     def end_trial(self, number: int) -> Bill:
         """A trial gives its team back; told again, nothing changes."""

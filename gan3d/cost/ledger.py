@@ -28,6 +28,8 @@ from gan3d.writing import write_atomically, write_text
 FILE = "cost.json"
 WALL = "wall_seconds"
 SECONDS_BETWEEN_SAVES = 5.0
+#: What an epoch's record says of its cost, of what there is of `Spent`.
+RECORDED = ("core_seconds", "reserved_core_seconds", "gpu_seconds", "rapl_joules", "nvml_joules", "declared_joules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,49 +57,47 @@ class Team:
     gpus: int = 0
     team_gpus: int = 0
 
+    def held(self, seconds: float) -> Spent:
+        """What it is to hold this team for so long; no energy."""
+        return Spent(seconds * self.cores, seconds * self.team_cores, seconds * self.gpus, seconds * self.team_gpus)
+
 
 @dataclass(slots=True)
 class Entry:
-    """One trial, over all sessions."""
+    """One trial, over all sessions and whatever teams it had in them."""
 
     team: Team
+    """Now: the teams before were others in sessions with another `workers.cpus_per_worker`, or of an elastic trial."""
+    held: Spent = Spent()
+    """What the driver saw it hold; no energy."""
     held_seconds: float = 0.0
-    """As this team."""
-    before: Spent = Spent()
-    """Held as other teams, in sessions with another `workers.cpus_per_worker`, or of an elastic trial; no energy."""
-    seconds_before: float = 0.0
-    """How long it did; 0 in ledgers of earlier versions."""
+    """How long; without what ledgers of the first versions forgot of teams before."""
+    inside: Spent = Spent()
+    """What its finished epochs cost, as each of them told."""
+    inside_seconds: float = 0.0
+    """How long they lasted."""
     epochs: int = 0
-    """Epochs counted below; they come in order, and those of a trial taken up again come again."""
-    core_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-    rapl_joules: float = 0.0
-    nvml_joules: float = 0.0
-    declared_joules: float = 0.0
+    """Epochs that are inside; they come in order, and those of a trial taken up again come again."""
 
-    def add_epoch(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def hold(self, seconds: float) -> None:
+        """It held its team for so much longer."""
+        self.held, self.held_seconds = self.held + self.team.held(seconds), self.held_seconds + seconds
+
+    def add_epoch(self, epoch: int, metrics: Mapping[str, float], cores: int) -> bool:
         """An epoch's record; one that is counted already, or that has no cost, adds nothing. Returns whether it is a new one."""
         if epoch <= self.epochs or "cost.core_seconds" not in metrics:
             return epoch > self.epochs
+        cost = {name: metrics[f"cost.{name}"] for name in RECORDED}
+        # A record has no reserved GPU-seconds; a team's workers are all alike.
+        reserved_gpu_seconds = cost["gpu_seconds"] * _ratio(cost["reserved_core_seconds"], cost["core_seconds"])
         self.epochs = epoch
-        for name in ("core_seconds", "gpu_seconds", "rapl_joules", "nvml_joules", "declared_joules"):
-            setattr(self, name, getattr(self, name) + metrics[f"cost.{name}"])
+        self.inside += Spent(reserved_gpu_seconds=reserved_gpu_seconds, **cost)
+        self.inside_seconds += cost["core_seconds"] / cores
         return True
-
-    def join(self, team: Team) -> None:
-        """The trial holds this team from now on."""
-        if team != self.team:
-            self.before, self.seconds_before = self._held(), self.seconds
-            self.held_seconds, self.team = 0.0, team
-
-    @property
-    def seconds(self) -> float:
-        """That it held a team."""
-        return self.seconds_before + self.held_seconds
 
     def spent(self, rates: Rates) -> Spent:
         """Everything, the time outside of finished epochs at the declared watts."""
-        held, inside = self._held(), self.in_epochs()
+        held, inside = self.held, self.inside
         outside = max(held.core_seconds - inside.core_seconds, 0.0) * rates.watts_per_core
         outside += max(held.gpu_seconds - inside.gpu_seconds, 0.0) * rates.watts_per_gpu
         # Epochs can be longer than what the driver saw: it was killed before it wrote the last seconds down.
@@ -109,24 +109,6 @@ class Entry:
             reserved_gpu_seconds=max(held.reserved_gpu_seconds, inside.reserved_gpu_seconds),
             declared_joules=inside.declared_joules + outside,
         )
-
-    def in_epochs(self) -> Spent:
-        """Of that, what the finished epochs cost."""
-        team = self.team
-        return Spent(
-            core_seconds=self.core_seconds,
-            reserved_core_seconds=self.core_seconds * team.team_cores / team.cores,
-            gpu_seconds=self.gpu_seconds,
-            reserved_gpu_seconds=self.gpu_seconds * team.team_gpus / max(team.gpus, 1),
-            rapl_joules=self.rapl_joules,
-            nvml_joules=self.nvml_joules,
-            declared_joules=self.declared_joules,
-        )
-
-    def _held(self) -> Spent:
-        """Seconds that the driver saw, no energy."""
-        seconds, team = self.held_seconds, self.team
-        return self.before + Spent(seconds * team.cores, seconds * team.team_cores, seconds * team.gpus, seconds * team.team_gpus)
 
 
 class Ledger:
@@ -179,13 +161,14 @@ class Ledger:
         """A trial holds its team from now on."""
         with self._lock:
             self._tick()
-            self._entries.setdefault(number, Entry(team)).join(team)
+            self._entries.setdefault(number, Entry(team)).team = team
             self._live.add(number)
 
-    def add_epoch(self, number: int, epoch: int, metrics: Mapping[str, float]) -> bool:
-        """A trial reported an epoch; returns whether for the first time."""
+    def add_epoch(self, number: int, epoch: int, metrics: Mapping[str, float], cores: int | None = None) -> bool:
+        """A trial reported an epoch of so many CPUs, by default those it holds; returns whether for the first time."""
         with self._lock:
-            return self._entries[number].add_epoch(epoch, metrics)
+            entry = self._entries[number]
+            return entry.add_epoch(epoch, metrics, cores or entry.team.cores)
 
     def end(self, number: int) -> Spent:
         """A trial gives its team back; returns what it cost, over all sessions: nothing, if it never had one."""
@@ -205,7 +188,7 @@ class Ledger:
         """How long each trial held a team until now, over all sessions."""
         with self._lock:
             self._tick()
-            return {number: entry.seconds for number, entry in sorted(self._entries.items())}
+            return {number: entry.held_seconds for number, entry in sorted(self._entries.items())}
 
     def total(self) -> Spent:
         """What all trials cost until now."""
@@ -215,8 +198,7 @@ class Ledger:
         """What the finished epochs of all trials cost, and how many seconds they lasted, those of one trial after those of the other."""
         with self._lock:
             entries = self._entries.values()
-            spent = sum((entry.in_epochs() for entry in entries), Spent())
-            return spent, sum(entry.core_seconds / entry.team.cores for entry in entries)
+            return sum((entry.inside for entry in entries), Spent()), sum(entry.inside_seconds for entry in entries)
 
     @property
     def epochs(self) -> int:
@@ -267,16 +249,37 @@ class Ledger:
         passed, self._last = now - self._last, now
         self._wall_seconds += passed
         for number in self._live:
-            self._entries[number].held_seconds += passed
+            self._entries[number].hold(passed)
 
 
 def _entry(row: dict[str, Any]) -> Entry:
     """As it was written; of any other content an error that `Ledger.open` knows."""
-    team, before = row["team"], row.get("before", {})
-    amounts = {name: value for name, value in row.items() if name not in ("team", "before")}
-    for value in (*team.values(), *before.values(), *amounts.values()):
-        _amount(value)
-    return Entry(Team(**team), before=Spent(**before), **amounts)
+    parts = {name: {key: _amount(value) for key, value in part.items()} for name, part in row.items() if isinstance(part, dict)}
+    amounts: dict[str, Any] = {name: _amount(value) for name, value in row.items() if name not in parts}
+    amounts["epochs"] = int(amounts.get("epochs", 0))
+    team = Team(**{name: int(cpus) for name, cpus in parts.pop("team").items()})
+    if "held" not in parts:
+        return _entry_of_earlier(team, Spent(**parts.pop("before", {})), amounts)
+    return Entry(team, **(amounts | {name: Spent(**part) for name, part in parts.items()}))
+
+
+def _entry_of_earlier(team: Team, before: Spent, amounts: dict[str, Any]) -> Entry:
+    """Of a ledger that knew what a trial held `before` this team, and of its epochs neither what they reserved nor how long they lasted.
+
+    That is told from the mean of all teams that the trial held.
+    """
+    since, earlier, epochs = (amounts.pop(name, 0.0) for name in ("held_seconds", "seconds_before", "epochs"))
+    held, seconds, inside = before + team.held(since), since + earlier, Spent(**amounts)
+    is_known = seconds > 0 and (earlier > 0 or not before.core_seconds)  # the first versions forgot how long the teams before were held
+    mean, mean_seconds = (held, seconds) if is_known else (team.held(1.0), 1.0)
+    reserved = _ratio(mean.reserved_core_seconds, mean.core_seconds)
+    inside = replace(inside, reserved_core_seconds=inside.core_seconds * reserved, reserved_gpu_seconds=inside.gpu_seconds * reserved)
+    return Entry(team, held, seconds, inside, inside.core_seconds * _ratio(mean_seconds, mean.core_seconds), epochs)
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Of two amounts; 1 where there is nothing."""
+    return part / whole if whole else 1.0
 
 
 def _amount(value: Any) -> float:

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.draws import CONFIDENCE, t_interval
 from gan3d.scaling.speedup import SEED_KEY
 
 ORDER, RULE = "data.order", "training.learning_rate_rule"
@@ -132,29 +131,27 @@ def pooled_contrast(trials: pd.DataFrame, key: str, value: Any, base: Any, quant
     """As :func:`contrast`, but all recipes that differ in nothing else put together, by number of ranks.
 
     Recipes of one seed begin with the same weights, so they are no repeats of each other: differences are averaged over the recipes of a
-    seed first, and the interval is over seeds. Of recipes that share their trainings one counts.
+    seed first, and the interval is over seeds. Of pairs of the same two trainings one counts.
     """
-    others = [name for name in GRID if name not in {key, RANKS}]
-    complete = trials[trials["state"] == "complete"].drop_duplicates(["trial", key, RANKS])
+    same = [*(name for name in GRID if name not in {key, RANKS}), SEED_KEY]
+    complete = trials[trials["state"] == "complete"]
     rows = []
     for ranks, cell in complete.groupby(RANKS, sort=True):
         for name, numbers in quantities.items():
-            sides = [cell[cell[key] == one].assign(number=numbers).set_index([*others, SEED_KEY])["number"] for one in (value, base)]
-            differences = (sides[0] - sides[1]).dropna()
-            if len(differences):
-                of_seeds = differences.groupby(level=SEED_KEY).mean().to_numpy(float)
-                rows.append({RANKS: ranks, "quantity": name, "recipes": len(differences)} | mean_interval(of_seeds))
+            sides = [cell[cell[key] == one].assign(number=numbers)[[*same, "trial", "number"]] for one in (value, base)]
+            pairs = sides[0].merge(sides[1], on=same, suffixes=("_value", "_base")).dropna(subset=["number_value", "number_base"])
+            pairs = pairs[pairs["trial_value"] != pairs["trial_base"]].drop_duplicates(["trial_value", "trial_base"])
+            if len(pairs):
+                of_seeds = (pairs["number_value"] - pairs["number_base"]).groupby(pairs[SEED_KEY]).mean().to_numpy(float)
+                rows.append({RANKS: ranks, "quantity": name, "recipes": len(pairs)} | mean_interval(of_seeds))
     columns = [RANKS, "quantity", "recipes", "pairs", "difference", "difference_low", "difference_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def mean_interval(differences: np.ndarray, confidence: float = CONFIDENCE) -> dict[str, float]:
     """``pairs``, and ``difference`` with ``_low`` and ``_high``: mean and t-interval of shape (pairs,)."""
-    mean, half = float(np.mean(differences)), np.nan
-    if len(differences) > 1:
-        error = np.std(differences, ddof=1) / np.sqrt(len(differences))
-        half = float(stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * error)
-    return {"pairs": len(differences), "difference": mean, "difference_low": mean - half, "difference_high": mean + half}
+    mean, low, high = t_interval(differences, confidence)
+    return {"pairs": len(differences), "difference": mean, "difference_low": low, "difference_high": high}
 
 
 def noise_scales(epochs: pd.DataFrame) -> pd.DataFrame:

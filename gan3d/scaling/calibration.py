@@ -24,7 +24,7 @@ from scipy import optimize
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, PHASES, training_seconds
 from gan3d.scaling.draws import DRAWS, Array, drawn_means
-from gan3d.scaling.speedup import KIND_KEY, SEED_KEY, steady_epochs
+from gan3d.scaling.speedup import KIND_KEY, SEED_KEY, blocks_of, steady_epochs
 from gan3d.scaling.stragglers import expected_maximum, spread_of
 
 #: Seeds of draws, one for each thing that is drawn.
@@ -112,18 +112,10 @@ def step_seconds(epochs: pd.DataFrame, warmup_epochs: int = 1, block_key: str | 
     trials = steady.drop_duplicates("trial").set_index("trial")
     rows["world_size"] = trials["world_size"].astype(int)
     rows["batch"] = trials["global_batch"].astype(int) // rows["world_size"]
-    rows["block"] = _block(trials, rows["batch"], block_key)
+    # Strong and weak scaling meet where their batches do: a block has both trials.
+    alike = ["world_size", "batch", *([KIND_KEY] if KIND_KEY in trials else [])]
+    rows["block"] = blocks_of(trials.assign(batch=rows["batch"]), alike, block_key)
     return rows.reset_index(drop=True).sort_values(["world_size", "batch", "block"], ignore_index=True)
-
-
-def _block(trials: pd.DataFrame, batches: pd.Series, block_key: str | None) -> pd.Series:
-    """What tells trials of one world size and batch apart: the block, or their order where it does not."""
-    alike = pd.DataFrame({"world_size": trials["world_size"], "batch": batches})
-    if KIND_KEY in trials:
-        alike["kind"] = trials[KIND_KEY]  # strong and weak scaling meet where their batches do: a block has both trials
-    if block_key in trials and not alike.assign(block=trials[block_key]).duplicated().any():
-        return trials[block_key]
-    return alike.sort_index().groupby(list(alike)).cumcount()
 
 
 def calibrate(steps: pd.DataFrame) -> Calibration:

@@ -14,7 +14,7 @@ from gan3d.config.objective import Objective
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.scaling.progress import CORE_SECONDS
+from gan3d.scaling.progress import in_order, spent_core_seconds
 from gan3d.scaling.speedup import SEED_KEY, geometric_interval
 from gan3d.training.merit import best_epoch, judged
 
@@ -27,16 +27,20 @@ def within(epochs: pd.DataFrame, core_seconds: float | None = None) -> pd.DataFr
         core_seconds: of each trial; by default what the cheapest has cost in all.
 
     Returns:
-        The same rows as far as they lie within, with ``spent``: core-seconds from the start of the trial to the end of the epoch.
+        The same rows as far as they lie within, with ``spent``: core-seconds from the start of the trial to the end of the epoch. From
+        the first epoch on that tells no cost, nothing of a trial is within.
+
+    Raises:
+        ConfigError: As :func:`gan3d.scaling.progress.in_order`.
     """
-    rows = epochs.sort_values(["trial", "epoch"], ignore_index=True)
-    rows["spent"] = rows.groupby("trial")[CORE_SECONDS].cumsum()
+    rows = in_order(epochs)
+    rows["spent"] = spent_core_seconds(rows)
     limit = rows.groupby("trial")["spent"].max().min() if core_seconds is None else core_seconds
     return rows[rows["spent"] <= limit]
 
 
 def left_out(epochs: pd.DataFrame, kept: pd.DataFrame) -> list[dict[str, Any]]:
-    """The trials whose first epoch had cost more than they were to cost in all: contender and seed.
+    """The trials whose first epoch had cost more than they were to cost in all, or tells no cost: contender and seed.
 
     Args:
         epochs: of all trials.
@@ -69,16 +73,16 @@ def outcomes(epochs: pd.DataFrame, objective: Objective) -> pd.DataFrame:
 
 
 def standings(of_trials: pd.DataFrame, base: str, confidence: float = CONFIDENCE) -> pd.DataFrame:
-    """One row per contender: mean and spread over seeds, and its ratio to ``base``, paired by seed.
+    """One row per contender: geometric mean and spread over seeds, and its ratio to ``base``, paired by seed.
 
     Args:
         of_trials: as :func:`outcomes` returns them.
         base: the contender to compare with.
-        confidence: of the intervals: Student's t, of the ratio on logarithms.
+        confidence: of the intervals: Student's t on logarithms.
 
     Returns:
-        ``contender``, ``seeds``, ``value``, ``spread`` (standard deviation), ``value_low``, ``value_high`` (of the geometric mean),
-        ``ratio``, ``ratio_low``, ``ratio_high``, ``pairs``, ``core_seconds``, ``epochs`` (means).
+        ``contender``, ``seeds``, ``value``, ``value_low``, ``value_high``, ``ratio``, ``ratio_low``, ``ratio_high`` (geometric means),
+        ``spread`` (standard deviation of the values), ``pairs``, ``core_seconds``, ``epochs`` (means).
 
     Raises:
         ConfigError: a value is not above 0, so that it has no ratios, or ``base`` is not there.
@@ -93,12 +97,11 @@ def standings(of_trials: pd.DataFrame, base: str, confidence: float = CONFIDENCE
     logs = pd.DataFrame(np.log(wide))
     ratios = logs.sub(logs[base], axis=0)
     grouped = of_trials.groupby("contender", sort=False)
-    table = pd.DataFrame({"seeds": grouped["value"].count(), "value": grouped["value"].mean(), "spread": grouped["value"].std(ddof=1)})
+    table = pd.DataFrame({"seeds": grouped["value"].count()})
     for name, of in (("value", logs), ("ratio", ratios)):
         for end, column in geometric_interval(of, confidence).items():
-            if name == "ratio" or end:
-                table[f"{name}{end}"] = column
-    table["pairs"] = ratios.count()
+            table[f"{name}{end}"] = column
+    table["spread"], table["pairs"] = grouped["value"].std(ddof=1), ratios.count()
     for name in ("core_seconds", "epochs"):
         table[name] = grouped[name].mean()
     table.loc[base, ["ratio", "ratio_low", "ratio_high"]] = 1.0

@@ -1,4 +1,4 @@
-"""Uncertain quantities as arrays: first the best value, then draws of what else it may be.
+"""Uncertain quantities: Student's t-interval of repeats, and arrays of first the best value, then draws of what else it may be.
 
 Arithmetic on such arrays propagates the uncertainty; `interval` reads it.
 """
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 Array = npt.NDArray[np.float64]
 
@@ -23,6 +24,29 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def t_interval(values: Array, confidence: float = CONFIDENCE) -> Estimate:
+    """Mean of repeats and Student's t-interval.
+
+    Args:
+        values: Shape (repeats,); NaN is none.
+        confidence: Of the interval.
+
+    Returns:
+        NaN without a repeat, its ends also with a single one, which has no scatter.
+    """
+    known = values[~np.isnan(values)]
+    mean = float(known.mean()) if len(known) else float("nan")
+    if len(known) < 2:
+        return Estimate(mean, float("nan"), float("nan"))
+    half = float(stats.t.ppf(0.5 + confidence / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def geometric_mean(logs: Array, confidence: float = CONFIDENCE) -> Estimate:
+    """Geometric mean and t-interval of positive values given by their logarithms, as :func:`t_interval`."""
+    return Estimate(*np.exp(t_interval(logs, confidence)).tolist())
 
 
 def interval(quantity: Array, confidence: float = CONFIDENCE) -> Estimate:

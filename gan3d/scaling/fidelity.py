@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import pandas as pd
 
-from gan3d.scaling.progress import CORE_SECONDS, Direction
+from gan3d.config.objective import Direction
+from gan3d.scaling.progress import in_order, spent_core_seconds
 
 SECONDS_PER_HOUR = 3600.0
 
 
 def by_core_hours(epochs: pd.DataFrame, metric: str, direction: Direction) -> pd.DataFrame:
-    """Every epoch that tells its cost, in order.
+    """Every epoch, in order, of a trial up to its first one that tells no cost: a sum without it would flatter what came after it.
 
     Returns:
         ``trial``, ``epoch``, ``core_hours`` of its trial until its end, ``best`` of its trial until then.
+
+    Raises:
+        ConfigError: As :func:`gan3d.scaling.progress.in_order`.
     """
-    rows = epochs.dropna(subset=[CORE_SECONDS]).sort_values(["trial", "epoch"], ignore_index=True)
+    rows = in_order(epochs)
     groups = rows.groupby("trial")
     running = groups[metric].cummin() if direction == "minimize" else groups[metric].cummax()
-    found = rows[["trial", "epoch"]].assign(core_hours=groups[CORE_SECONDS].cumsum() / SECONDS_PER_HOUR, best=running)
-    return found.dropna(subset=["best"])
+    found = rows[["trial", "epoch"]].assign(core_hours=spent_core_seconds(rows) / SECONDS_PER_HOUR, best=running)
+    return found.dropna(subset=["core_hours", "best"])
 
 
 def front(costs: pd.DataFrame, direction: Direction) -> pd.DataFrame:

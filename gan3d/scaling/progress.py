@@ -5,11 +5,11 @@ Covered: arithmetic on the frames of ``gan3d.tracking.frames``. Not covered: dra
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pandas as pd
 
-Direction = Literal["minimize", "maximize"]
+from gan3d.config.objective import Direction
+from gan3d.errors import ConfigError
+
 CORE_SECONDS = "cost.core_seconds"
 
 
@@ -62,6 +62,30 @@ def best_by_core_seconds(epochs: pd.DataFrame, metric: str, direction: Direction
     progress = best_by_time(epochs, metric, direction).drop(columns="seconds")
     progress.insert(0, "core_seconds", rows[CORE_SECONDS].cumsum())
     return progress
+
+
+def in_order(epochs: pd.DataFrame) -> pd.DataFrame:
+    """The epochs by trial and number.
+
+    Raises:
+        ConfigError: One is missing before another of its trial, so that a sum over them would flatter what came after it.
+    """
+    ordered = epochs.sort_values(["trial", "epoch"], ignore_index=True)
+    gaps = ordered["epoch"] != ordered.groupby("trial").cumcount() + 1
+    if gaps.any():
+        trial, epoch = ordered.loc[gaps, ["trial", "epoch"]].iloc[0].astype(int)
+        message = f"trial {trial} has no record of an epoch before {epoch}, so nobody knows what it cost. Resume the study."
+        raise ConfigError(message, key="tracking")
+    return ordered
+
+
+def spent_core_seconds(ordered: pd.DataFrame) -> pd.Series:
+    """What each trial had cost when each of its epochs ended: NaN from its first epoch on that tells no cost.
+
+    Args:
+        ordered: As :func:`in_order` returns.
+    """
+    return ordered.groupby("trial")[CORE_SECONDS].cumsum(skipna=False)
 
 
 def reached(progress: pd.DataFrame, target: float, direction: Direction) -> pd.Series | None:

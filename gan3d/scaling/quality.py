@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan3d.config.objective import Direction
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, training_seconds
-from gan3d.scaling.draws import CONFIDENCE
-from gan3d.scaling.progress import Direction
-from gan3d.scaling.speedup import SEED_KEY, geometric_interval
+from gan3d.scaling.draws import CONFIDENCE, Estimate, geometric_mean
+from gan3d.scaling.progress import in_order
+from gan3d.scaling.speedup import SEED_KEY
 
 #: What a target costs, by column: its unit and meaning.
 COSTS = {
@@ -112,12 +113,7 @@ def time_to_quality(epochs: pd.DataFrame, target: Target, others: Sequence[str] 
 
 def _spent(epochs: pd.DataFrame) -> pd.DataFrame:
     """The epochs in order with what each trial had spent at the end of each, by column of :data:`COSTS`."""
-    ordered = epochs.sort_values(["trial", "epoch"], ignore_index=True)
-    gaps = ordered["epoch"] != ordered.groupby("trial").cumcount() + 1
-    if gaps.any():
-        row = ordered[gaps].iloc[0]
-        message = f"trial {row['trial']} has no record of an epoch before {row['epoch']}, so nobody knows what it cost. Resume the study."
-        raise ConfigError(message, key="tracking")
+    ordered = in_order(epochs)
     # Databases of earlier versions do not tell the CPUs: one per worker is the default.
     cpus = ordered["reserved_cpus"].fillna(ordered["world_size"]) if "reserved_cpus" in ordered else ordered["world_size"]
     seconds = training_seconds(ordered)
@@ -232,21 +228,16 @@ def _efficiency(trials: pd.DataFrame, by: Sequence[str], confidence: float) -> p
     base = curve["world_size"].iloc[0]
     curve["base"], curve["ideal"] = base, curve["world_size"] / base
     of_size = {size: trials[trials["world_size"] == size] for size in curve["world_size"]}
-    # The base against itself is 1 by definition, also in its interval, wherever it reached at all.
     slower = pd.DataFrame([paired_ratio(of_size[size], of_size[base], confidence=confidence) for size in curve["world_size"]])
     curve["pairs"] = slower["pairs"].astype(int)
     for end, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
         curve[f"efficiency{end}"] = 1.0 / (curve["ideal"] * slower[f"ratio{of}"])
+    # The base against itself is 1 by definition, also in its interval and with one pair, wherever it reached at all.
+    curve.loc[(curve["world_size"] == base) & (curve["pairs"] > 0), ["efficiency", "efficiency_low", "efficiency_high"]] = 1.0
     median = curve["seconds_median"].iloc[0]
     curve["efficiency_of_medians"] = median / (curve["ideal"] * curve["seconds_median"]) if np.isfinite(median) else np.nan
     return curve
 
 
-def geometric_mean(logs: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float, float]:
-    """Geometric mean and ends of its t-interval, from logarithms (repeats,); NaN without any, the ends also with one."""
-    interval = geometric_interval(pd.DataFrame({"cost": logs}), confidence)
-    return float(interval[""]["cost"]), float(interval["_low"]["cost"]), float(interval["_high"]["cost"])
-
-
-def _named(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
+def _named(name: str, interval: Estimate) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))

@@ -16,15 +16,15 @@ Covered: arithmetic on the frame of ``gan3d.tracking.frames.epochs``. Not covere
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, PHASES
-from gan3d.scaling.draws import CONFIDENCE
+from gan3d.scaling.draws import CONFIDENCE, geometric_mean
 
 ScalingKind = Literal["strong", "weak"]
 
@@ -135,7 +135,7 @@ def throughput(epochs: pd.DataFrame, warmup_epochs: int = 1, block_key: str | No
     rows = pd.DataFrame(
         {
             "world_size": trials["world_size"].astype(int),
-            "block": _block(trials, block_key),
+            "block": blocks_of(trials, ["world_size"], block_key),
             "global_batch": trials["global_batch"].astype(int),
             "batch_per_worker": trials["batch_per_worker"].astype(int),
             "epochs": totals["epochs"],
@@ -161,6 +161,19 @@ def steady_epochs(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
         message = f"no epoch after {warmup_epochs} warm-up epochs: the longest trial has {longest}. Raise training.epochs, or drop fewer."
         raise ConfigError(message, key="training.epochs")
     return steady
+
+
+def blocks_of(trials: pd.DataFrame, alike: Sequence[str], block_key: str | None = SEED_KEY) -> pd.Series:
+    """What tells trials apart that have these columns in common: the block, or their order where it does not.
+
+    Args:
+        trials: One row per trial, by trial number.
+        alike: Columns.
+        block_key: Sampled key whose values are blocks.
+    """
+    if block_key in trials and not trials.duplicated([*alike, block_key]).any():
+        return trials[block_key]
+    return trials.sort_index().groupby(list(alike)).cumcount()
 
 
 def scaling_curve(rates: pd.DataFrame, confidence: float = CONFIDENCE, column: str = RATES["training"]) -> pd.DataFrame:
@@ -197,9 +210,8 @@ def geometric_interval(logs: pd.DataFrame, confidence: float = CONFIDENCE) -> di
     Returns:
         By ending of a name: ``""`` the mean, ``_low`` and ``_high``; each by column. A single block has no interval: NaN.
     """
-    count, mean = logs.count(), logs.mean()
-    half = stats.t.ppf(0.5 + confidence / 2, count - 1) * logs.std(ddof=1) / np.sqrt(count)
-    return {"": np.exp(mean), "_low": np.exp(mean - half), "_high": np.exp(mean + half)}
+    estimates = np.array([geometric_mean(column, confidence) for column in logs.to_numpy(float).T])
+    return {end: pd.Series(values, index=logs.columns) for end, values in zip(("", "_low", "_high"), estimates.T, strict=True)}
 
 
 def serial_fraction(speedup: pd.Series, workers: pd.Series) -> pd.Series:
@@ -218,13 +230,6 @@ def phase_seconds(epochs: pd.DataFrame, warmup_epochs: int = 1) -> pd.DataFrame:
     names = {name: phase for name, phase in names.items() if phase in PHASES or name in steady}
     by_trial = steady.groupby(["world_size", "trial"])[list(names)].mean()
     return by_trial.groupby(level="world_size").mean().rename(columns=names)
-
-
-def _block(trials: pd.DataFrame, block_key: str | None) -> pd.Series:
-    """What tells trials of a world size apart: the block, or their order where it does not."""
-    if block_key in trials and not trials.duplicated(["world_size", block_key]).any():
-        return trials[block_key]
-    return trials.sort_index().groupby("world_size").cumcount()
 
 
 def _with_derived(curve: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.scaling.speedup import MIN_BLOCKS, SEED_KEY, geometric_interval, throughput
+from gan3d.scaling.speedup import MIN_BLOCKS, SEED_KEY, blocks_of, geometric_interval, throughput
 
 #: Gain on one node of 2018, as published: from Eigen to MKL-DNN, filters to multiples of 16, 1 to 4 workers per node; training of the
 #: seed on a two-socket node. Vallecorsa et al., LNCS 11203 (2018), doi.org/10.1007/978-3-030-02465-9_35.
@@ -43,8 +43,7 @@ def stair_rates(epochs: pd.DataFrame, stairs: Sequence[str], warmup_epochs: int 
     rates = throughput(epochs, warmup_epochs, block_key).set_index("trial")
     trials = epochs.drop_duplicates("trial").set_index("trial").loc[rates.index]
     rows = pd.DataFrame({"stair": trials[STAIRS], "rate": rates["showers_per_second"]})
-    named = block_key in trials and not trials.duplicated([STAIRS, block_key]).any()
-    rows["block"] = trials[block_key] if named else rows.sort_index().groupby("stair").cumcount()
+    rows["block"] = blocks_of(trials, [STAIRS], block_key)
     missing = [name for name in stairs if name not in set(rows["stair"])]
     if missing:
         message = f"no trial on {', '.join(missing)} has an epoch after its warm-up epochs. Go on with the study, or remove these stairs."

@@ -8,12 +8,11 @@ from typing import Any, Protocol
 
 from ray import tune
 
-from gan3d.cost.account import Account
+from gan3d.cost.account import WORLD_SIZE, Account
 from gan3d.records import TrialRecord
 from gan3d.tracking.outcome import ACTOR_LOST, EPOCH, FAILED, outcome_of
 from gan3d.tracking.store import StudyTracker
 
-WORLD_SIZE = "timing.world_size"
 #: The metrics that name a slow rank, and how many times the median rank's time it takes before it is named.
 SLOWEST, SLOWEST_RATIO, STRAGGLER_RATIO = "timing.slowest_rank", "timing.slowest_rank_ratio", 2.0
 
