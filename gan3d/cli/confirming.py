@@ -8,11 +8,11 @@ from pathlib import Path
 from gan3d.cli.resuming import kept_request, results_of
 from gan3d.cli.studies import Request
 from gan3d.config.load import dump_study
+from gan3d.cost.prices import SECONDS_PER_HOUR
 from gan3d.errors import ConfigError
 
 #: In the results folder of the study that is confirmed.
 FILE = "confirmation.yaml"
-SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

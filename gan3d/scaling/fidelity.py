@@ -8,9 +8,8 @@ from __future__ import annotations
 import pandas as pd
 
 from gan3d.config.objective import Direction
+from gan3d.cost.prices import SECONDS_PER_HOUR
 from gan3d.scaling.progress import in_order, spent_core_seconds
-
-SECONDS_PER_HOUR = 3600.0
 
 
 def by_core_hours(epochs: pd.DataFrame, metric: str, direction: Direction) -> pd.DataFrame:

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from gan3d.config.objective import Direction
+from gan3d.cost.prices import SECONDS_PER_HOUR
 from gan3d.errors import ConfigError
 from gan3d.records import METRICS, training_seconds
 from gan3d.scaling.draws import CONFIDENCE, Estimate, geometric_mean
@@ -122,7 +123,7 @@ def _spent(epochs: pd.DataFrame) -> pd.DataFrame:
         "seconds_whole": ordered["timing.epoch_seconds"],
         "updates": ordered["timing.num_steps"],
         "showers": ordered["timing.num_showers"],
-        "core_hours": seconds * cpus.astype(float) / 3600,
+        "core_hours": seconds * cpus.astype(float) / SECONDS_PER_HOUR,
     }
     return ordered.assign(**{name: column.astype(float).groupby(ordered["trial"]).cumsum() for name, column in spent.items()})
 
