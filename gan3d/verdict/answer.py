@@ -70,6 +70,7 @@ class Answer:
             "not_ranked": [_recipe(one) for one in self.not_ranked],
             "scaling": [asdict(one) for one in self.curves],
             "generation": list(self.timings),
+            "exported": [{"recipe": one.name} | asdict(gate) for one in (*self.recipes, *self.not_ranked) for gate in one.exported],
             "not_measured": list(self.not_measured()),
         }
         cleaned: dict[str, Any] = _plain(found)
@@ -178,7 +179,7 @@ def answer_of(
         curves=tuple(curves_of(records)),
         timings=tuple(timings),
         asked=asked,
-        stray_gates=tuple(gate for gate in gates if not any(gate in recipe.gates for recipe in found)),
+        stray_gates=tuple(gate for gate in gates if not any(gate in (*recipe.gates, *recipe.exported) for recipe in found)),
     )
 
 
