@@ -27,6 +27,7 @@ def page(document: dict[str, Any]) -> str:
     return environment.get_template("verdict_page.html").render(
         document=document,
         told=told(document["recommended"]),
+        mixed_teams=len({one["workers"] for one in document["recipes"]}) > 1,
         varying=varying(document["recipes"]),
         recipes=sorted(document["recipes"], key=lambda one: one["distance"]["value"]),
         plotly=Markup(get_plotlyjs()),  # noqa: S704, RUF100 - Plotly's own code
