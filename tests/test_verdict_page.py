@@ -128,7 +128,40 @@ def test_columns_sort(opened: tuple[Page, list[str]]) -> None:
 
 
 @IN_A_BROWSER
-def test_it_fits_a_phone_and_prints(opened: tuple[Page, list[str]]) -> None:
+def test_it_fits_a_phone(opened: tuple[Page, list[str]]) -> None:
     page, _ = opened
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert len(page.pdf()) > 20_000
+
+
+#: Between margins of 10 mm of A4, in pixels of 1/96 inch.
+PAPER = 718
+WIDTHS = "() => [...document.querySelectorAll('.plot .main-svg')].map(one => one.getBoundingClientRect().width)"
+#: Right ends of all that a printed page shows; what lies in a box that scrolls is cut off there.
+RIGHT_ENDS = """() => {
+  const shown = [...document.querySelectorAll("body *")].filter(one => !one.closest("script, svg, .filters") && one.getClientRects().length);
+  const cut = shown.filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible");
+  return [Math.max(...shown.map(one => one.getBoundingClientRect().right)), cut.map(one => one.className + one.id)];
+}"""
+
+
+@IN_A_BROWSER
+def test_nothing_is_cut_off_on_paper(opened: tuple[Page, list[str]]) -> None:
+    page, problems = opened
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function(f"() => ({WIDTHS})().every(width => width > 1000)")
+    page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = ({WIDTHS})(); }})")
+    page.pdf(format="A4")
+    printed = page.evaluate("window.printed")
+    assert len(printed) == page.locator(".plot .main-svg").count() >= 4
+    assert all(400 < width <= PAPER for width in printed), printed
+    page.wait_for_function(f"() => ({WIDTHS})().every(width => width > 1000)")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": PAPER, "height": 1000})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    right, cut = page.evaluate(RIGHT_ENDS)
+    assert right <= PAPER
+    assert cut == []
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert problems == []
