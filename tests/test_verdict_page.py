@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -31,14 +32,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a search and its confirmation, with timings."""
     output = tmp_path_factory.mktemp("verdict")
     row = {"model": "m.onnx", "format": "onnx", "precision": "int8", "threads": 1, "mean_ms": 1.5, "spread_ms": 0.1, "median_ms": 1.5}
-    rows = [row | {"batch": batch, "repeats": 10, "peak_memory_mb": 100.0, "speed_up": 500.0} for batch in (1, 128)]
-    seed = {"geant4_seconds": 17.0, "3dgan_seconds": 0.007, "batch": 128, "cores": 56}
-    machine = {"processor": "A </script> processor", "cores": 2, "system": "Linux"}
-    timing = {"machine": machine, "energy_gev": [10, 100], "monte_carlo_seconds": 0.7, "seed": seed, "rows": rows}
-    (output / "times.json").write_text(json.dumps(timing))
+    rows = [row | {"batch": batch, "repeats": 10, "peak_memory_mb": 321.0, "speed_up": 467.0} for batch in (1, 128)]
+    rows += [one | {"threads": 2} for one in rows]
+    seed = {"geant4_seconds": 17.0, "3dgan_seconds": 0.007, "batch": 128, "cores": 56, "machine": "two Platinums", "energy_gev": [10, 500]}
+    timing = {"energy_gev": [10, 100], "monte_carlo_seconds": 0.7, "monte_carlo_machine": "A Xeon", "seed": seed, "rows": rows}
+    for number, processor in enumerate(("A </script> processor", "Another processor")):
+        machine = {"processor": processor, "cores": 2, "system": "Linux"}
+        (output / f"times{number}.json").write_text(json.dumps(timing | {"machine": machine}))
     places = [str(ROOT / "studies" / "published" / name) for name in (NAME, f"{NAME}_confirmation")]
     uris = [word for place in places for word in ("--tracking-uri", place)]
-    done = run(NAME, f"{NAME}_confirmation", *uris, "--generation", "times.json", output=output)
+    done = run(NAME, f"{NAME}_confirmation", *uris, "--generation", "times0.json", "times1.json", output=output)
     assert done.returncode == 0, done.stderr
     sentence, *files = done.stdout.splitlines()
     assert "shower distance" in sentence
@@ -95,6 +98,26 @@ def test_it_draws_without_an_error_and_asks_nobody(opened: tuple[Page, list[str]
     assert problems == []
 
 
+def test_speed_ups_stand_beside_both_machines(folder: Path) -> None:
+    page = (folder / "verdict.html").read_text()
+    table = page[page.index('class="speed-ups"') :]
+    body = table[table.index("<tbody>") : table.index("</tbody>")]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
+    ours = ["m.onnx", "onnx, int8", "1", "1", "1.5 ± 0.1", "321", "467", "A &lt;/script&gt; processor", "A Xeon: 0.7 s on one core, 55 GeV"]
+    assert rows[0] == ours
+    assert [row[7] for row in rows[4:8]] == ["Another processor"] * 4
+    assert rows[-1][6:] == ["2429", "two Platinums", "the same: 17 s, 10 to 500 GeV"]
+
+
+@IN_A_BROWSER
+def test_curves_of_two_machines_are_told_apart(opened: tuple[Page, list[str]]) -> None:
+    page, _ = opened
+    lines = page.evaluate("document.getElementById('generation-plot').data.map(one => [one.name, one.line.color + one.line.dash])")
+    assert len(lines) == 4
+    assert len({name for name, _ in lines}) == len({colour for _, colour in lines}) == 4
+    assert [name.rpartition("<br>")[2] for name, _ in lines] == ["A </script> processor"] * 2 + ["Another processor"] * 2
+
+
 @IN_A_BROWSER
 def test_filters_leave_what_was_asked_for(opened: tuple[Page, list[str]], folder: Path) -> None:
     page, problems = opened
@@ -138,7 +161,8 @@ PAPER = 718
 WIDTHS = "() => [...document.querySelectorAll('.plot .main-svg')].map(one => one.getBoundingClientRect().width)"
 #: Right ends of all that a printed page shows; what lies in a box that scrolls is cut off there.
 RIGHT_ENDS = """() => {
-  const shown = [...document.querySelectorAll("body *")].filter(one => !one.closest("script, svg, .filters") && one.getClientRects().length);
+  const all = [...document.querySelectorAll("body *")];
+  const shown = all.filter(one => !one.closest("script, svg, .filters") && one.getClientRects().length);
   const cut = shown.filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible");
   return [Math.max(...shown.map(one => one.getBoundingClientRect().right)), cut.map(one => one.className + one.id)];
 }"""

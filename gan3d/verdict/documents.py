@@ -83,6 +83,9 @@ class Seed(_Document):
     threedgan_seconds: FiniteFloat = Field(alias="3dgan_seconds")
     batch: int
     cores: int
+    machine: str = "another machine"
+    energy_gev: tuple[FiniteFloat, FiniteFloat] | None = None
+    """Incident energies of its showers; None, and another machine: of a version that did not say."""
 
 
 class Timing(_Document):
@@ -91,6 +94,8 @@ class Timing(_Document):
     machine: Machine
     energy_gev: tuple[FiniteFloat, FiniteFloat]
     monte_carlo_seconds: FiniteFloat | None = Field(gt=0)
+    """For a shower of the mean of these energies, on one core."""
+    monte_carlo_machine: str | None = None
     seed: Seed
     rows: tuple[Row, ...] = Field(min_length=1)
 
