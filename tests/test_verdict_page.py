@@ -16,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAME = "beyond_the_seed"
+PUBLISHED = ("--tracking-uri", str(ROOT / "studies" / "published" / NAME))
 
 IN_A_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -65,14 +66,28 @@ def test_page_and_document_say_the_same(folder: Path) -> None:
     [
         (("nobody",), "there is no database"),
         ((NAME, "--tracking-uri", "a", "--tracking-uri", "b"), "2 tracking URIs for 1 studies"),
-        ((NAME, "--tracking-uri", str(ROOT / "studies" / "published" / NAME), "--validation", "none.json"), "cannot be read"),
+        ((NAME, *PUBLISHED, "--validation", "none.json"), "cannot be read"),
+        ((NAME, *PUBLISHED, "--validation", "a.json"), "a.json: it is not what gan3d validate TRIAL --json prints: "),
+        ((NAME, *PUBLISHED, "--generation", "b.json"), "b.json: it is not what gan3d benchmark generation --output writes: "),
     ],
 )
 def test_what_cannot_be_answered_ends_with_two(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "a.json").write_text('{"findings": [], "distances": [], "settings": "a"}')
+    (tmp_path / "b.json").write_text('{"machine": {}, "rows": [{}], "monte_carlo_seconds": 1}')
     done = run(*arguments, output=tmp_path)
     assert done.returncode == 2
+    assert "Traceback" not in done.stderr
     assert message in done.stderr.replace("\n", " ")
     assert not (tmp_path / "verdict.html").exists()
+
+
+def test_an_output_that_cannot_be_written_is_told_without_a_traceback(folder: Path) -> None:
+    asked = (NAME, *PUBLISHED)
+    for output, problem in ((folder / "times0.json", "File exists"), (folder / "times0.json" / "verdict", "Not a directory")):
+        command = [sys.executable, str(ROOT / "analysis" / "verdict.py"), *asked, "--output", str(output)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"{output}: cannot be written: {problem}\n"
 
 
 @pytest.fixture(scope="module")
