@@ -60,7 +60,7 @@ def commands() -> list[tuple[Line, str, list[str]]]:
     found = []
     for page in PAGES:
         for line in lines_of(page):
-            match = TOOLS.match(re.sub(r"\s#\s.*", "", line.text))
+            match = TOOLS.match(re.sub(r"\s#\s.*|\s+> \S+", "", line.text))  # without remarks, and where output goes
             if match and (line.is_whole or match[0].removeprefix(".venv/bin/").startswith(match[1])):
                 found.append((line, match[1], shlex.split(match[2], comments=True)))
     return found
@@ -91,7 +91,7 @@ def test_commands_of_gan3d_are_known_with_their_options(line: Line, words: list[
     known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help", "--version"}
     assert options(rest) <= known, f"{line.page}: {line.text}"
     if line.is_whole:
-        context = command.make_context(words[0], [word for word in rest if word != ">" and not word.endswith(".schema.json")])
+        context = command.make_context(words[0], rest)
         assert context.params is not None
 
 
