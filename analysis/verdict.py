@@ -4,9 +4,9 @@
         [--target DISTANCE] [--least-efficiency SHARE] [--output DIR] [--log]
 
 Joins searches, confirmations and scaling studies, what ``gan3d validate TRIAL --json`` said of trials, and of files exported from them,
-which have a table of their own, and what ``gan3d benchmark generation --output`` measured. Recipes are ranked that were measured on the same validation showers as those of the first study that is
-not one of scaling; others are shown apart. Writes verdict.html, which needs no network, and verdict.json. What is chosen and how:
-``gan3d.verdict``.
+which have a table of their own, and what ``gan3d benchmark generation --output`` measured. Recipes are ranked that were measured on the
+same validation showers as those of the first study that is not one of scaling; others are shown apart. Writes verdict.html, which needs no
+network, and verdict.json. What is chosen and how: ``gan3d.verdict``.
 """
 
 from __future__ import annotations
