@@ -3,10 +3,10 @@
     python analysis/verdict.py STUDY [STUDY ...] [--tracking-uri URI|FOLDER ...] [--validation FILE.json ...] [--generation FILE.json ...]
         [--target DISTANCE] [--least-efficiency SHARE] [--output DIR] [--log]
 
-Joins searches, confirmations and scaling studies, what ``gan3d validate TRIAL --json`` said of trials, and what ``gan3d benchmark
-generation --output`` measured. Recipes are ranked that were measured on the same validation showers as those of the first study that is
-not one of scaling; others are shown apart. Writes verdict.html, which needs no network, and verdict.json. What is chosen and how:
-``gan3d.verdict``.
+Joins searches, confirmations and scaling studies, what ``gan3d validate TRIAL --json`` said of trials, and of files exported from them,
+which have a table of their own, and what ``gan3d benchmark generation --output`` measured. Recipes are ranked that were measured on the
+same validation showers as those of the first study that is not one of scaling; others are shown apart. Writes verdict.html, which needs no
+network, and verdict.json. What is chosen and how: ``gan3d.verdict``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import verdict_page
 
-from gan3d.errors import ConfigError, Gan3dError
+from gan3d.errors import ConfigError, DataError, Gan3dError
 from gan3d.tracking.additions import add_verdict
 from gan3d.tracking.published import is_published
 from gan3d.tracking.store import default_tracking_uri
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.evidence import Records, read_gates, read_timings
 from gan3d.verdict.teams import LEAST_EFFICIENCY
+from gan3d.writing import write_atomically, write_text
 
 
 def main() -> int:
@@ -93,12 +95,20 @@ def tracking_uris(arguments: argparse.Namespace) -> list[str]:
 
 
 def write(answer: Answer, folder: Path) -> list[Path]:
-    """Page and JSON."""
+    """Page and JSON.
+
+    Raises:
+        DataError: the folder cannot be made or written in.
+    """
     document = answer.as_document()
     texts = {"verdict.html": verdict_page.page(document), "verdict.json": json.dumps(document, indent=1, allow_nan=False) + "\n"}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_atomically(folder / name, partial(write_text, text=text))
+    except OSError as problem:
+        message = f"cannot be written: {problem.strerror}"
+        raise DataError(message, file=str(problem.filename or folder)) from problem
     return [folder / name for name in texts]
 
 

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from gan3d.verdict.recipes import TOLD
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
+COLOURS, DASHES = (BLUE, ORANGE, GREEN, RED, GREY), ("solid", "dash", "dot", "dashdot")
 #: What stands in place of a number that is not known.
 UNKNOWN = "not known"
 
@@ -23,10 +24,12 @@ def page(document: dict[str, Any]) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
     environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
     environment.filters |= {"gate": gate, "held": held, "reached": reached, "to_target": to_target}
+    environment.filters |= {"file_name": lambda path: Path(path).name, "monte_carlo": monte_carlo}
     figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
     return environment.get_template("verdict_page.html").render(
         document=document,
         told=told(document["recommended"]),
+        mixed_teams=len({one["workers"] for one in document["recipes"]}) > 1,
         varying=varying(document["recipes"]),
         recipes=sorted(document["recipes"], key=lambda one: one["distance"]["value"]),
         plotly=Markup(get_plotlyjs()),  # noqa: S704, RUF100 - Plotly's own code
@@ -115,23 +118,24 @@ def scaling_figure(document: dict[str, Any]) -> go.Figure | None:
 
 
 def generation_figure(document: dict[str, Any]) -> go.Figure | None:
-    """Milliseconds per shower by batch."""
+    """Milliseconds per shower by batch, a line for each generator with each number of threads on each machine."""
     if not document["generation"]:
         return None
+    lines: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for place, timing in enumerate(document["generation"]):
+        for row in timing["rows"]:
+            kind = (place, timing["machine"]["processor"], row["model"], row["format"], row["precision"], row["threads"])
+            lines.setdefault(kind, []).append(row)
     figure = go.Figure()
-    for timing in document["generation"]:
-        kinds = dict.fromkeys((row["model"], row["format"], row["precision"], row["threads"]) for row in timing["rows"])
-        for kind, colour in zip(kinds, (BLUE, ORANGE, GREEN, RED, GREY) * 4, strict=False):
-            rows = [row for row in timing["rows"] if (row["model"], row["format"], row["precision"], row["threads"]) == kind]
-            model, name, precision, threads = kind
-            figure.add_scatter(
-                x=[row["batch"] for row in rows],
-                y=[row["mean_ms"] for row in rows],
-                error_y={"type": "data", "array": [row["spread_ms"] for row in rows]},
-                mode="lines+markers",
-                name=f"{name}, {precision}, {threads} thread{'s' if threads > 1 else ''} ({Path(model).name})",
-                line={"color": colour},
-            )
+    for number, ((_, processor, model, name, precision, threads), rows) in enumerate(lines.items()):
+        figure.add_scatter(
+            x=[row["batch"] for row in rows],
+            y=[row["mean_ms"] for row in rows],
+            error_y={"type": "data", "array": [row["spread_ms"] for row in rows]},
+            mode="lines+markers",
+            name=f"{name}, {precision}, {threads} thread{'s' if threads > 1 else ''} ({Path(model).name})<br>{processor}",
+            line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+        )
     figure = arranged(figure, "showers to a call", "ms per shower")
     figure.update_xaxes(type="log")
     figure.update_yaxes(type="log")
@@ -180,6 +184,14 @@ def quantity(value: dict[str, Any], digits: int = 3) -> str:
         return UNKNOWN
     interval = "" if value["low"] is None else f" [{value['low']:.{digits}g}, {value['high']:.{digits}g}]"
     return f"{value['value']:.{digits}g}{interval}"
+
+
+def monte_carlo(timing: dict[str, Any]) -> str:
+    """Where it ran, and what it took there."""
+    seconds, (low, high) = timing["monte_carlo_seconds"], timing["energy_gev"]
+    if seconds is None:
+        return UNKNOWN
+    return f"{timing['monte_carlo_machine'] or UNKNOWN}: {number(seconds)} s on one core, {number((low + high) / 2)} GeV"
 
 
 def gate(recipe: dict[str, Any]) -> str:

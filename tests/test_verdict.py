@@ -175,6 +175,7 @@ def validated(path: Path, **changes: Any) -> Path:
 def test_what_validate_printed_is_read(tmp_path: Path) -> None:
     (found,) = read_gates([validated(tmp_path / "a.json", distances={"high_level_auc": {"value": 0.8}})])
     assert found == Gated("digest 3", False, 1, 2, 400, 0.8, str(tmp_path / "a.json"))
+    assert found.is_of_trial
     with pytest.raises(DataError, match="of a file, not of a trial"):
         read_gates([validated(tmp_path / "b.json", settings=None)])
     (tmp_path / "c.json").write_text("{}")

@@ -73,12 +73,14 @@ def gate(search: Records, number: int, *, passes: bool, num_showers: int = 500) 
     return Gated(trial_settings(search, sample).portable_digest(), passes, 0 if passes else 7, 178, num_showers, None, f"{number}.json")
 
 
-def recipe(name: str, distance: float, core_hours: float, hours_to_target: float = 1.0) -> Recipe:
+def recipe(name: str, distance: float, core_hours: float, hours_to_target: float = 1.0, workers: int = 1) -> Recipe:
+    """On one core for each worker."""
     one = Quantity(1.0, math.nan, math.nan, 1)
     told = {"distance": distance, "core_hours": core_hours, "hours_to_target": hours_to_target}
+    told |= {"core_hours_to_target": workers * hours_to_target}
     known = {key: Quantity(value, math.nan, math.nan, 1) for key, value in told.items()}
-    cost = {"hours": one, "core_hours_to_target": one, "num_reached": 1}
+    cost = {"hours": one, "num_reached": 1}
     cost |= {"kwh": one, "energy_source": "rapl", "money": one, "currency": "EUR"}
     measure = Measure.of(Data(train=("a.h5",), validation=("b.h5",)))
-    what = {"study": "s", "run_id": "run", "trials": (0,), "sample": {}, "settings": {}, "workers": 1, "measure": measure}
+    what = {"study": "s", "run_id": "run", "trials": (0,), "sample": {}, "settings": {}, "workers": workers, "measure": measure}
     return Recipe(name=name, floor=0.05, num_epochs=(1,), **what, **known, **cost)

@@ -172,6 +172,10 @@ def generation(
         Path | None,
         typer.Option(metavar="FILE", help="Monte Carlo showers with the seconds that each took (cpu_s).", show_default=False),
     ] = None,
+    monte_carlo_machine: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="That made this file. By default what its attribute machine says.", show_default=False),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Keep the numbers, as for the verdict page.", show_default=False)
     ] = None,
@@ -181,5 +185,5 @@ def generation(
     from gan3d.cli.benchmarking import Asked, benchmark_and_show
 
     with reported(as_json=as_json):
-        asked = Asked(tuple(models), tuple(batch or ()), tuple(threads or ()), repeats, monte_carlo, output)
+        asked = Asked(tuple(models), tuple(batch or ()), tuple(threads or ()), repeats, monte_carlo, monte_carlo_machine, output)
         benchmark_and_show(asked, as_json=as_json)

@@ -15,6 +15,7 @@ from rich.table import Table
 from gan3d.data.paths import find_files
 from gan3d.data.shower_file import open_shower_file
 from gan3d.errors import ConfigError, DataError
+from gan3d.generation.card import Card
 from gan3d.generation.formats.catalog import format_of
 from gan3d.generation.generator import Generator
 from gan3d.generation.trained import load_trained
@@ -44,19 +45,19 @@ class Validation:
     is_quick: bool
 
 
-def validated(asked: Validation) -> tuple[Report, str | None]:
-    """Read or generate, and judge; returns also the digest of the settings of the trial whose generator it was, if it was one.
+def validated(asked: Validation) -> tuple[Report, Card | None]:
+    """Read or generate, and judge; returns also the card of the generator, if it was one: of a trial, or of an exported file.
 
     Raises:
         ConfigError: there is nothing of that name, or the generator was trained on the reference.
         DataError: a file cannot be read, or there are too few showers.
     """
-    console, settings = console_for(stderr=True), None
+    console, card = console_for(stderr=True), None
     refuse_learnt(asked.reference, seen_in(asked.what), asked.training)
     if asked.what.is_dir() or format_of(asked.what):
         generator = Generator.load(asked.what)
-        settings = generator.card.study_settings
-        crop_to = generator.grid if generator.card.crop else None
+        card = generator.card
+        crop_to = generator.grid if card.crop else None
         reference = read_all(asked.reference, 2 * asked.most, crop_to)
         refuse_few(len(reference), len(reference))
         # Whatever order the reference is in: the energies of those that give the floor.
@@ -79,7 +80,7 @@ def validated(asked: Validation) -> tuple[Report, str | None]:
         is_quick=asked.is_quick,
         progress=lambda what: console.print(f"{what} ..."),
     )
-    return report, settings
+    return report, card
 
 
 def seen_in(what: Path) -> Seen:
@@ -99,12 +100,13 @@ def trained_on(what: Path) -> tuple[Path, ...]:
 
 def show_validation(asked: Validation, *, as_json: bool) -> bool:
     """Print; returns whether the showers passed."""
-    report, settings = validated(asked)
+    report, card = validated(asked)
     warnings = warnings_of(asked.reference, seen_in(asked.what))
     for text in warnings:
         console_for(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
     if as_json:
-        found = {"what": str(asked.what), "settings": settings, "warnings": warnings} | plain(report)
+        found = {"what": str(asked.what), "settings": card and card.study_settings, "generator": of_card(card), "warnings": warnings}
+        found |= plain(report)
         typer.echo(json.dumps(found, ensure_ascii=False))
         return report.passes
     console = console_for()
@@ -121,6 +123,11 @@ def show_validation(asked: Validation, *, as_json: bool) -> bool:
     for name, why in report.not_measured.items():
         console.print(f"{name} not measured: {why}.", soft_wrap=True, markup=False, highlight=False)
     return report.passes
+
+
+def of_card(card: Card | None) -> dict[str, Any] | None:
+    """Whose showers were judged: those of an exported file have the settings of its trial, and are not the trial's."""
+    return None if card is None else card.model_dump(include={"format", "precision", "epoch", "parent_sha256"})
 
 
 def gate_table(report: Report) -> Table:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 
@@ -175,18 +174,3 @@ def _peak_memory_mb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Kilobytes, but bytes on macOS.
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def monte_carlo_seconds(path: Path) -> float:
-    """What Monte Carlo took for a shower of the mean energy that is timed here, on one core [s], from the `cpu_s` of a file's showers.
-
-    Raises:
-        DataError: the file has none.
-    """
-    try:
-        with h5py.File(path, "r") as file:
-            seconds, energy = np.ravel(file["cpu_s"][:]), np.ravel(file["energy"][:])
-    except (OSError, KeyError) as problem:
-        message = f"it does not say what its showers took ({problem}): there must be cpu_s [s] and energy [GeV]"
-        raise DataError(message, file=str(path)) from problem
-    return float(seconds.sum() / energy.sum() * sum(ENERGY_GEV) / 2)

@@ -16,7 +16,7 @@ from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
 from gan3d.verdict.names import with_names_of_their_own
 from gan3d.verdict.recipes import Recipe, best_distances, first_measure, recipes_of
-from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, curves_of, on_team
+from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, TeamSize, curves_of, on_team
 
 #: Where no target is given: so much above the best distance of all trials that are ranked.
 NEAR = 1.1
@@ -70,6 +70,7 @@ class Answer:
             "not_ranked": [_recipe(one) for one in self.not_ranked],
             "scaling": [asdict(one) for one in self.curves],
             "generation": list(self.timings),
+            "exported": [{"recipe": one.name} | asdict(gate) for one in (*self.recipes, *self.not_ranked) for gate in one.exported],
             "not_measured": list(self.not_measured()),
         }
         cleaned: dict[str, Any] = _plain(found)
@@ -108,17 +109,14 @@ class Answer:
     def fastest(self) -> Iterator[dict[str, Any]]:
         """For each number of workers: the recipe that is at the target first, on the fastest team of at most so many.
 
-        First by the median over its trials, so that one lucky trial of several is not enough.
+        First by the median over its trials, so that one lucky trial of several is not enough, and on that team, whatever team each recipe
+        was trained by.
         """
         reaching = [one for one in self.recipes if math.isfinite(one.hours_to_target.value)]
-        if not reaching:
-            return
-        best = min(reaching, key=lambda one: one.hours_to_target.value)
-        for curve in self.curves:
+        for curve in self.curves if reaching else ():
             for most in [size.workers for size in curve.sizes]:
                 size = curve.at_most(most)
-                spent = (best.hours_to_target.value, best.core_hours_to_target.value)
-                hours, core_hours = on_team(*spent, best.workers, size, curve)
+                (hours, core_hours), best = min(((_to_target(one, size, curve), one) for one in reaching), key=lambda pair: pair[0][0])
                 named = {"study": curve.study, "kind": curve.kind, "at_most": most, "workers": size.workers, "recipe": best.name}
                 told = {"num_reached": best.num_reached, "num_trials": best.hours_to_target.num_trials}
                 yield named | told | {"hours_to_target": hours, "core_hours_to_target": core_hours}
@@ -133,7 +131,7 @@ class Answer:
         yield from unknown.of_physics(self.recommended, self.recipes)
         yield from unknown.of_gates(self.recommended, self.recipes, self.stray_gates)
         yield from unknown.of_ranking(self.measure, self.recipes, self.not_ranked, self._without_recipes())
-        yield from unknown.of_scaling(self.recommended, self.curves)
+        yield from unknown.of_scaling(self.recommended, self.recipes, self.curves)
         yield from unknown.of_cost(self.recommended)
         if not self.timings:
             yield "Generation was not timed (gan3d benchmark generation ... --output FILE, then --generation FILE)."
@@ -178,7 +176,7 @@ def answer_of(
         curves=tuple(curves_of(records)),
         timings=tuple(timings),
         asked=asked,
-        stray_gates=tuple(gate for gate in gates if not any(gate in recipe.gates for recipe in found)),
+        stray_gates=tuple(gate for gate in gates if not any(gate in (*recipe.gates, *recipe.exported) for recipe in found)),
     )
 
 
@@ -194,6 +192,11 @@ def _study(records: Records) -> dict[str, Any]:
         "core_hours": float(core_hours),
         "run_id": records.info.run_id,
     }
+
+
+def _to_target(recipe: Recipe, size: TeamSize, curve: Curve) -> tuple[float, float]:
+    """Hours and core-hours on that team."""
+    return on_team(recipe.hours_to_target.value, recipe.core_hours_to_target.value, recipe.workers, size, curve)
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

@@ -19,10 +19,14 @@ SMALLEST_FRONT = 3
 
 
 def front_of(recipes: Sequence[Recipe]) -> list[Recipe]:
-    """Those than which none is better or equal in distance, hours to the target and core-hours, and better in one; cheapest first."""
+    """Those than which none is better or equal in distance, core-hours to the target and core-hours, and better in one; cheapest first.
+
+    Core-hours, not hours: hours of recipes that were trained by teams of different sizes do not compare. Of recipes with as many cores each
+    both order alike.
+    """
     if not recipes:
         return []
-    points = np.array([[one.distance.value, _known(one.hours_to_target.value), _known(one.core_hours.value)] for one in recipes])
+    points = np.array([[one.distance.value, _known(one.core_hours_to_target.value), _known(one.core_hours.value)] for one in recipes])
     on_front = is_nondominated(points)
     return sorted((one for one, is_on in zip(recipes, on_front, strict=True) if is_on), key=lambda one: _known(one.core_hours.value))
 

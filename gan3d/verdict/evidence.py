@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,8 +14,11 @@ from gan3d.config.load import read_study
 from gan3d.config.study import Study
 from gan3d.errors import ConfigError, DataError
 from gan3d.tracking import frames
+from gan3d.verdict.documents import Timing, Validation, read_document
 
 DISTANCE, FLOOR, EPOCH_SECONDS = "physics.shower_distance", "physics.shower_distance_floor", "timing.epoch_seconds"
+#: Format of a generator that is a trial itself, on its card (`gan3d.generation.card`).
+TRIAL = "trial"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Gated:
-    """What `gan3d validate --json` found of one trial."""
+    """What `gan3d validate --json` found of one trial, or of a file that was exported from one."""
 
     settings: str
     """Digest of the trial's, wherever its shower files lie."""
@@ -74,29 +76,37 @@ class Gated:
     high_level_auc: float | None
     file: str
     """Where that stands."""
+    what: str = ""
+    """What was validated."""
+    format: str = TRIAL
+    precision: str = "fp32"
+    parent: str = ""
+    """SHA-256 of the state whose showers they are, or that the file was made of; empty: not recorded."""
+
+    @property
+    def is_of_trial(self) -> bool:
+        """Whether the trial's own showers were judged. Those of an exported file, in 8 bits perhaps, are others."""
+        return self.format == TRIAL
 
 
 def read_gates(paths: Sequence[Path]) -> list[Gated]:
-    """Of files that `gan3d validate TRIAL --json` printed.
+    """Of files that `gan3d validate TRIAL --json` printed, or of exported generators in place of the trial.
 
     Raises:
         DataError: a file is none, or of showers whose trial is not known.
     """
     found = []
     for path in paths:
-        document = _document(path)
-        try:
-            findings = document["findings"]
-            auc = (document["distances"].get("high_level_auc") or {}).get("value")
-            settings = document["settings"]
-            flagged = sum(one["is_flagged"] for one in findings)
-            found.append(Gated(settings or "", document["passes"], flagged, len(findings), document["num_judged"], auc, str(path)))
-        except (KeyError, TypeError) as problem:
-            message = f"it is not what gan3d validate TRIAL --json prints: {problem} is missing"
-            raise DataError(message, file=str(path)) from problem
-        if not settings:
+        document = read_document(path, Validation, "gan3d validate TRIAL --json prints")
+        if not document.settings:
             message = "these showers are of a file, not of a trial: the gate says nothing of any. Validate the trial's folder."
             raise DataError(message, file=str(path))
+        auc, flagged = document.distances.get("high_level_auc"), sum(one.is_flagged for one in document.findings)
+        judged = (document.settings, document.passes, flagged, len(document.findings), document.num_judged)
+        gated = Gated(*judged, auc.value if auc else None, str(path), document.what)
+        if one := document.generator:
+            gated = replace(gated, format=one.format, precision=one.precision, parent=one.parent_sha256)
+        found.append(gated)
     return found
 
 
@@ -106,23 +116,5 @@ def read_timings(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         DataError: a file is none.
     """
-    found = []
-    for path in paths:
-        document = _document(path)
-        if not {"machine", "rows", "monte_carlo_seconds"} <= document.keys():
-            message = "it is not what gan3d benchmark generation --output writes"
-            raise DataError(message, file=str(path))
-        found.append(document)
-    return found
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        message = f"cannot be read: {problem}"
-        raise DataError(message, file=str(path)) from problem
-    if not isinstance(found, dict):
-        message = "it is no document of gan3d"
-        raise DataError(message, file=str(path))
-    return found
+    found = [read_document(path, Timing, "gan3d benchmark generation --output writes") for path in paths]
+    return [one.model_dump(mode="json", by_alias=True) for one in found]

@@ -110,6 +110,8 @@ class Recipe:
     gates: tuple[Gated, ...] = ()
     not_held: tuple[int, ...] = ()
     """Trials whose distance counts and that were not held against the gate."""
+    exported: tuple[Gated, ...] = ()
+    """What the gate said of files that were exported from its trials: nothing of the trials."""
 
     @property
     def num_held(self) -> int:
@@ -168,7 +170,7 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
     sample = {key: value for key, value in sample_of(first, records.study.search_space).items() if key != SEED}
     settings = trial_settings(records, sample)
     best, last = best_of_trials(judged), judged.groupby("trial").last()
-    held, not_held = _gates(records, rows, set(best.index), gates)
+    held, exported, not_held = _gates(records, rows, set(best.index), gates)
     reached = first_within(judged, target)
     hours_to_target, core_hours_to_target = (
         Quantity.until((reached[name] / SECONDS_PER_HOUR).tolist(), len(best)) for name in ("seconds", "core_seconds")
@@ -199,16 +201,20 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
         currency=rates.currency,
         gates=held,
         not_held=not_held,
+        exported=exported,
     )
 
 
-def _gates(records: Records, rows: pd.DataFrame, counting: set[int], gates: Sequence[Gated]) -> tuple[tuple[Gated, ...], tuple[int, ...]]:
-    """What was found of these trials, and those of the counting ones of which nothing was."""
+def _gates(
+    records: Records, rows: pd.DataFrame, counting: set[int], gates: Sequence[Gated]
+) -> tuple[tuple[Gated, ...], tuple[Gated, ...], tuple[int, ...]]:
+    """What was found of these trials, of files exported from them, and those of the counting trials of which nothing was."""
     space = records.study.search_space
     digests = {int(row["trial"]): trial_settings(records, sample_of(row, space)).portable_digest() for _, row in rows.iterrows()}
-    known = {one.settings for one in gates}
-    not_held = tuple(trial for trial, digest in digests.items() if trial in counting and digest not in known)
-    return tuple(one for one in gates if one.settings in digests.values()), not_held
+    known = [one for one in gates if one.settings in digests.values()]
+    own, exported = (tuple(one for one in known if one.is_of_trial == is_own) for is_own in (True, False))
+    held = {one.settings for one in own}
+    return own, exported, tuple(trial for trial, digest in digests.items() if trial in counting and digest not in held)
 
 
 def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series:

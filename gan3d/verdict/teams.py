@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gan3d.errors import ConfigError
@@ -42,6 +43,13 @@ class Curve:
     cores: int
     """Of the driver's machine; 0: not recorded."""
     sizes: tuple[TeamSize, ...]
+
+    def speed_up(self, workers: int) -> float:
+        """Of any number of workers: between two measured ones on the straight line of logarithms, beyond them ideal."""
+        sizes = [one.workers for one in self.sizes]
+        nearest = min(max(workers, sizes[0]), sizes[-1])
+        measured = np.interp(math.log(nearest), np.log(sizes), np.log([one.speed_up for one in self.sizes]))
+        return math.exp(measured) * workers / nearest
 
     def at_most(self, workers: int) -> TeamSize:
         """The fastest team of at most so many workers."""
@@ -93,10 +101,6 @@ def _number(value: Any) -> float:
 
 
 def on_team(hours: float, core_hours: float, workers: int, size: TeamSize, curve: Curve) -> tuple[float, float]:
-    """Wall hours and core-hours of what took so much on ``workers`` workers, on another team of the curve.
-
-    Between measured sizes the nearest smaller one counts for ``workers``.
-    """
-    had = max((one for one in curve.sizes if one.workers <= workers), key=lambda one: one.workers, default=curve.sizes[0])
-    faster = size.speed_up / had.speed_up
-    return hours / faster, core_hours * (size.workers / had.workers) / faster
+    """Wall hours and core-hours of what took so much on ``workers`` workers, on another team of the curve."""
+    faster = size.speed_up / curve.speed_up(workers)
+    return hours / faster, core_hours * (size.workers / workers) / faster

@@ -77,13 +77,19 @@ def between(numbers: Collection[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def of_scaling(recommended: Recipe, curves: Sequence[Curve]) -> Iterator[str]:
+def of_scaling(recommended: Recipe, recipes: Sequence[Recipe], curves: Sequence[Curve]) -> Iterator[str]:
     """Of times and costs on other numbers of workers."""
     if not curves:
         yield "No scaling study: how times and costs change with the number of workers is not known."
     elif all(curve.sizes[-1].workers <= curve.cores for curve in curves):
         largest = max(curve.sizes[-1].workers for curve in curves)
         yield f"No team was larger than one machine ({largest} workers, {curves[0].cores} cores): there was no network between nodes."
+    for workers in sorted({one.workers for one in recipes}):
+        missing = [curve.study for curve in curves if not curve.sizes[0].workers <= workers <= curve.sizes[-1].workers]
+        if missing:
+            trained = f"{workers} worker{'s' if workers > 1 else ''}"
+            names = ", ".join(dict.fromkeys(missing))
+            yield f"{names} measured nothing as far as {trained}, as recipes have: ideal scaling is taken beyond."
     batch = recommended.settings.get(BATCH)
     for curve in curves:
         if curve.kind == "weak":
