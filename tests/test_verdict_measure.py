@@ -68,8 +68,8 @@ def test_a_threshold_that_was_sampled_parts_a_study() -> None:
 
 def test_another_version_of_the_distances_is_another_measure() -> None:
     data = Data(train=("a.h5",), validation=("b.h5",))
-    assert Measure.of(data) == Measure.of(data, "1")
-    assert Measure.of(data, "2").difference(Measure.of(data)) == "with version 2 instead of 1"
+    assert Measure.of(data) == Measure.of(data, 1)
+    assert Measure.of(data, 2).difference(Measure.of(data)) == "with version 2 instead of 1"
 
 
 def test_a_scaling_study_on_other_showers_still_tells_of_workers() -> None:

@@ -1,4 +1,4 @@
-"""How far generated showers are from Monte Carlo showers of the same incident energies: ten distances and one scalar, version 1.
+"""How far generated showers are from Monte Carlo showers of the same incident energies: ten distances and one scalar.
 
 Every distance is computed within bins of incident energy from sums merged over all ranks (``ShowerSums``), then averaged over the bins
 that hold showers of both sets; 0 means indistinguishable, lower is better. g generated, m Monte Carlo:
@@ -16,8 +16,7 @@ that hold showers of both sets; 0 means indistinguishable, lower is better. g ge
 
 On polar cells (CaloChallenge) x of the grid is an angle, and "x, y" of both moments means: places in the plane along as many axes as the
 cells have (8 of 16 angles, ``observables.axes_around``), which together weigh two thirds. So no distance depends on where the angle 0 lies.
-Early studies of polar cells took these moments of the angle's index, cut at 0: their distances are not to be compared. Profiles and
-the hottest cell's place are histograms over angles and rings, which do not mind where they begin. On square cells nothing has changed.
+Profiles and the hottest cell's place are histograms over angles and rings, which do not mind where they begin.
 
     shower_distance       mean over the ten of d / (1 + d): linear for small d, and below 1 each, so that one broken observable does
                           not hide the nine others; where a total variation is at its end, 1, it contributes 1/2
@@ -30,6 +29,9 @@ bin; the four total variations are symmetric in g and m, the others are not, as 
 
 All are biased upwards by finite samples: two Monte Carlo sets do not have distance 0 but that of their floor, which falls about as one
 over the root of the number of showers. A distance means something only beside the floor for the same number of showers.
+
+Distances are of version 1 on square cells, of version 2 on polar ones: early studies of these took their moments of the angle's index,
+cut at 0. Distances of two versions are not compared; warm starts refuse them, the verdict does not rank them (``physics.definitions``).
 """
 
 from __future__ import annotations
@@ -43,9 +45,6 @@ from torch import Tensor
 from gan3d.physics.observables import mean_over_axes
 from gan3d.physics.sums import ShowerSums
 from gan3d.records import PhysicsDistance
-
-#: Version of the definitions above; raised with any change that moves a number.
-VERSION = 1
 
 #: The ten distances that ``shower_distance`` averages, in the order of ``PhysicsDistance``.
 DISTANCES = (

@@ -11,9 +11,7 @@ from pathlib import PurePath
 from typing import Self
 
 from gan3d.config.training import Data
-
-#: Of records that do not say which version of the distances they have: there was but one then.
-FIRST_VERSION = "1"
+from gan3d.physics.definitions import FIRST_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +27,13 @@ class Measure:
     cells: str
     threshold_gev: float
     """Below it cells are zero in both sets."""
-    version: str
+    version: int
     """Of the distances' definitions."""
 
     @classmethod
-    def of(cls, data: Data, version: str | None = None) -> Self:
+    def of(cls, data: Data, version: int = FIRST_VERSION) -> Self:
         """Of a trial."""
         names = tuple(PurePath(path).name for path in data.validation)
-        version = version or FIRST_VERSION
         return cls(names, data.max_validation_showers, data.grid, data.crop, data.cells, data.threshold_gev, version)
 
     def in_words(self) -> str:
