@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 from logged import log_epoch
+from shower_makers import geant4_showers
+from torch import Tensor
 from verdict_records import SEEDS, records
 
 from gan3d.config.load import LoadedStudy, load_study
 from gan3d.config.study import Study
 from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
+from gan3d.physics.binning import Binning
 from gan3d.physics.definitions import VERSION, distance_version
+from gan3d.physics.distance import monte_carlo_floor
+from gan3d.physics.matching import matched_draws
+from gan3d.physics.sums import ShowerSums
 from gan3d.records import EpochRecord, Losses, PhysicsDistance, Timing, TrialRecord
 from gan3d.search.warm_start import known_trials
 from gan3d.tracking import frames
@@ -33,6 +39,23 @@ training: {{global_batch: 16, polar_angle: {angle}}}
 data: {{train: [a.h5], validation: [b.h5], grid: [16, 9, 45], cells: {cells}}}
 """
 KINDS = {"square": ("square", False), "polar": ("polar", False), "angle": ("square", True)}
+
+#: The floor of the Geant4 samples as it was recorded before there was a version 2.
+FLOOR_OF_VERSION_1 = {
+    "shower_distance": 0.09076502363966206,
+    "shower_distance_low_energy": 0.08742262203295555,
+    "shower_distance_high_energy": 0.08633976517432279,
+    "response": 0.01235809722835119,
+    "resolution": 0.08455302917642593,
+    "longitudinal_profile": 0.02129856090651741,
+    "transverse_profile": 0.02084866344362488,
+    "first_moments": 0.21678129564399914,
+    "second_moments": 0.21517655445403397,
+    "layer_fractions": 0.2427575548979712,
+    "occupancy": 0.14642662569782403,
+    "cell_energy_spectrum": 0.01449805623745846,
+    "maximum_position": 0.09197530864197533,
+}
 
 
 def study_of(kind: str, folder: Path, more: str = "") -> LoadedStudy:
@@ -70,6 +93,20 @@ def test_square_cells_stay_what_they_were(kind: str, version: int, tmp_path: Pat
     assert distance_version(settings) == version
     assert distance_version(settings, 1) == 1
     assert distance_version(settings, VERSION + 1) == VERSION + 1, "anything may have changed"
+
+
+def test_square_cells_have_the_numbers_they_had() -> None:
+    """To the last bit where they were recorded; other processors round otherwise."""
+    (cells, energy), (candidates, candidate_energy) = geant4_showers("validation"), geant4_showers("train")
+    binning = Binning.from_incident_energy((25, 25, 25), energy)
+
+    def sums(showers: Tensor) -> ShowerSums:
+        found = ShowerSums(binning)
+        found.add(showers, energy)
+        return found
+
+    draws = [sums(candidates[rows]) for rows in matched_draws(candidate_energy.numpy(), energy.numpy(), num_draws=3)]
+    assert monte_carlo_floor(draws, sums(cells)) == pytest.approx(FLOOR_OF_VERSION_1, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """How far generated showers are from Monte Carlo showers of the same incident energies: ten distances and one scalar.
 
 Every distance is computed within bins of incident energy from sums merged over all ranks (``ShowerSums``), then averaged over the bins
-that hold showers of both sets; 0 means indistinguishable, lower is better. g generated, m Monte Carlo:
+that hold showers of both sets; 0 means indistinguishable, lower is better. Of trials with ``training.polar_angle`` each of these bins is
+cut into three of the polar angle, so that each of the ten sees whether showers change with it as they should. g generated, m Monte Carlo:
 
     response              |<SF>_g / <SF>_m - 1|, SF the sampling fraction
     resolution            |s_g / s_m - 1|, s the standard deviation of SF over its mean
@@ -30,8 +31,9 @@ bin; the four total variations are symmetric in g and m, the others are not, as 
 All are biased upwards by finite samples: two Monte Carlo sets do not have distance 0 but that of their floor, which falls about as one
 over the root of the number of showers. A distance means something only beside the floor for the same number of showers.
 
-Distances are of version 1 on square cells, of version 2 on polar ones: early studies of these took their moments of the angle's index,
-cut at 0. Distances of two versions are not compared; warm starts refuse them, the verdict does not rank them (``physics.definitions``).
+Distances are of version 1 on square cells, of version 2 on polar ones, of which early studies took the moments of the angle's index, cut
+at 0, and of version 2 where the polar angle is a condition, which early studies had no bins of. Distances of two versions are not compared:
+warm starts refuse them, the verdict does not rank them (``physics.definitions``).
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ _SMALLEST_RELATIVE_SPREAD = 1e-6
 
 
 def distances(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float]:
-    """The ten distances by name, each a mean over the incident-energy bins with showers of both sets.
+    """The ten distances by name, each a mean over the bins with showers of both sets.
 
     Raises:
         ValueError: different binnings, or no bin with showers of both sets.
@@ -74,7 +76,18 @@ def distances(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float
 
 
 def distances_per_bin(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Tensor]:
-    """The ten distances by name in each incident-energy bin with showers of both sets, lowest energy first.
+    """The ten distances by name in each of the bins that `bins_of_both` names.
+
+    Raises:
+        ValueError: different binnings, or no bin with showers of both sets.
+    """
+    both = bins_of_both(generated, monte_carlo)
+    per_bin = _of_sampling_fraction(generated, monte_carlo) | _of_shapes(generated, monte_carlo) | _of_scalars(generated, monte_carlo)
+    return {name: per_bin[name][both] for name in DISTANCES}
+
+
+def bins_of_both(generated: ShowerSums, monte_carlo: ShowerSums) -> Tensor:
+    """Numbers of the bins with showers of both sets, lowest energy first, int64.
 
     Raises:
         ValueError: different binnings, or no bin with showers of both sets.
@@ -86,8 +99,7 @@ def distances_per_bin(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[st
     if not bool(both.any()):
         msg = "no incident-energy bin holds both generated and Monte Carlo showers"
         raise ValueError(msg)
-    per_bin = _of_sampling_fraction(generated, monte_carlo) | _of_shapes(generated, monte_carlo) | _of_scalars(generated, monte_carlo)
-    return {name: per_bin[name][both] for name in DISTANCES}
+    return both.nonzero()[:, 0]
 
 
 def shower_distance(parts: Mapping[str, float]) -> float:
@@ -104,9 +116,10 @@ def physics_distance(generated: ShowerSums, monte_carlo: ShowerSums, floor: Mapp
 def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> dict[str, float]:
     """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalars.
 
-    Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies
-    (``matched_draws``): what a perfect generator would get. Where a draw is smaller than ``monte_carlo``, as many are taken to be generated
-    as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N, so distances shrink by the root of 2 n / (n + N).
+    Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies and,
+    where bins are of them, polar angles (``matched_draws``): what a perfect generator would get. Where a draw is smaller than
+    ``monte_carlo``, as many are taken to be generated as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N,
+    so distances shrink by the root of 2 n / (n + N).
 
     Raises:
         ValueError: no draws.
@@ -126,12 +139,13 @@ def _as_of_equal_numbers(draw: ShowerSums, monte_carlo: ShowerSums) -> float:
 def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums, factor: float = 1.0) -> dict[str, float]:
     """The ten distances, times a factor, and the scalars made from them, by the names of ``PhysicsDistance``."""
     per_bin = {name: factor * values for name, values in distances_per_bin(generated, monte_carlo).items()}
+    energy_bin = bins_of_both(generated, monte_carlo) // monte_carlo.binning.num_angle_bins
     parts = {name: float(values.mean()) for name, values in per_bin.items()}
-    scalars = {
-        "shower_distance": shower_distance(parts),
-        "shower_distance_low_energy": shower_distance({name: float(values[0]) for name, values in per_bin.items()}),
-        "shower_distance_high_energy": shower_distance({name: float(values[-1]) for name, values in per_bin.items()}),
-    }
+    scalars = {"shower_distance": shower_distance(parts)}
+    for name, place in (("low", 0), ("high", -1)):
+        is_there = energy_bin == energy_bin[place]
+        of_energy = {part: float(values[is_there].mean()) for part, values in per_bin.items()}
+        scalars[f"shower_distance_{name}_energy"] = shower_distance(of_energy)
     return scalars | parts
 
 
