@@ -106,7 +106,8 @@ def test_square_cells_have_the_numbers_they_had() -> None:
         return found
 
     draws = [sums(candidates[rows]) for rows in matched_draws(candidate_energy.numpy(), energy.numpy(), num_draws=3)]
-    assert monte_carlo_floor(draws, sums(cells)) == pytest.approx(FLOOR_OF_VERSION_1, rel=1e-12)
+    found = monte_carlo_floor(draws, sums(cells))
+    assert {name: found[name] for name in FLOOR_OF_VERSION_1} == pytest.approx(FLOOR_OF_VERSION_1, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan3d.physics.by_energy import response_shifts, separations
 from gan3d.physics.observables import mean_over_axes
 from gan3d.physics.sums import ShowerSums
 from gan3d.records import PhysicsDistance
@@ -108,18 +109,20 @@ def shower_distance(parts: Mapping[str, float]) -> float:
 
 
 def physics_distance(generated: ShowerSums, monte_carlo: ShowerSums, floor: Mapping[str, float]) -> PhysicsDistance:
-    """The record of an epoch: the ten distances, the scalars, and the floor (``monte_carlo_floor``) of each."""
-    parts = with_scalars(generated, monte_carlo)
-    return PhysicsDistance(**parts, **{f"{name}_floor": floor[name] for name in parts})
+    """The record of an epoch: distances, scalars and separation powers, the floor (``monte_carlo_floor``) of each, response shifts."""
+    bins = bins_of_both(generated, monte_carlo)
+    parts = with_scalars(generated, monte_carlo) | separations(generated, monte_carlo, bins)
+    shifts = response_shifts(generated, monte_carlo, bins)
+    return PhysicsDistance(**parts, **shifts, **{f"{name}_floor": floor[name] for name in parts})
 
 
 def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> dict[str, float]:
-    """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalars.
+    """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also the scalars and separation powers.
 
     Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies and,
     where bins are of them, polar angles (``matched_draws``): what a perfect generator would get. Where a draw is smaller than
     ``monte_carlo``, as many are taken to be generated as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N,
-    so distances shrink by the root of 2 n / (n + N).
+    so distances shrink by the root of 2 n / (n + N), and separation powers by its square.
 
     Raises:
         ValueError: no draws.
@@ -127,8 +130,13 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     if not draws:
         msg = "a floor needs at least one draw"
         raise ValueError(msg)
-    found = [with_scalars(draw, monte_carlo, _as_of_equal_numbers(draw, monte_carlo)) for draw in draws]
+    found = [_one_floor(draw, monte_carlo, _as_of_equal_numbers(draw, monte_carlo)) for draw in draws]
     return {name: sum(parts[name] for parts in found) / len(found) for name in found[0]}
+
+
+def _one_floor(draw: ShowerSums, monte_carlo: ShowerSums, factor: float) -> dict[str, float]:
+    powers = separations(draw, monte_carlo, bins_of_both(draw, monte_carlo))
+    return with_scalars(draw, monte_carlo, factor) | {name: factor**2 * value for name, value in powers.items()}
 
 
 def _as_of_equal_numbers(draw: ShowerSums, monte_carlo: ShowerSums) -> float:
@@ -165,15 +173,9 @@ def _of_shapes(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Tens
     return {
         "longitudinal_profile": variation("profile_depth"),
         "transverse_profile": torch.stack([variation("profile_x"), variation("profile_y")]).mean(dim=0),
-        "cell_energy_spectrum": _total_variation(_per_cell(generated), _per_cell(monte_carlo)),
+        "cell_energy_spectrum": _total_variation(generated.per_cell(), monte_carlo.per_cell()),
         "maximum_position": torch.stack([variation(f"maximum_{axis}") for axis in ("x", "y", "depth")]).mean(dim=0),
     }
-
-
-def _per_cell(sums: ShowerSums) -> Tensor:
-    """The cell-energy spectrum (E, C) over the number of cells above threshold."""
-    spectrum = sums["spectrum"]
-    return spectrum / spectrum.sum(dim=1, keepdim=True).clamp(min=1.0)
 
 
 def _total_variation(share_g: Tensor, share_m: Tensor) -> Tensor:

@@ -61,6 +61,11 @@ class ShowerSums:
         table = self[name]
         return table / self["num_showers"].clamp(min=1.0).view(-1, *[1] * (table.ndim - 1))
 
+    def per_cell(self) -> Tensor:
+        """The cell-energy spectrum (E, C) over the number of cells above threshold."""
+        spectrum = self["spectrum"]
+        return spectrum / spectrum.sum(dim=1, keepdim=True).clamp(min=1.0)
+
     def response_and_resolution(self) -> tuple[Tensor, Tensor]:
         """Mean of the sampling fraction, and its standard deviation over that mean (0 where all showers are empty), each (E,)."""
         mean, mean_square = self.per_shower("sampling_fraction").unbind(dim=1)
