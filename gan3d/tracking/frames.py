@@ -146,7 +146,8 @@ def epochs(tracking_uri: str, study_name: str, run_id: str | None = None, metric
     frame = rows.merge(points, on="run_id", how="inner")
     if metrics is not None and MARKER_METRIC not in metrics:
         frame = frame.drop(columns=MARKER_METRIC)
-    return frame.sort_values(["trial", "epoch"], ignore_index=True)
+    # Columns came one by one; a copy has them in one piece, and pandas warns of adding more to a hundred pieces.
+    return frame.sort_values(["trial", "epoch"], ignore_index=True).copy()
 
 
 def publish(tracking_uri: str, study_name: str, folder: Path, run_id: str | None = None) -> int:
