@@ -25,7 +25,14 @@ def easier(name: str = "easier", floor: float = 0.01, **data: Any) -> Records:
 
 
 @pytest.mark.parametrize(
-    "data", [{"validation": ["c.h5"]}, {"max_validation_showers": 64}, {"threshold_gev": 0.001}, {"grid": [51, 51, 25]}]
+    "data",
+    [
+        {"validation": ["c.h5"]},
+        {"max_validation_showers": 64},
+        {"threshold_gev": 0.001},
+        {"readout_threshold_gev": 1e-5},
+        {"grid": [51, 51, 25]},
+    ],
 )
 def test_distances_of_other_showers_are_not_ranked_with_the_first_studys(data: dict[str, Any]) -> None:
     search = two_batches()

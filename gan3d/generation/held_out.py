@@ -30,9 +30,8 @@ from gan3d.generation.resampling import resample_counts, resampled_sums
 from gan3d.generation.trained import Trained
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.physics.baseline import MeanShower
-from gan3d.physics.binning import Binning
 from gan3d.training.ranks import Ranks
-from gan3d.training.showers import CHUNK, FLOOR_DRAWS, angles_of, matched_showers
+from gan3d.training.showers import CHUNK, FLOOR_DRAWS, angles_of, binning_of, matched_showers
 from gan3d.training.start import start_from
 from gan3d.training.state import TrainState
 from gan3d.training.validate import generate_like
@@ -73,7 +72,7 @@ def measure_held_out(
     data = settings.data
     train = ShowerSet.open(data.train, max_showers=data.max_train_showers, grid=data.grid, crop=data.crop)
     angle = angles_of(showers) if settings.training.polar_angle else None
-    binning = Binning.from_incident_energy(train.grid, showers.incident_energy, polar_angle=angle, is_polar=train.is_polar)
+    binning = binning_of(train, data, showers.incident_energy, None if angle is None else showers.polar_angle)
     counts = resample_counts(len(showers), num_resamples, seed)
     monte_carlo = resampled_sums(monte_carlo_chunks(showers, data.threshold_gev), counts, binning, angle)
 

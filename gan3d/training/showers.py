@@ -96,7 +96,7 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
             raise DataError(message, file=str(showers.files[0].path))
     shard = validation.read(validation_shard(len(validation), ranks.rank, ranks.world_size))
     seen = validation.polar_angles() if polar_angle else None
-    binning = Binning.from_incident_energy(train.grid, validation.incident_energies(), polar_angle=seen, is_polar=train.is_polar)
+    binning = binning_of(train, data, validation.incident_energies(), seen)
     monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
     angles = train.polar_angles() if polar_angle else None
     floor = floor_of(train, validation, monte_carlo, data.threshold_gev, ranks)
@@ -113,6 +113,13 @@ def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks)
         message = "data.cells is polar, these showers have square cells. Set data.cells to square."
         raise DataError(message, file=str(showers.files[0].path))
     return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
+
+
+def binning_of(train: ShowerSet, data: Data, incident_energy: np.ndarray, polar_angle: np.ndarray | None) -> Binning:
+    """Bins for validation showers of these incident energies [GeV] and, where they are a condition, polar angles [rad]."""
+    return Binning.from_incident_energy(
+        train.grid, incident_energy, threshold_gev=data.readout_threshold_gev, polar_angle=polar_angle, is_polar=train.is_polar
+    )
 
 
 def sums_of(showers: Showers, binning: Binning, threshold_gev: float) -> ShowerSums:
