@@ -5,6 +5,8 @@ A version belongs to what is measured, not to the code: what a change leaves as 
     1   square cells, without the polar angle as a condition
     2   polar cells, whose moments are of places (in version 1: of the angle's index); trials that are conditioned on the polar angle, whose
         distances are taken in bins of it, too (in version 1: in bins of the incident energy alone)
+
+Told from settings, as records have no files. Not covered: polar cells that a study reads with ``data.cells: square`` count as square here.
 """
 
 from __future__ import annotations
