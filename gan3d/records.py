@@ -6,7 +6,8 @@ so that ``objective.metric`` can be checked, axes labelled and directions defaul
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from math import nan
 from typing import Any, Literal
 
 Better = Literal["lower", "higher", "neither"]
@@ -14,9 +15,9 @@ Better = Literal["lower", "higher", "neither"]
 Fate = Literal["again", "fails", "stops"]
 
 
-def measured(unit: str, better: Better, meaning: str) -> Any:
-    """A record's field with its unit, the better direction and one sentence."""
-    return field(metadata={"unit": unit, "better": better, "meaning": meaning})
+def measured(unit: str, better: Better, meaning: str, default: Any = MISSING) -> Any:
+    """A record's field with its unit, the better direction and one sentence; a default where older records have none."""
+    return field(default=default, metadata={"unit": unit, "better": better, "meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Losses:
 class PhysicsDistance:
     """Generated against Monte Carlo showers of the validation set; ``*_floor`` is Monte Carlo against Monte Carlo.
 
-    Definitions and their version: ``gan3d.physics.distance``.
+    Definitions: ``gan3d.physics.distance``, their version ``gan3d.physics.definitions``; from ``response_shift`` on
+    ``gan3d.physics.by_energy``: older records are without these.
     """
 
     shower_distance: float = measured("", "lower", "the scalar: mean of the bounded distances below")
@@ -68,6 +70,24 @@ class PhysicsDistance:
     occupancy_floor: float = measured("", "neither", "floor of occupancy")
     cell_energy_spectrum_floor: float = measured("", "neither", "floor of cell_energy_spectrum")
     maximum_position_floor: float = measured("", "neither", "floor of maximum_position")
+    response_shift_low_energy: float = measured("", "neither", "signed difference of sampling fractions, relative, low energies", nan)
+    response_shift_low_energy_error: float = measured("", "neither", "its standard error", nan)
+    response_shift_middle_energy: float = measured("", "neither", "signed difference of sampling fractions, relative, middle energies", nan)
+    response_shift_middle_energy_error: float = measured("", "neither", "its standard error", nan)
+    response_shift_high_energy: float = measured("", "neither", "signed difference of sampling fractions, relative, high energies", nan)
+    response_shift_high_energy_error: float = measured("", "neither", "its standard error", nan)
+    spectrum_separation_low_energy: float = measured("", "lower", "separation power of cell energies, low incident energies", nan)
+    spectrum_separation_middle_energy: float = measured("", "lower", "separation power of cell energies, middle incident energies", nan)
+    spectrum_separation_high_energy: float = measured("", "lower", "separation power of cell energies, high incident energies", nan)
+    maximum_separation_low_energy: float = measured("", "lower", "separation power of the hottest cell's place, low energies", nan)
+    maximum_separation_middle_energy: float = measured("", "lower", "separation power of the hottest cell's place, middle energies", nan)
+    maximum_separation_high_energy: float = measured("", "lower", "separation power of the hottest cell's place, high energies", nan)
+    spectrum_separation_low_energy_floor: float = measured("", "neither", "floor of spectrum_separation_low_energy", nan)
+    spectrum_separation_middle_energy_floor: float = measured("", "neither", "floor of spectrum_separation_middle_energy", nan)
+    spectrum_separation_high_energy_floor: float = measured("", "neither", "floor of spectrum_separation_high_energy", nan)
+    maximum_separation_low_energy_floor: float = measured("", "neither", "floor of maximum_separation_low_energy", nan)
+    maximum_separation_middle_energy_floor: float = measured("", "neither", "floor of maximum_separation_middle_energy", nan)
+    maximum_separation_high_energy_floor: float = measured("", "neither", "floor of maximum_separation_high_energy", nan)
 
 
 #: The phases of an epoch, in the order they are drawn. Exclusive: their sum is the epoch's wall time.

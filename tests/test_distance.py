@@ -11,6 +11,7 @@ from shower_makers import GRID, geant4_showers, random_showers
 from torch import Tensor
 
 from gan3d.physics.binning import Binning
+from gan3d.physics.by_energy import ENERGIES, SEPARATIONS, separations
 from gan3d.physics.distance import (
     DISTANCES,
     distances,
@@ -47,9 +48,10 @@ def normal(*shape: int) -> Tensor:
 
 
 def test_names_are_those_of_the_record() -> None:
-    assert {entry.name for entry in fields(PhysicsDistance)} == {
-        name + ending for name in (*SCALARS, *DISTANCES) for ending in ("", "_floor")
-    }
+    powers = [f"{name}_{energy}_energy" for name in SEPARATIONS for energy in ENERGIES]
+    shifts = {f"response_shift_{energy}_energy{ending}" for energy in ENERGIES for ending in ("", "_error")}
+    floors = {name + ending for name in (*SCALARS, *DISTANCES, *powers) for ending in ("", "_floor")}
+    assert {entry.name for entry in fields(PhysicsDistance)} == floors | shifts
 
 
 def test_scalars_of_single_bins_are_the_scalar_of_their_showers() -> None:
@@ -159,10 +161,11 @@ def test_floor_is_the_mean_over_draws_and_goes_into_the_record() -> None:
     monte_carlo = sums_of(MONTE_CARLO)
     draws = [sums_of(random_showers(200, seed)[0]) for seed in (7, 8)]
     floor = monte_carlo_floor(draws, monte_carlo)
-    single = [with_scalars(draw, monte_carlo) for draw in draws]
+    bins = torch.arange(BINNING.num_bins)
+    single = [with_scalars(draw, monte_carlo) | separations(draw, monte_carlo, bins) for draw in draws]
     assert floor == pytest.approx({name: (single[0][name] + single[1][name]) / 2 for name in single[0]})
     record = asdict(physics_distance(sums_of(OTHER), monte_carlo, floor))
-    assert {name: record[name] for name in floor} == from_monte_carlo(OTHER)
+    assert {name: record[name] for name in floor} == from_monte_carlo(OTHER) | separations(sums_of(OTHER), monte_carlo, bins)
     assert {name: record[f"{name}_floor"] for name in floor} == floor
 
 

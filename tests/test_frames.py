@@ -83,6 +83,12 @@ def test_epochs_come_back_as_they_were_written(written, uri):
     assert (frame["logged_at"] >= frame["started"]).all()
 
 
+def test_columns_can_be_added_to_all_metrics(written, uri):
+    """Warnings are errors here: pandas has one for frames of many pieces."""
+    frame = frames.epochs(uri, "two_trials")
+    assert len(frame.assign(**{f"more {number}": 1.0 for number in range(10)}).columns) == len(frame.columns) + 10
+
+
 def test_samples_keep_their_types(written, uri):
     frame = frames.trials(uri, "two_trials")
     for number, sample in enumerate(SAMPLES):

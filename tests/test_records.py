@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, fields, replace
+import math
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -62,11 +63,24 @@ def test_every_metric_says_what_it_is(name: str) -> None:
 
 def test_every_distance_has_its_floor_which_is_no_aim() -> None:
     names = {entry.name for entry in fields(PhysicsDistance)}
+    shifts = {name for name in names if name.startswith("response_shift_")}
+    assert shifts == {f"response_shift_{energy}_energy{ending}" for energy in ("low", "middle", "high") for ending in ("", "_error")}
+    assert {METRICS[f"physics.{name}"].better for name in shifts} == {"neither"}, "signed"
+    names -= shifts
     distances = {name for name in names if not name.endswith("_floor")}
     assert names == distances | {f"{name}_floor" for name in distances}
     for name in distances:
         assert METRICS[f"physics.{name}"].better == "lower"
         assert METRICS[f"physics.{name}_floor"].better == "neither"
+
+
+def test_records_of_older_versions_are_without_what_is_seen_by_energy() -> None:
+    """And are made as they were."""
+    added = {entry.name for entry in fields(PhysicsDistance) if "_separation_" in entry.name or "_shift_" in entry.name}
+    older = {entry.name: 0.5 for entry in fields(PhysicsDistance) if entry.name not in added}
+    found = asdict(PhysicsDistance(**older))
+    assert len(older) == 26
+    assert all(math.isnan(found[name]) for name in added)
 
 
 def test_every_phase_has_a_mean_and_a_maximum_over_ranks_and_so_has_what_is_beside_the_sum() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from small_trial import ALONE, showers_of, small_files, small_trial
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.shower_writer import ShowerWriter
-from gan3d.models.observable_matching import powers
+from gan3d.models.observable_matching import ObservableDistributions, ObservableSet, powers
 from gan3d.models.response import ResponseCurve
 from gan3d.physics.binning import Binning
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.physics.distance import DISTANCES
+from gan3d.physics.observables import READOUT_THRESHOLD_GEV
 from gan3d.physics.transform import Transform
 from gan3d.simulation.simulate import shower_batch
 from gan3d.training import start
@@ -116,6 +118,41 @@ def test_targets_of_the_generator_are_of_read_out_cells(tmp_path: Path) -> None:
     terms = powers(torch.from_numpy(every.incident_energy))
     expected = float((terms @ distributions.coefficients)[:, 0].mean())  # the sampling fraction
     assert expected == pytest.approx(float((read_out / every.incident_energy).mean()), rel=1e-3)
+
+
+def test_cells_are_read_out_above_the_detectors_threshold(tmp_path: Path) -> None:
+    """In the bins of the distances, and in what the loss on observables is fitted to and looks at."""
+    files, low = small_files(tmp_path), 1.5e-5
+    settings = [small_trial(files, {"training.loss_weights.observables": 1.0} | more) for more in ({}, {"data.readout_threshold_gev": low})]
+    assert settings[0].data.readout_threshold_gev == READOUT_THRESHOLD_GEV
+    occupancies, distributions = [], []
+    for one in settings:
+        monte_carlo = showers_of(one).monte_carlo
+        assert monte_carlo.binning.threshold_gev == one.data.readout_threshold_gev
+        nodes, share = monte_carlo.binning.nodes()[-1], monte_carlo.per_shower("scalars")[0, -1]
+        occupancies.append(float(nodes @ share))
+        found = start.observable_distributions(showers_of(one).train, one, ALONE.device)
+        assert found is not None
+        distributions.append(found)
+    shard = showers_of(settings[1]).validation
+    assert occupancies[1] == pytest.approx(float((shard.cells > low).mean()), rel=1e-3)
+    assert occupancies[1] > 1.5 * occupancies[0]
+    # The mean logarithm of the occupancy, the last of the observables, is of more cells; and so are a batch's.
+    assert float(distributions[1].coefficients[0, 10]) > float(distributions[0].coefficients[0, 10]) + 0.3
+    every = showers_of(settings[1]).train.read(np.arange(48))
+    cells, energy = torch.from_numpy(every.cells), torch.from_numpy(every.incident_energy)
+    assert float(distributions[1].distance(cells, energy)) < 0.1
+    assert float(replace(distributions[1], threshold_gev=READOUT_THRESHOLD_GEV).distance(cells, energy)) > 0.3
+
+
+@pytest.mark.parametrize("kind", ["moments", "layers"])
+def test_the_loss_on_observables_keeps_its_threshold(kind: ObservableSet) -> None:
+    cells, energy = torch.rand(64, 8, 8, 9, generator=torch.Generator().manual_seed(1)) * 6e-4, torch.linspace(10, 100, 64)
+    low, high = (ObservableDistributions.fit([(cells, energy)], kind, threshold_gev=threshold) for threshold in (1e-4, 5e-4))
+    assert low.to(torch.device("cpu")).threshold_gev == 1e-4
+    found = [float(one.distance(cells, energy)) for one in (low, high)]
+    assert found[0] == pytest.approx(found[1], abs=0.3)
+    assert float(replace(low, threshold_gev=5e-4).distance(cells, energy)) > found[0] + 0.5
 
 
 def test_the_floor_of_a_part_of_the_validation_set_is_that_of_all_of_it(sorted_files: Path) -> None:

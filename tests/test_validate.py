@@ -16,6 +16,7 @@ from small_trial import ALONE, checksum, showers_of, small_files, small_files_wi
 from gan3d.config.training import TrialSettings
 from gan3d.data.showers import Showers
 from gan3d.errors import DivergedError
+from gan3d.physics.binning import NUM_ANGLE_BINS
 from gan3d.physics.distance import DISTANCES
 from gan3d.records import PhysicsDistance
 from gan3d.training.clock import PhaseClock
@@ -57,6 +58,15 @@ def test_two_workers_measure_the_physics_and_the_floor_of_one(two_ranks: GlooPro
     assert first == second
     assert first == pytest.approx(one, rel=1e-9, abs=1e-12)
     assert all(one[name] > 0 and one[f"{name}_floor"] > 0 for name in DISTANCES), "a comparison of zeros would say nothing"
+
+
+def test_two_workers_measure_in_the_same_bins_of_the_angle(two_ranks: GlooProcesses, tmp_path: Path) -> None:
+    small_files_with_angle(tmp_path, num_validation=31)
+    settings = [small_trial(tmp_path, {"workers.per_trial": number, "training.polar_angle": True}) for number in (1, 2)]
+    one = asdict(physics(ALONE, settings[0]))
+    assert showers_of(settings[0]).monte_carlo.binning.num_angle_bins == NUM_ANGLE_BINS
+    first, second = (asdict(found) for found in two_ranks.run(physics, settings[1]))
+    assert first == second == pytest.approx(one, rel=1e-9, abs=1e-12)
 
 
 def test_a_shower_is_generated_alike_in_any_company(files: Path) -> None:

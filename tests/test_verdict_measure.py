@@ -25,7 +25,14 @@ def easier(name: str = "easier", floor: float = 0.01, **data: Any) -> Records:
 
 
 @pytest.mark.parametrize(
-    "data", [{"validation": ["c.h5"]}, {"max_validation_showers": 64}, {"threshold_gev": 0.001}, {"grid": [51, 51, 25]}]
+    "data",
+    [
+        {"validation": ["c.h5"]},
+        {"max_validation_showers": 64},
+        {"threshold_gev": 0.001},
+        {"readout_threshold_gev": 1e-5},
+        {"grid": [51, 51, 25]},
+    ],
 )
 def test_distances_of_other_showers_are_not_ranked_with_the_first_studys(data: dict[str, Any]) -> None:
     search = two_batches()
@@ -68,8 +75,8 @@ def test_a_threshold_that_was_sampled_parts_a_study() -> None:
 
 def test_another_version_of_the_distances_is_another_measure() -> None:
     data = Data(train=("a.h5",), validation=("b.h5",))
-    assert Measure.of(data) == Measure.of(data, "1")
-    assert Measure.of(data, "2").difference(Measure.of(data)) == "with version 2 instead of 1"
+    assert Measure.of(data) == Measure.of(data, 1)
+    assert Measure.of(data, 2).difference(Measure.of(data)) == "with version 2 instead of 1"
 
 
 def test_a_scaling_study_on_other_showers_still_tells_of_workers() -> None:

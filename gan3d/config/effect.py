@@ -14,6 +14,7 @@ FIXED = {
     "data.pretrain": "all trials of a study pre-train on the same files; sample training.pretrain_epochs, 0 included",
     "data.max_validation_showers": "all trials of a study are measured on the same showers",
     "data.cells": "they are the files'",
+    "data.readout_threshold_gev": "all trials of a study are measured with the same threshold, the detector's",
     "data.crop": "all trials of a study see the same cells",
     "data.grid.0": "the grid is the files'",
     "data.grid.1": "the grid is the files'",
@@ -60,6 +61,7 @@ ADDED = {
     "data.cells": "square",
     "data.crop": False,
     "data.cell_curve": "power",
+    "data.readout_threshold_gev": 3e-4,
     "workers.bucket_megabytes": None,
 }
 #: Version of the loss on observables (`gan3d.models.observable_matching`): a trial of an older one trained otherwise.

@@ -183,6 +183,9 @@ class Data(Settings):
     """Use only the first so many validation showers."""
     threshold_gev: NonNegative = 1e-6
     """Cells below are set to zero by the transform. The seed: 1e-6 GeV."""
+    readout_threshold_gev: Positive = 3e-4
+    """A cell with more counts as read out: in the distances' occupancy and cell-energy spectrum, and in the occupancies of the loss on
+    observables. A calorimeter's `readout_threshold_gev`; the default is that of the seed's analysis, 0.3 MeV."""
     cell_scale: Positive = 1.0
     """Cells in network units are (cell_scale * GeV) ** cell_power. The seed: 1."""
     cell_power: Annotated[float, Field(gt=0, le=1)] = 1.0

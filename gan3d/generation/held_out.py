@@ -1,11 +1,11 @@
 """What training was worth, on Monte Carlo showers that no part of the study has seen.
 
-Five sets of showers with the incident energies of the held-out ones, each held against these:
+Five sets of showers with the conditions of the held-out ones, each held against these:
 
     trained     the trial's generator, once per noise seed
     untrained   the generator of the same settings and seed before its first step, with the same noise seeds
     baseline    the mean training shower scaled by the incident energy (``gan3d.physics.baseline``)
-    floor       Monte Carlo showers of the training files, matched in incident energy: what a perfect generator would get
+    floor       Monte Carlo showers of the training files, matched in the conditions: what a perfect generator would get
 
 Not covered: choosing the trial (``trained``), drawing (``analysis/held_out.py``).
 """
@@ -30,10 +30,8 @@ from gan3d.generation.resampling import resample_counts, resampled_sums
 from gan3d.generation.trained import Trained
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.physics.baseline import MeanShower
-from gan3d.physics.binning import Binning
-from gan3d.physics.matching import matched_draws
 from gan3d.training.ranks import Ranks
-from gan3d.training.showers import CHUNK, FLOOR_DRAWS
+from gan3d.training.showers import CHUNK, FLOOR_DRAWS, angles_of, binning_of, matched_showers
 from gan3d.training.start import start_from
 from gan3d.training.state import TrainState
 from gan3d.training.validate import generate_like
@@ -73,12 +71,20 @@ def measure_held_out(
     settings = trained.settings
     data = settings.data
     train = ShowerSet.open(data.train, max_showers=data.max_train_showers, grid=data.grid, crop=data.crop)
-    binning = Binning.from_incident_energy(train.grid, showers.incident_energy, is_polar=train.is_polar)
+    angle = angles_of(showers) if settings.training.polar_angle else None
+    binning = binning_of(train, data, showers.incident_energy, None if angle is None else showers.polar_angle)
     counts = resample_counts(len(showers), num_resamples, seed)
-    monte_carlo = resampled_sums(monte_carlo_chunks(showers, data.threshold_gev), counts, binning)
+    monte_carlo = resampled_sums(monte_carlo_chunks(showers, data.threshold_gev), counts, binning, angle)
 
     def estimate(draws: Iterable[Chunks]) -> Estimate:
-        return Estimate.of([resampled_sums(draw, counts, binning) for draw in draws], monte_carlo)
+        return Estimate.of([resampled_sums(draw, counts, binning, angle) for draw in draws], monte_carlo)
+
+    def floor() -> Estimate:
+        wanted = None if angle is None else showers.polar_angle
+        draws = (train.read(draw) for draw in matched_showers(train, showers.incident_energy, wanted, FLOOR_DRAWS))
+        # Partners in the order of the held-out showers, so that they are resampled together.
+        sums = [resampled_sums(monte_carlo_chunks(draw, data.threshold_gev), counts, binning, angles_of(draw)) for draw in draws]
+        return Estimate.of(sums, monte_carlo)
 
     def generated(generator: GeneratorNetwork) -> Iterator[Chunks]:
         return (generate_like(generator, trained.transform, showers, noise_seed=one) for one in noise_seeds)
@@ -87,7 +93,7 @@ def measure_held_out(
         trained=estimate(generated(trained.generator)),
         untrained=estimate(generated(untrained_state(train, settings).generator)),
         baseline=estimate([baseline_chunks(fit_baseline(train, data.threshold_gev), showers, data.threshold_gev)]),
-        floor=estimate(monte_carlo_chunks(train.read(draw), data.threshold_gev) for draw in _floor_draws(train, showers)),
+        floor=floor(),
         num_showers=len(showers),
     )
 
@@ -142,11 +148,6 @@ def fit_baseline(train: ShowerSet, threshold_gev: float) -> MeanShower:
         for cells, energy in monte_carlo_chunks(train.read(index), threshold_gev):
             total += MeanShower.fit(cells, energy).cells_per_gev * len(energy)
     return MeanShower(total / len(train))
-
-
-def _floor_draws(train: ShowerSet, showers: Showers) -> list[np.ndarray]:
-    """Partners in the order of the held-out showers, so that they are resampled together."""
-    return matched_draws(train.incident_energies(), showers.incident_energy, num_draws=FLOOR_DRAWS)
 
 
 def _above(cells: Tensor, threshold_gev: float) -> Tensor:

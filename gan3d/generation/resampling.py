@@ -26,13 +26,16 @@ def resample_counts(num_showers: int, num_resamples: int, seed: int = 0) -> Tens
     return torch.from_numpy(np.vstack([np.ones(num_showers), drawn]))
 
 
-def resampled_sums(chunks: Iterable[tuple[Tensor, Tensor]], counts: Tensor, binning: Binning) -> list[ShowerSums]:
+def resampled_sums(
+    chunks: Iterable[tuple[Tensor, Tensor]], counts: Tensor, binning: Binning, polar_angle: Tensor | None = None
+) -> list[ShowerSums]:
     """The sums of each row of ``counts``.
 
     Args:
         chunks: cells (B, X, Y, L) and incident energies (B,) [GeV], N showers in all, in the order of the columns.
         counts: (R, N) of ``resample_counts``; the same for all sets whose showers belong together one by one.
         binning: of the sums.
+        polar_angle: (N,) [rad], where the binning has bins of it.
 
     Raises:
         ValueError: the chunks do not hold N showers.
@@ -42,19 +45,22 @@ def resampled_sums(chunks: Iterable[tuple[Tensor, Tensor]], counts: Tensor, binn
     for cells, energy in chunks:
         done += len(energy)
         if done <= counts.shape[1]:
-            vectors += _weighted(cells, energy, counts[:, done - len(energy) : done], binning)
+            here = slice(done - len(energy), done)
+            in_bin = binning.bin_of(energy, None if polar_angle is None else polar_angle[here])
+            vectors += _weighted(cells, energy, in_bin, counts[:, here], binning)
     if done != counts.shape[1]:
         msg = f"{done} showers do not fit the counts of {counts.shape[1]}"
         raise ValueError(msg)
     return [ShowerSums.from_vector(binning, vector) for vector in vectors]
 
 
-def _weighted(cells: Tensor, energy: Tensor, counts: Tensor, binning: Binning) -> Tensor:
-    """The vectors of ``ShowerSums`` (R, length) of a chunk's showers, each as often as ``counts`` (R, B) say."""
+def _weighted(cells: Tensor, energy: Tensor, in_bin: Tensor, counts: Tensor, binning: Binning) -> Tensor:
+    """The vectors of ``ShowerSums`` (R, length) of a chunk's showers in these bins (B,), each as often as ``counts`` (R, B) say."""
     edges = tuple(map(float, range(1, len(energy))))
-    each = ShowerSums(_OneShowerPerBin(binning.grid, edges, binning.threshold_gev, binning.spectrum_decades, binning.is_polar))
+    one = _OneShowerPerBin(binning.grid, edges, binning.threshold_gev, binning.spectrum_decades, is_polar=binning.is_polar)
+    each = ShowerSums(one)
     each.add(cells, energy)
-    is_in_bin = one_hot(binning.energy_bin(energy), binning.num_energy_bins).double()
+    is_in_bin = one_hot(in_bin, binning.num_bins).double()
     weights = torch.einsum("rb,be->reb", counts, is_in_bin)
     tables = [(weights @ each[name].reshape(len(energy), -1)).flatten(1) for name in binning.shapes]
     return torch.cat(tables, dim=1)
@@ -65,6 +71,6 @@ class _OneShowerPerBin(Binning):
 
     __slots__ = ()
 
-    def energy_bin(self, incident_energy: Tensor) -> Tensor:
+    def bin_of(self, incident_energy: Tensor, polar_angle: Tensor | None = None) -> Tensor:  # noqa: ARG002 - bins are asked for with both
         """The place in the chunk."""
         return torch.arange(len(incident_energy))

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Self
 
@@ -65,7 +65,12 @@ FURTHEST = 3.0
 ObservableSet = Literal["moments", "layers"]
 
 
-def moments(cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor, across: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+def moments(
+    cells_BXYL: torch.Tensor,
+    incident_energy_B: torch.Tensor,
+    across: Sequence[torch.Tensor] | None = None,
+    threshold_gev: float = READOUT_THRESHOLD_GEV,
+) -> torch.Tensor:
     """Sampling fraction, first and second moments, layer fractions, log occupancy of cells [GeV], shape (B, 11).
 
     ``across`` are positions along axes around which cells are polar, A of them (`axes_around`): then the shape is (B, 7 + 2 A).
@@ -76,17 +81,17 @@ def moments(cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor, across: S
             sampling_fraction(cells_BXYL, incident_energy_B).unsqueeze(1),
             *whole_moments(cells_BXYL, shares, across),
             layer_fractions_of(shares[2]),
-            log_smooth_occupancy(cells_BXYL).unsqueeze(1),
+            log_smooth_occupancy(cells_BXYL, threshold_gev).unsqueeze(1),
         ],
         dim=1,
     )
 
 
-def layers(cells_BXYL: torch.Tensor, positions: Positions | None) -> torch.Tensor:
+def layers(cells_BXYL: torch.Tensor, positions: Positions | None, threshold_gev: float = READOUT_THRESHOLD_GEV) -> torch.Tensor:
     """Slopes of the axis, roots of cells by energy; of layers centres, widths and occupancy. (B, 8 + 5 L); polar, without slopes: 6."""
     slopes = [axis_slopes(cells_BXYL)] if positions is None else []
     centres, widths = layer_centres(cells_BXYL, positions), layer_widths(cells_BXYL, positions)
-    occupancy = smooth_step(cells_BXYL, READOUT_THRESHOLD_GEV).mean(dim=(1, 2))
+    occupancy = smooth_step(cells_BXYL, threshold_gev).mean(dim=(1, 2))
     return torch.cat([*slopes, smooth_spectrum(cells_BXYL), *centres.unbind(2), *widths.unbind(2), occupancy], dim=1)
 
 
@@ -104,9 +109,9 @@ def smooth_spectrum(cells_BXYL: torch.Tensor) -> torch.Tensor:
     return (torch.stack([*between, above[-1]], dim=1).clamp_min(0) + 1).sqrt()
 
 
-def log_smooth_occupancy(cells_BXYL: torch.Tensor) -> torch.Tensor:
-    """Logarithm of the share of cells above the read-out threshold, which is made a smooth step, shape (B,)."""
-    return smooth_step(cells_BXYL, READOUT_THRESHOLD_GEV).mean(dim=(1, 2, 3)).clamp_min(SMALLEST_OCCUPANCY).log()
+def log_smooth_occupancy(cells_BXYL: torch.Tensor, threshold_gev: float = READOUT_THRESHOLD_GEV) -> torch.Tensor:
+    """Logarithm of the share of cells above the read-out threshold [GeV], which is made a smooth step, shape (B,)."""
+    return smooth_step(cells_BXYL, threshold_gev).mean(dim=(1, 2, 3)).clamp_min(SMALLEST_OCCUPANCY).log()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ class ObservableDistributions:
     kind: ObservableSet = "moments"
     positions: Positions | None = None
     """x and y of each cell's centre, where they are not its indices."""
+    threshold_gev: float = READOUT_THRESHOLD_GEV
+    """A cell with more counts as read out, in occupancies."""
 
     @property
     def num_axes(self) -> int:
@@ -136,10 +143,14 @@ class ObservableDistributions:
 
     @classmethod
     def fit(
-        cls, showers: Iterable[tuple[torch.Tensor, torch.Tensor]], kind: ObservableSet = "moments", positions: Positions | None = None
+        cls,
+        showers: Iterable[tuple[torch.Tensor, torch.Tensor]],
+        kind: ObservableSet = "moments",
+        positions: Positions | None = None,
+        threshold_gev: float = READOUT_THRESHOLD_GEV,
     ) -> Self:
         """Of chunks of cells (B, X, Y, L) [GeV] and incident energies (B,) [GeV], on the CPU."""
-        found = [(observables(cells, energy, kind, positions), powers(energy)) for cells, energy in showers]
+        found = [(observables(cells, energy, kind, positions, threshold_gev), powers(energy)) for cells, energy in showers]
         values, terms = (torch.cat(parts).double() for parts in zip(*found, strict=True))
         # gelsd takes showers of few energies too: of the solutions it returns the smallest.
         coefficients = torch.linalg.lstsq(terms, values, driver="gelsd").solution
@@ -151,15 +162,15 @@ class ObservableDistributions:
         offset = offset_of(standard) if kind == "layers" and positions is None else standard.new_empty(0)
         offset = torch.stack([offset.mean(), offset.std().clamp_min(SMALLEST_SPREAD)]) if len(offset) else offset
         fixed = FixedSample.of(stretched(columns(standard, others(standard, terms, energies, offset), directions)))
-        return cls(coefficients.float(), spread.float(), energies.float(), directions.float(), offset.float(), fixed, kind, positions)
+        tables = {"coefficients": coefficients, "spread": spread, "energies": energies, "directions": directions, "offset": offset}
+        floats = {name: table.float() for name, table in tables.items()}
+        return cls(**floats, residuals=fixed, kind=kind, positions=positions, threshold_gev=threshold_gev)
 
     def to(self, device: torch.device) -> ObservableDistributions:
         """The same on a device."""
         positions = None if self.positions is None else (self.positions[0].to(device), self.positions[1].to(device))
-        coefficients, spread, energies, directions, offset = (
-            one.to(device) for one in (self.coefficients, self.spread, self.energies, self.directions, self.offset)
-        )
-        return ObservableDistributions(coefficients, spread, energies, directions, offset, self.residuals.to(device), self.kind, positions)
+        names = ("coefficients", "spread", "energies", "directions", "offset", "residuals")
+        return replace(self, positions=positions, **{name: getattr(self, name).to(device) for name in names})
 
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         """How far a batch [GeV] is from the training showers, which it has the incident energies of: scalar, in standard deviations.
@@ -168,7 +179,7 @@ class ObservableDistributions:
         with the axis' offset, and over the directions. The batch is one rank's.
         """
         terms = powers(incident_energy_B)
-        found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions)
+        found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions, self.threshold_gev)
         standard = (found - terms @ self.coefficients) / (terms[:, :2] @ self.spread).exp()
         beside = others(standard, terms, self.energies, self.offset)
         apart = self.residuals.distance(stretched(columns(standard, beside, self.directions)))
@@ -235,11 +246,15 @@ def powers(incident_energy_B: torch.Tensor) -> torch.Tensor:
 
 
 def observables(
-    cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor, kind: ObservableSet, positions: Positions | None = None
+    cells_BXYL: torch.Tensor,
+    incident_energy_B: torch.Tensor,
+    kind: ObservableSet,
+    positions: Positions | None = None,
+    threshold_gev: float = READOUT_THRESHOLD_GEV,
 ) -> torch.Tensor:
     """Those of a set, (B, K)."""
-    found = moments(cells_BXYL, incident_energy_B, None if positions is None else axes_around(positions))
-    return found if kind == "moments" else torch.cat([found, layers(cells_BXYL, positions)], dim=1)
+    found = moments(cells_BXYL, incident_energy_B, None if positions is None else axes_around(positions), threshold_gev)
+    return found if kind == "moments" else torch.cat([found, layers(cells_BXYL, positions, threshold_gev)], dim=1)
 
 
 def uncorrelated_directions(standard_NK: torch.Tensor, number: int) -> torch.Tensor:

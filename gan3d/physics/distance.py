@@ -1,7 +1,8 @@
-"""How far generated showers are from Monte Carlo showers of the same incident energies: ten distances and one scalar, version 1.
+"""How far generated showers are from Monte Carlo showers of the same incident energies: ten distances and one scalar.
 
 Every distance is computed within bins of incident energy from sums merged over all ranks (``ShowerSums``), then averaged over the bins
-that hold showers of both sets; 0 means indistinguishable, lower is better. g generated, m Monte Carlo:
+that hold showers of both sets; 0 means indistinguishable, lower is better. Of trials with ``training.polar_angle`` each of these bins is
+cut into three of the polar angle, so that each of the ten sees whether showers change with it as they should. g generated, m Monte Carlo:
 
     response              |<SF>_g / <SF>_m - 1|, SF the sampling fraction
     resolution            |s_g / s_m - 1|, s the standard deviation of SF over its mean
@@ -16,8 +17,7 @@ that hold showers of both sets; 0 means indistinguishable, lower is better. g ge
 
 On polar cells (CaloChallenge) x of the grid is an angle, and "x, y" of both moments means: places in the plane along as many axes as the
 cells have (8 of 16 angles, ``observables.axes_around``), which together weigh two thirds. So no distance depends on where the angle 0 lies.
-Early studies of polar cells took these moments of the angle's index, cut at 0: their distances are not to be compared. Profiles and
-the hottest cell's place are histograms over angles and rings, which do not mind where they begin. On square cells nothing has changed.
+Profiles and the hottest cell's place are histograms over angles and rings, which do not mind where they begin.
 
     shower_distance       mean over the ten of d / (1 + d): linear for small d, and below 1 each, so that one broken observable does
                           not hide the nine others; where a total variation is at its end, 1, it contributes 1/2
@@ -30,6 +30,10 @@ bin; the four total variations are symmetric in g and m, the others are not, as 
 
 All are biased upwards by finite samples: two Monte Carlo sets do not have distance 0 but that of their floor, which falls about as one
 over the root of the number of showers. A distance means something only beside the floor for the same number of showers.
+
+Distances are of version 1 on square cells, of version 2 on polar ones, of which early studies took the moments of the angle's index, cut
+at 0, and of version 2 where the polar angle is a condition, which early studies had no bins of. Distances of two versions are not compared:
+warm starts refuse them, the verdict does not rank them (``physics.definitions``).
 """
 
 from __future__ import annotations
@@ -40,12 +44,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan3d.physics.by_energy import response_shifts, separations
 from gan3d.physics.observables import mean_over_axes
 from gan3d.physics.sums import ShowerSums
 from gan3d.records import PhysicsDistance
-
-#: Version of the definitions above; raised with any change that moves a number.
-VERSION = 1
 
 #: The ten distances that ``shower_distance`` averages, in the order of ``PhysicsDistance``.
 DISTANCES = (
@@ -66,7 +68,7 @@ _SMALLEST_RELATIVE_SPREAD = 1e-6
 
 
 def distances(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float]:
-    """The ten distances by name, each a mean over the incident-energy bins with showers of both sets.
+    """The ten distances by name, each a mean over the bins with showers of both sets.
 
     Raises:
         ValueError: different binnings, or no bin with showers of both sets.
@@ -75,7 +77,18 @@ def distances(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, float
 
 
 def distances_per_bin(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Tensor]:
-    """The ten distances by name in each incident-energy bin with showers of both sets, lowest energy first.
+    """The ten distances by name in each of the bins that `bins_of_both` names.
+
+    Raises:
+        ValueError: different binnings, or no bin with showers of both sets.
+    """
+    both = bins_of_both(generated, monte_carlo)
+    per_bin = _of_sampling_fraction(generated, monte_carlo) | _of_shapes(generated, monte_carlo) | _of_scalars(generated, monte_carlo)
+    return {name: per_bin[name][both] for name in DISTANCES}
+
+
+def bins_of_both(generated: ShowerSums, monte_carlo: ShowerSums) -> Tensor:
+    """Numbers of the bins with showers of both sets, lowest energy first, int64.
 
     Raises:
         ValueError: different binnings, or no bin with showers of both sets.
@@ -87,8 +100,7 @@ def distances_per_bin(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[st
     if not bool(both.any()):
         msg = "no incident-energy bin holds both generated and Monte Carlo showers"
         raise ValueError(msg)
-    per_bin = _of_sampling_fraction(generated, monte_carlo) | _of_shapes(generated, monte_carlo) | _of_scalars(generated, monte_carlo)
-    return {name: per_bin[name][both] for name in DISTANCES}
+    return both.nonzero()[:, 0]
 
 
 def shower_distance(parts: Mapping[str, float]) -> float:
@@ -97,17 +109,20 @@ def shower_distance(parts: Mapping[str, float]) -> float:
 
 
 def physics_distance(generated: ShowerSums, monte_carlo: ShowerSums, floor: Mapping[str, float]) -> PhysicsDistance:
-    """The record of an epoch: the ten distances, the scalars, and the floor (``monte_carlo_floor``) of each."""
-    parts = with_scalars(generated, monte_carlo)
-    return PhysicsDistance(**parts, **{f"{name}_floor": floor[name] for name in parts})
+    """The record of an epoch: distances, scalars and separation powers, the floor (``monte_carlo_floor``) of each, response shifts."""
+    bins = bins_of_both(generated, monte_carlo)
+    parts = with_scalars(generated, monte_carlo) | separations(generated, monte_carlo, bins)
+    shifts = response_shifts(generated, monte_carlo, bins)
+    return PhysicsDistance(**parts, **shifts, **{f"{name}_floor": floor[name] for name in parts})
 
 
 def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> dict[str, float]:
-    """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also of the scalars.
+    """Distances of other Monte Carlo showers from ``monte_carlo``, mean over draws; also the scalars and separation powers.
 
-    Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies
-    (``matched_draws``): what a perfect generator would get. Where a draw is smaller than ``monte_carlo``, as many are taken to be generated
-    as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N, so distances shrink by the root of 2 n / (n + N).
+    Each draw holds as many showers as will be generated, from a set disjoint from ``monte_carlo`` and of the same incident energies and,
+    where bins are of them, polar angles (``matched_draws``): what a perfect generator would get. Where a draw is smaller than
+    ``monte_carlo``, as many are taken to be generated as that has: chance puts means of n and N showers apart by the root of 1/n + 1/N,
+    so distances shrink by the root of 2 n / (n + N), and separation powers by its square.
 
     Raises:
         ValueError: no draws.
@@ -115,8 +130,13 @@ def monte_carlo_floor(draws: Sequence[ShowerSums], monte_carlo: ShowerSums) -> d
     if not draws:
         msg = "a floor needs at least one draw"
         raise ValueError(msg)
-    found = [with_scalars(draw, monte_carlo, _as_of_equal_numbers(draw, monte_carlo)) for draw in draws]
+    found = [_one_floor(draw, monte_carlo, _as_of_equal_numbers(draw, monte_carlo)) for draw in draws]
     return {name: sum(parts[name] for parts in found) / len(found) for name in found[0]}
+
+
+def _one_floor(draw: ShowerSums, monte_carlo: ShowerSums, factor: float) -> dict[str, float]:
+    powers = separations(draw, monte_carlo, bins_of_both(draw, monte_carlo))
+    return with_scalars(draw, monte_carlo, factor) | {name: factor**2 * value for name, value in powers.items()}
 
 
 def _as_of_equal_numbers(draw: ShowerSums, monte_carlo: ShowerSums) -> float:
@@ -127,12 +147,13 @@ def _as_of_equal_numbers(draw: ShowerSums, monte_carlo: ShowerSums) -> float:
 def with_scalars(generated: ShowerSums, monte_carlo: ShowerSums, factor: float = 1.0) -> dict[str, float]:
     """The ten distances, times a factor, and the scalars made from them, by the names of ``PhysicsDistance``."""
     per_bin = {name: factor * values for name, values in distances_per_bin(generated, monte_carlo).items()}
+    energy_bin = bins_of_both(generated, monte_carlo) // monte_carlo.binning.num_angle_bins
     parts = {name: float(values.mean()) for name, values in per_bin.items()}
-    scalars = {
-        "shower_distance": shower_distance(parts),
-        "shower_distance_low_energy": shower_distance({name: float(values[0]) for name, values in per_bin.items()}),
-        "shower_distance_high_energy": shower_distance({name: float(values[-1]) for name, values in per_bin.items()}),
-    }
+    scalars = {"shower_distance": shower_distance(parts)}
+    for name, place in (("low", 0), ("high", -1)):
+        is_there = energy_bin == energy_bin[place]
+        of_energy = {part: float(values[is_there].mean()) for part, values in per_bin.items()}
+        scalars[f"shower_distance_{name}_energy"] = shower_distance(of_energy)
     return scalars | parts
 
 
@@ -152,15 +173,9 @@ def _of_shapes(generated: ShowerSums, monte_carlo: ShowerSums) -> dict[str, Tens
     return {
         "longitudinal_profile": variation("profile_depth"),
         "transverse_profile": torch.stack([variation("profile_x"), variation("profile_y")]).mean(dim=0),
-        "cell_energy_spectrum": _total_variation(_per_cell(generated), _per_cell(monte_carlo)),
+        "cell_energy_spectrum": _total_variation(generated.per_cell(), monte_carlo.per_cell()),
         "maximum_position": torch.stack([variation(f"maximum_{axis}") for axis in ("x", "y", "depth")]).mean(dim=0),
     }
-
-
-def _per_cell(sums: ShowerSums) -> Tensor:
-    """The cell-energy spectrum (E, C) over the number of cells above threshold."""
-    spectrum = sums["spectrum"]
-    return spectrum / spectrum.sum(dim=1, keepdim=True).clamp(min=1.0)
 
 
 def _total_variation(share_g: Tensor, share_m: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from gan3d.config.load import load_study
 from gan3d.config.study import Study
 from gan3d.data.paths import located
 from gan3d.errors import ConfigError, DivergedError
-from gan3d.physics.distance import VERSION
+from gan3d.physics.definitions import distance_version
 from gan3d.search.optuna_trials import (
     CONSTRAINT,
     DIGEST_ATTRIBUTE,
@@ -100,9 +100,6 @@ def _known_there(study: Study, folder: Path) -> Iterator[Known]:
     """Of one folder."""
     uri, name = _source(folder)
     info = frames.study(uri, name)
-    if (version := info.provenance.get("physics", str(VERSION))) != str(VERSION):
-        message = f"warm_start: study {name} in {folder} measured physics by definitions {version}, now they are {VERSION}. Remove it."
-        raise ConfigError(message, key="warm_start")
     objective = study.objective
     trials, epochs = frames.trials(uri, name), frames.epochs(uri, name, metrics=objective.metrics)
     if missing := [metric for metric in objective.metrics if metric not in epochs or epochs[metric].isna().all()]:
@@ -116,6 +113,11 @@ def _known_there(study: Study, folder: Path) -> Iterator[Known]:
             "networks or keys of its search space are others. Remove it, or make them the same."
         )
         raise ConfigError(message, key="warm_start")
+    for known in found:
+        settings = study.trial_settings(known.sample)
+        if (version := info.distance_version(settings)) != (now := distance_version(settings)):
+            message = f"warm_start: study {name} in {folder} measured physics by definitions {version}, now they are {now}. Remove it."
+            raise ConfigError(message, key="warm_start")
     yield from found
 
 

@@ -22,7 +22,9 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 
 from gan3d.config.objective import Direction, Objective
+from gan3d.config.training import TrialSettings
 from gan3d.errors import ConfigError
+from gan3d.physics.definitions import FIRST_VERSION, distance_version
 from gan3d.records import METRICS
 from gan3d.tracking import published
 from gan3d.tracking.client import open_client, search_experiments, search_runs, sqlite_file
@@ -69,6 +71,10 @@ class StudyInfo:
     def objective_target(self) -> float | None:
         """Its value that counts as reached."""
         return self.objective.target
+
+    def distance_version(self, settings: TrialSettings) -> int:
+        """Of the definitions by which it measured the physics distances of such a trial."""
+        return distance_version(settings, int(self.provenance.get("physics", FIRST_VERSION)))
 
 
 def study(tracking_uri: str, study_name: str, run_id: str | None = None) -> StudyInfo:
@@ -140,7 +146,8 @@ def epochs(tracking_uri: str, study_name: str, run_id: str | None = None, metric
     frame = rows.merge(points, on="run_id", how="inner")
     if metrics is not None and MARKER_METRIC not in metrics:
         frame = frame.drop(columns=MARKER_METRIC)
-    return frame.sort_values(["trial", "epoch"], ignore_index=True)
+    # Columns came one by one; a copy has them in one piece, and pandas warns of adding more to a hundred pieces.
+    return frame.sort_values(["trial", "epoch"], ignore_index=True).copy()
 
 
 def publish(tracking_uri: str, study_name: str, folder: Path, run_id: str | None = None) -> int:

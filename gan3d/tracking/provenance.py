@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 import gan3d
-from gan3d.physics.distance import VERSION
+from gan3d.physics.definitions import VERSION
 
 _GIT_TIMEOUT_SECONDS = 10
 #: Options whose value is not to be kept, and the user and password of a URI.

@@ -95,7 +95,8 @@ def _opened(data: Data, ranks: Ranks, *, polar_angle: bool) -> TrialShowers:
             message = "training.polar_angle is true, these showers have no `theta`. Set training.polar_angle=false."
             raise DataError(message, file=str(showers.files[0].path))
     shard = validation.read(validation_shard(len(validation), ranks.rank, ranks.world_size))
-    binning = Binning.from_incident_energy(train.grid, validation.incident_energies(), is_polar=train.is_polar)
+    seen = validation.polar_angles() if polar_angle else None
+    binning = binning_of(train, data, validation.incident_energies(), seen)
     monte_carlo = merged(sums_of(shard, binning, data.threshold_gev), ranks)
     angles = train.polar_angles() if polar_angle else None
     floor = floor_of(train, validation, monte_carlo, data.threshold_gev, ranks)
@@ -114,14 +115,33 @@ def _open(patterns: tuple[str, ...], most: int | None, data: Data, ranks: Ranks)
     return showers.scan(ranks.rank, ranks.world_size, ranks.sum)
 
 
+def binning_of(train: ShowerSet, data: Data, incident_energy: np.ndarray, polar_angle: np.ndarray | None) -> Binning:
+    """Bins for validation showers of these incident energies [GeV] and, where they are a condition, polar angles [rad]."""
+    return Binning.from_incident_energy(
+        train.grid, incident_energy, threshold_gev=data.readout_threshold_gev, polar_angle=polar_angle, is_polar=train.is_polar
+    )
+
+
 def sums_of(showers: Showers, binning: Binning, threshold_gev: float) -> ShowerSums:
     """Sums of Monte Carlo showers, with the training's threshold applied as it is to generated ones."""
     sums = ShowerSums(binning)
     for start in range(0, len(showers), CHUNK):
         part = showers.take(slice(start, start + CHUNK))
         cells = torch.from_numpy(part.cells)
-        sums.add(torch.where(cells >= threshold_gev, cells, 0.0), torch.from_numpy(part.incident_energy))
+        sums.add(torch.where(cells >= threshold_gev, cells, 0.0), torch.from_numpy(part.incident_energy), angles_of(part))
     return sums
+
+
+def angles_of(showers: Showers) -> torch.Tensor | None:
+    """Their polar angles (B,) [rad]; None where they have none."""
+    return None if showers.polar_angle is None else torch.from_numpy(showers.polar_angle)
+
+
+def matched_showers(train: ShowerSet, incident_energy: np.ndarray, polar_angle: np.ndarray | None, num_draws: int) -> list[np.ndarray]:
+    """`matched_draws` of training showers, in angle too where angles are given."""
+    angles = train.polar_angles()
+    pairs = None if angles is None or polar_angle is None else (angles, polar_angle)
+    return matched_draws(train.incident_energies(), incident_energy, polar_angles=pairs, num_draws=num_draws)
 
 
 def merged(sums: ShowerSums, ranks: Ranks) -> ShowerSums:
@@ -139,17 +159,18 @@ def floor_of(
     *,
     most: int = MOST_FLOOR_SHOWERS,
 ) -> dict[str, float]:
-    """Distances of training showers with the energies of at most so many validation showers, as they would be of as many as there are.
+    """Distances of training showers with the conditions of at most so many validation showers, as they would be of as many as there are.
 
-    Each rank reads its share of every draw.
+    The incident energy; the polar angle, where the sums are binned by it. Each rank reads its share of every draw.
     """
-    energies = validation.incident_energies()
-    if len(energies) > most:
-        # Equally spaced: files may be sorted.
-        energies = energies[np.arange(most) * len(energies) // most]
-    num_draws = FLOOR_DRAWS if len(energies) <= LARGE_VALIDATION_SET else 1
+    number = min(len(validation), most)
+    # Equally spaced: files may be sorted.
+    rows = np.arange(number) * len(validation) // number
+    num_draws = FLOOR_DRAWS if number <= LARGE_VALIDATION_SET else 1
     draws = []
-    for draw in matched_draws(train.incident_energies(), energies, num_draws=num_draws):
+    angles = validation.polar_angles() if monte_carlo.binning.angle_edges else None
+    wanted = None if angles is None else angles[rows]
+    for draw in matched_showers(train, validation.incident_energies()[rows], wanted, num_draws):
         # Sorted, so that neighbours are read together; sums do not mind.
         mine = np.sort(draw)[validation_shard(len(draw), ranks.rank, ranks.world_size)]
         sums = ShowerSums(monte_carlo.binning)

@@ -19,6 +19,7 @@ from gan3d.data.showers import Showers
 from gan3d.models.layer_energies import LayerEnergies
 from gan3d.models.observable_matching import ObservableDistributions, ObservableSet
 from gan3d.models.rectified_normal import RectifiedNormal
+from gan3d.physics.observables import READOUT_THRESHOLD_GEV
 from gan3d.physics.readout import polar_centres
 from gan3d.physics.transform import Transform
 from gan3d.training.noise import stream
@@ -118,14 +119,17 @@ def observable_distributions(train: ShowerSet, settings: TrialSettings, device: 
     training = settings.training
     if training.loss_weights.observables == 0:
         return None
-    return fitted_distributions(train, training.matched_observables, settings.data.threshold_gev).to(device)
+    data = settings.data
+    return fitted_distributions(train, training.matched_observables, data.threshold_gev, data.readout_threshold_gev).to(device)
 
 
 @lru_cache(maxsize=1)
-def fitted_distributions(train: ShowerSet, kind: ObservableSet, threshold_gev: float) -> ObservableDistributions:
+def fitted_distributions(
+    train: ShowerSet, kind: ObservableSet, threshold_gev: float, readout_threshold_gev: float = READOUT_THRESHOLD_GEV
+) -> ObservableDistributions:
     """Distributions of training showers."""
     parts = chunks(train, MOST_OBSERVED if kind == "layers" else MOST_SHOWERS, threshold_gev)
     showers = ((torch.from_numpy(part.cells), torch.from_numpy(part.incident_energy)) for part in parts)
     centres = polar_centres(*train.grid[:2]) if train.is_polar else None
     positions = None if centres is None else (torch.from_numpy(centres[0]).float(), torch.from_numpy(centres[1]).float())
-    return ObservableDistributions.fit(showers, kind, positions)
+    return ObservableDistributions.fit(showers, kind, positions, readout_threshold_gev)

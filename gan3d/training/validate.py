@@ -17,7 +17,7 @@ from gan3d.records import PhysicsDistance
 from gan3d.training.clock import PhaseClock
 from gan3d.training.noise import noise_of_showers, stream
 from gan3d.training.ranks import Ranks
-from gan3d.training.showers import CHUNK, TrialShowers, merged
+from gan3d.training.showers import CHUNK, TrialShowers, angles_of, merged
 from gan3d.training.state import TrainState
 
 #: Generated showers whose statistics an averaged generator is normalised with.
@@ -49,6 +49,12 @@ def generate_like(
         yield torch.where(cells < transform.threshold_gev, 0.0, cells), energy
 
 
+def angle_chunks(showers: Showers) -> Iterator[torch.Tensor | None]:
+    """Polar angles [rad] of the chunks of ``generate_like``; None where the showers have none."""
+    for start in range(0, len(showers), CHUNK):
+        yield angles_of(showers.take(slice(start, start + CHUNK)))
+
+
 def validate(
     state: TrainState, transform: Transform, showers: TrialShowers, ranks: Ranks, clock: PhaseClock, *, noise_seed: int
 ) -> PhysicsDistance:
@@ -62,8 +68,9 @@ def validate(
         renormalise(generator, showers, noise_seed)
     sums = ShowerSums(showers.monte_carlo.binning)
     empty = torch.zeros((), dtype=torch.float64)
-    for cells, energy in generate_like(generator, transform, showers.validation, noise_seed=noise_seed):
-        sums.add(cells, energy)
+    chunks = generate_like(generator, transform, showers.validation, noise_seed=noise_seed)
+    for (cells, energy), angle in zip(chunks, angle_chunks(showers.validation), strict=True):
+        sums.add(cells, energy, angle)
         empty += (cells.flatten(1).sum(dim=1) == 0).sum().cpu()
     generator.train()
     with clock.collective():

@@ -11,9 +11,7 @@ from pathlib import PurePath
 from typing import Self
 
 from gan3d.config.training import Data
-
-#: Of records that do not say which version of the distances they have: there was but one then.
-FIRST_VERSION = "1"
+from gan3d.physics.definitions import FIRST_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +27,17 @@ class Measure:
     cells: str
     threshold_gev: float
     """Below it cells are zero in both sets."""
-    version: str
+    readout_threshold_gev: float
+    """Above it cells count as read out."""
+    version: int
     """Of the distances' definitions."""
 
     @classmethod
-    def of(cls, data: Data, version: str | None = None) -> Self:
+    def of(cls, data: Data, version: int = FIRST_VERSION) -> Self:
         """Of a trial."""
         names = tuple(PurePath(path).name for path in data.validation)
-        version = version or FIRST_VERSION
-        return cls(names, data.max_validation_showers, data.grid, data.crop, data.cells, data.threshold_gev, version)
+        thresholds = (data.threshold_gev, data.readout_threshold_gev)
+        return cls(names, data.max_validation_showers, data.grid, data.crop, data.cells, *thresholds, version)
 
     def in_words(self) -> str:
         """The showers."""
@@ -48,6 +48,7 @@ class Measure:
         """How it differs, to go on with from "measured"."""
         if (self.validation, self.max_showers) != (other.validation, other.max_showers):
             return f"on {self.in_words()} instead of {other.in_words()}"
-        names = [name for name in ("grid", "crop", "cells", "threshold_gev", "version") if getattr(self, name) != getattr(other, name)]
+        kinds = ("grid", "crop", "cells", "threshold_gev", "readout_threshold_gev", "version")
+        names = [name for name in kinds if getattr(self, name) != getattr(other, name)]
         told = (f"{name.replace('_', ' ')} {getattr(self, name)} instead of {getattr(other, name)}" for name in names)
         return f"with {', '.join(told)}"

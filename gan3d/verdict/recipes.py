@@ -136,7 +136,7 @@ def first_measure(records: Records) -> Measure | None:
 
 def measure_of(records: Records, settings: TrialSettings) -> Measure:
     """What the distances of one of its trials were measured against."""
-    return Measure.of(settings.data, records.info.provenance.get("physics"))
+    return Measure.of(settings.data, records.info.distance_version(settings))
 
 
 def best_distances(records: Records, measure: Measure) -> list[float]:
