@@ -6,11 +6,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from shower_layouts import make_showers
 
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
+from gan3d.physics.binning import Binning
 from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.physics.distance import monte_carlo_floor, with_scalars
+from gan3d.physics.sums import ShowerSums
 from gan3d.simulation.simulate import LogUniform, shower_batch
 from gan3d.validation.collection import halves
 from gan3d.validation.detector import Detector
@@ -44,6 +48,30 @@ def test_what_is_not_measured_has_its_reason(report: Report) -> None:
     assert "too few to take off" in report.not_measured["frechet"]
     assert {name for name, one in report.distances.items() if math.isnan(one.value)} == set(report.not_measured)
     assert any(name.startswith("similarity") for name in report.distances)
+
+
+def test_the_ten_distances_are_those_of_training_from_half_of_the_reference() -> None:
+    """More showers than are judged, and a quick report: what they are is asked of the definitions themselves."""
+    reference, showers = make_showers(2 * SMALLEST_NUMBER, GRID, seed=1), make_showers(SMALLEST_NUMBER, GRID, seed=2)
+    showers.cells[0, 0, 0, 0] = np.nan
+    threshold_gev = float(np.quantile(reference.cells, 0.3))
+    report = validate_showers(showers, reference, DETECTOR, threshold_gev=threshold_gev, is_quick=True)
+    places = halves(len(reference), SMALLEST_NUMBER, seed=1)
+    theirs = reference.take(places.theirs)
+    binning = Binning.from_incident_energy(GRID, theirs.incident_energy)
+    ours, known, others = (sums_of(binning, one, threshold_gev) for one in (showers, theirs, reference.take(places.others)))
+    found, floor = with_scalars(ours, known), monte_carlo_floor([others], known)
+    assert set(report.physics) == set(found)
+    for name, one in report.physics.items():
+        assert one.value == pytest.approx(found[name], rel=1e-9), name
+        assert one.floor == pytest.approx(floor[name], rel=1e-9), name
+        assert 0 < one.error < 1, name
+
+
+def sums_of(binning: Binning, showers: Showers, threshold_gev: float) -> ShowerSums:
+    sums, cells = ShowerSums(binning), torch.from_numpy(showers.cells)
+    sums.add(torch.where(cells < threshold_gev, 0.0, cells), torch.from_numpy(showers.incident_energy))
+    return sums
 
 
 def test_halves_are_of_all_energies_and_the_same_when_asked_again() -> None:

@@ -87,7 +87,7 @@ def validate(
     ] = None,
     most: Annotated[int, typer.Option(min=100, metavar="N", help="Showers to judge, at most.")] = 5000,
     seed: Annotated[int, typer.Option(min=0, help="Of noise, draws, folds and networks.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="The gate, the response and the profiles only: seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The gate, response, profiles and the ten distances only: seconds.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold showers against Monte Carlo: a gate that catches bad ones, and the field's metrics, each beside its floor."""

@@ -51,11 +51,11 @@ def validated(asked: Validation) -> tuple[Report, str | None]:
         ConfigError: there is nothing of that name, or the generator was trained on the reference.
         DataError: a file cannot be read, or there are too few showers.
     """
-    console, settings = console_for(stderr=True), None
+    console, settings, threshold_gev = console_for(stderr=True), None, 0.0
     refuse_learnt(asked.reference, seen_in(asked.what), asked.training)
     if asked.what.is_dir() or format_of(asked.what):
         generator = Generator.load(asked.what)
-        settings = generator.card.study_settings
+        settings, threshold_gev = generator.card.study_settings, generator.card.threshold_gev
         crop_to = generator.grid if generator.card.crop else None
         reference = read_all(asked.reference, 2 * asked.most, crop_to)
         refuse_few(len(reference), len(reference))
@@ -75,6 +75,7 @@ def validated(asked: Validation) -> tuple[Report, str | None]:
         reference,
         detector,
         training=read_all(training, crop_to=crop_to) if training and not asked.is_quick else None,
+        threshold_gev=threshold_gev,
         seed=asked.seed,
         is_quick=asked.is_quick,
         progress=lambda what: console.print(f"{what} ..."),
@@ -116,7 +117,7 @@ def show_validation(asked: Validation, *, as_json: bool) -> bool:
         f" {report.num_reference})",
         soft_wrap=True,
     )
-    for table in (gate_table(report), response_table(report), profile_table(report), *slow_tables(report)):
+    for table in (gate_table(report), response_table(report), profile_table(report), physics_table(report), *slow_tables(report)):
         console.print(table)
     for name, why in report.not_measured.items():
         console.print(f"{name} not measured: {why}.", soft_wrap=True, markup=False, highlight=False)
@@ -146,6 +147,14 @@ def profile_table(report: Report) -> Table:
     for one in report.profiles:
         deviation = f"{100 * one.deviation:+.1f} ± {100 * one.error:.1f}"
         table.add_row(f"{one.axis} {one.place}", f"{100 * one.share:.1f}", deviation, f"{100 * one.floor:.1f}")
+    return table
+
+
+def physics_table(report: Report) -> Table:
+    """The ten distances and their mean, as training knows them."""
+    table = Table("physics distance", "showers", "floor")
+    for name, one in report.physics.items():
+        table.add_row(name.replace("_", " "), with_error(one.value, one.error), with_error(one.floor, one.floor_error))
     return table
 
 

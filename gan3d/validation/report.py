@@ -18,6 +18,7 @@ from gan3d.validation.cells_network import cells_recipe
 from gan3d.validation.classifier import Recipe
 from gan3d.validation.collection import blocks, halves
 from gan3d.validation.detector import Detector
+from gan3d.validation.distances import Distances, shower_distances
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
 from gan3d.validation.profiles import ProfileDeviation, profile_deviations
@@ -54,6 +55,8 @@ class Report:
     """The gate's, worst first."""
     response: tuple[ResponseBin, ...]
     profiles: tuple[ProfileDeviation, ...]
+    physics: dict[str, Beside]
+    """The ten distances of `gan3d.physics.distance` and their mean, over all energies and at the lowest and highest: `distances.NAMES`."""
     separation_powers: dict[str, tuple[float, float]]
     """Feature → separation power and its floor."""
     distances: dict[str, Beside]
@@ -74,6 +77,7 @@ def validate_showers(
     detector: Detector,
     *,
     training: Showers | None = None,
+    threshold_gev: float = 0.0,
     seed: int = 1,
     is_quick: bool = False,
     progress: Callable[[str], None] = lambda _what: None,
@@ -89,8 +93,9 @@ def validate_showers(
         reference: Monte Carlo, at least twice 100 showers; the better the more there are.
         detector: that both were made in.
         training: what a generator was trained on, if it may have learnt it by heart; none of the reference is in it.
+        threshold_gev: for the ten distances fainter cells are 0, the reference's too: a trial's threshold.
         seed: of draws, folds and networks.
-        is_quick: the gate, the response and the profiles only.
+        is_quick: the gate, the response, the profiles and the ten distances only.
         progress: hears what is done next.
 
     Raises:
@@ -106,17 +111,23 @@ def validate_showers(
     progress("floor of the gate")
     places = halves(len(reference), num_judged, seed)
     findings = judge(ours, theirs.draw(places.theirs), floor_of(theirs, num_judged, seed), seed)
-    powers: dict[str, tuple[float, float]] = {}
-    distances: dict[str, Beside] = {}
-    if not is_quick:
-        # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
-        judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
-        kept = _whole_ones(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
-        if len(kept.ours) >= SMALLEST_WHOLE:
-            powers, distances = _slow(kept, Question(detector, training, seed, progress))
+    # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
+    judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
+    sides = _Sides(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
+    progress("ten distances")
+    physics = _beside(shower_distances(*sides, detector, threshold_gev, seed))
     response = tuple(response_in_bins(ours, theirs))
     profiles = tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed))
-    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, powers, distances, _reasons(distances))
+    kept = None if is_quick else _whole_ones(*sides)
+    powers, found = (
+        ({}, {}) if kept is None or len(kept.ours) < SMALLEST_WHOLE else _slow(kept, Question(detector, training, seed, progress))
+    )
+    reasons = _reasons(found)
+    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, physics, powers, found, reasons)
+
+
+def _beside(found: Distances) -> dict[str, Beside]:
+    return {name: Beside(*found.showers[name], *found.floor[name]) for name in found.showers}
 
 
 def refuse_few(num_showers: int, num_reference: int) -> None:
@@ -171,7 +182,9 @@ def _reasons(distances: dict[str, Beside]) -> dict[str, str]:
 
 
 def _slow(sides: _Sides, asked: Question) -> tuple[dict[str, tuple[float, float]], dict[str, Beside]]:
-    """What takes seconds to minutes."""
+    """What takes seconds to minutes; nothing of too few."""
+    if len(sides.ours) < SMALLEST_WHOLE:
+        return {}, {}
     seed, progress = asked.seed, asked.progress
     ours, theirs, others = (features.joined([features_of(part, asked.detector) for part in blocks(one)]) for one in sides)
     progress("separation powers")
