@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.metrics import pairwise_distances
 from small_study import SAMPLES
 
-from gan3d.data.shower_file import open_shower_file
+from gan3d.data.shower_file import open_shower_file, write_clic_file
 from gan3d.data.showers import Showers
+from gan3d.errors import DataError
 from gan3d.physics.observables import READOUT_THRESHOLD_GEV
-from gan3d.validation.copies import NEAREST, copied
+from gan3d.validation.collection import BLOCK, read_in_blocks
+from gan3d.validation.copies import NEAREST, copied, nearest
 from gan3d.validation.coverage import coverage_of, log_cells
 from gan3d.validation.separation import separation_power
 from gan3d.validation.similarity import similarities
@@ -43,8 +50,8 @@ def test_a_collapsed_set_is_precise_and_covers_nothing() -> None:
 
 def test_copies_are_told_from_fresh_showers() -> None:
     training, fresh = points(400, 1), points(400, 2)
-    by_heart, error = copied(training + 1e-3 * points(400, 3), fresh, training)
-    new, error_of_new = copied(points(400, 4), fresh, training)
+    by_heart, error = found_copied(training + 1e-3 * points(400, 3), fresh, training)
+    new, error_of_new = found_copied(points(400, 4), fresh, training)
     assert by_heart == 1
     assert new == pytest.approx(NEAREST, abs=4 * error_of_new)
     assert 0 < error < error_of_new < 0.03
@@ -52,9 +59,43 @@ def test_copies_are_told_from_fresh_showers() -> None:
 
 def test_training_showers_are_no_fresh_ones() -> None:
     training = points(400, 1)
-    found = copied(training, np.concatenate([training[:100], points(900, 2)]), training)
+    found = found_copied(training, np.concatenate([training[:100], points(900, 2)]), training)
     assert np.isnan(found).all(), "a generator that knows them by heart would be told to have copied nothing"
-    assert np.isfinite(copied(training, points(1000, 2), training)).all()
+    assert np.isfinite(found_copied(training, points(1000, 2), training)).all()
+
+
+def found_copied(showers: np.ndarray, fresh: np.ndarray, training: np.ndarray) -> tuple[float, float]:
+    return copied(nearest(showers, [training]), nearest(fresh, [training]))
+
+
+def test_the_nearest_of_blocks_is_the_nearest_of_all() -> None:
+    training = log_cells(np.random.default_rng(1).exponential(1e-3, (401, 30)), READOUT_THRESHOLD_GEV)
+    showers = np.concatenate([training[:7], log_cells(np.random.default_rng(2).exponential(1e-3, (50, 30)), READOUT_THRESHOLD_GEV)])
+    whole = pairwise_distances(showers, training).min(axis=1)
+    np.testing.assert_allclose(nearest(showers, np.array_split(training, 9)), whole, rtol=1e-6, atol=1e-6)
+    assert whole[:7].max() < 1e-6
+    assert whole[7:].min() > 0.1
+
+
+def test_no_more_than_the_block_at_hand_and_the_one_before_are_held(tmp_path: Path) -> None:
+    number = 3 * BLOCK + 7
+    made = Showers(np.ones((number, 3, 3, 3), np.float32), np.full(number, 10.0, np.float32), None, np.arange(number))
+    write_clic_file(tmp_path / "one.h5", made)
+    write_clic_file(tmp_path / "two.h5", made.take(slice(0, 5)))
+    read, alive = list[int](), list[weakref.ref[np.ndarray]]()
+
+    def counted() -> Iterator[np.ndarray]:
+        for block in read_in_blocks([tmp_path / "one.h5", tmp_path / "two.h5"]):
+            cells = block.cells.reshape(len(block), -1)
+            assert sum(one() is not None for one in alive) <= 1
+            alive.append(weakref.ref(cells))
+            read.append(len(cells))
+            yield cells
+
+    assert nearest(np.zeros((2, 27), np.float32), counted()) == pytest.approx(np.full(2, 27**0.5))
+    assert read == [BLOCK, BLOCK, BLOCK, 7, 5]
+    with pytest.raises(DataError, match=r"its grid \(3, 3, 3\) is not that of what is validated, \(4, 4, 4\)"):
+        read_in_blocks([tmp_path / "one.h5"], like=(4, 4, 4))
 
 
 def test_among_the_cells_of_real_showers_the_floor_is_far_from_one() -> None:

@@ -16,7 +16,7 @@ from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.physics.distance import monte_carlo_floor, with_scalars
 from gan3d.physics.sums import ShowerSums
 from gan3d.simulation.simulate import LogUniform, shower_batch
-from gan3d.validation.collection import halves
+from gan3d.validation.collection import blocks, halves
 from gan3d.validation.detector import Detector
 from gan3d.validation.report import SMALLEST_NUMBER, Report, _whole_ones, refuse_few, validate_showers
 
@@ -33,7 +33,7 @@ def sorted_showers(number: int, seed: int) -> Showers:
 def report() -> Report:
     """More showers than are judged, both files sorted by energy, and a reference that was trained on."""
     reference = sorted_showers(2 * SMALLEST_NUMBER, seed=1)
-    return validate_showers(sorted_showers(400, seed=2), reference, DETECTOR, training=reference)
+    return validate_showers(sorted_showers(400, seed=2), reference, DETECTOR, training=blocks(reference))
 
 
 def test_files_that_are_sorted_by_energy_are_judged_like_others(report: Report) -> None:

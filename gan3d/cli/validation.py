@@ -21,7 +21,7 @@ from gan3d.generation.trained import load_trained
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.terminal.console import console_for
 from gan3d.training.checkpoint import TrialFolder
-from gan3d.validation.collection import generated_like, halves, read_all
+from gan3d.validation.collection import generated_like, halves, read_all, read_in_blocks
 from gan3d.validation.detector import Detector
 from gan3d.validation.gate import LIMIT
 from gan3d.validation.report import Report, refuse_few, validate_showers
@@ -70,11 +70,12 @@ def validated(asked: Validation) -> tuple[Report, str | None]:
         raise ConfigError(message, where=str(asked.what))
     layout = open_shower_file(asked.reference[0]).layout
     detector = Detector.told_by(layout) if asked.calorimeter is None else Detector.of(calorimeter(asked.calorimeter))
+    num_x, num_y, num_layers = reference.cells.shape[1:]
     report = validate_showers(
         showers,
         reference,
         detector,
-        training=read_all(training, crop_to=crop_to) if training and not asked.is_quick else None,
+        training=read_in_blocks(training, crop_to, like=(num_x, num_y, num_layers)) if training and not asked.is_quick else None,
         threshold_gev=threshold_gev,
         seed=asked.seed,
         is_quick=asked.is_quick,

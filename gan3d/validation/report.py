@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ def validate_showers(
     reference: Showers,
     detector: Detector,
     *,
-    training: Showers | None = None,
+    training: Iterable[Showers] | None = None,
     threshold_gev: float = 0.0,
     seed: int = 1,
     is_quick: bool = False,
@@ -92,7 +92,7 @@ def validate_showers(
         showers: of any origin.
         reference: Monte Carlo, at least twice 100 showers; the better the more there are.
         detector: that both were made in.
-        training: what a generator was trained on, if it may have learnt it by heart; none of the reference is in it.
+        training: what a generator was trained on, in blocks, if it may have learnt it by heart; none of the reference is in it.
         threshold_gev: for the ten distances fainter cells are 0, the reference's too: a trial's threshold.
         seed: of draws, folds and networks.
         is_quick: the gate, the response, the profiles and the ten distances only.
@@ -149,7 +149,7 @@ class Question:
     """What is asked of showers beside the reference's."""
 
     detector: Detector
-    training: Showers | None
+    training: Iterable[Showers] | None
     seed: int
     progress: Callable[[str], None]
 
@@ -226,9 +226,17 @@ def _neighbours(sides: _Sides, asked: Question) -> dict[str, Beside]:
     names = ("precision", "recall", "density", "coverage")
     found = {name: Beside(getattr(first, name), math.nan, getattr(floor, name), math.nan) for name in names}
     if asked.training is not None:
-        learnt = coverage.log_cells(asked.training.cells, asked.detector.threshold_gev)
-        found["copies"] = Beside(*copies.copied(ours, theirs, learnt), *copies.copied(others, theirs, learnt))
+        asked.progress("copies of training showers")
+        learnt = _log_cells_of(asked.training, asked.detector.threshold_gev)
+        distance = np.split(copies.nearest(np.concatenate([ours, theirs, others]), learnt), [len(ours), len(ours) + len(theirs)])
+        found["copies"] = Beside(*copies.copied(distance[0], distance[1]), *copies.copied(distance[2], distance[1]))
     return found
+
+
+def _log_cells_of(training: Iterable[Showers], threshold_gev: float) -> Iterator[NDArray[np.float32]]:
+    """Block by block, without showers that are not finite."""
+    for block in training:
+        yield coverage.log_cells(block.cells[np.isfinite(block.cells).all(axis=(1, 2, 3))], threshold_gev)
 
 
 def _similarities(sides: _Sides, asked: Question) -> dict[str, Beside]:
