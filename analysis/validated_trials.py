@@ -2,8 +2,9 @@
 
     python analysis/validated_trials.py STUDY --reference FILE [FILE ...] [--calorimeter NAME] [--results DIR] [--output DIR] [--log]
 
-Writes validated_trials.png/.svg/.csv/.json: a row per trial. Each generates half as many showers as the reference has, from the best of its
-states. The same classifiers judge all of them and, for the floor, Monte Carlo against itself; minutes a trial.
+Writes validated_trials.png/.svg/.csv/.json: a row per trial. Each generates as many showers as the reference has, from the best of its
+states: half of them for the gate, all for classifiers and Frechet distance. The same classifiers judge all of them and, for the floor, half
+of the Monte Carlo against the other; minutes a trial.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gan3d.cli.validation import Validation, seen_in, validated
+from gan3d.cli.validation import Validation, validated
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
 from gan3d.generation.trained import trial_folder
 from gan3d.scaling.speedup import SEED_KEY
 from gan3d.tracking import frames
 from gan3d.validation.report import Beside, Report
-from gan3d.validation.seen import warnings_of
 
 #: Of contenders, in the order of the study.
 COLOURS = (GREY, BLUE, ORANGE, GREEN, PINK, SKY)
@@ -91,10 +91,9 @@ def draw(arguments: argparse.Namespace) -> str:
         raise ConfigError(message)
     rows, warnings = [], dict[str, None]()
     for trial in trials.to_dict("records"):
-        asked = asked_of(arguments, int(trial["trial"]))
-        warnings |= dict.fromkeys(warnings_of(asked.reference, seen_in(asked.what)))
-        report, _ = validated(asked)
-        rows.append({"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])} | numbers_of(report))
+        found = validated(asked_of(arguments, int(trial["trial"])))
+        warnings |= dict.fromkeys(found.warnings)
+        rows.append({"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])} | numbers_of(found.report))
     table = pd.DataFrame(rows)
     print(*table_lines(table), "", sep="\n")
     # Trials of a study mostly chose their epochs on the same files: each is said once.
@@ -129,8 +128,9 @@ def numbers_of(report: Report) -> dict[str, float]:
 
 
 def columns_of(key: str, one: Beside) -> dict[str, float]:
-    """A number, its error and its floor."""
-    return {key: one.value, f"{key}_error": one.error, f"{key}_floor": one.floor}
+    """A number, its error and its floor, and of how many showers of each kind either is."""
+    numbers = {f"{key}_showers": one.num_showers, f"{key}_floor_showers": one.num_floor}
+    return {key: one.value, f"{key}_error": one.error, f"{key}_floor": one.floor} | numbers
 
 
 def table_lines(table: pd.DataFrame) -> list[str]:
@@ -141,7 +141,7 @@ def table_lines(table: pd.DataFrame) -> list[str]:
     for name in columns:
         sizes = table[name].abs()
         cells = [with_spread(sizes[table["contender"] == one], name) for one in names]
-        lines.append(f"| {label_of(name)} | {' | '.join(cells)} | {as_text(table[f'{name}_floor'].mean(), name)} |")
+        lines.append(f"| {label_of(name)}{sizes_of(table, name)} | {' | '.join(cells)} | {as_text(table[f'{name}_floor'].mean(), name)} |")
     return lines
 
 
@@ -149,6 +149,14 @@ def label_of(name: str) -> str:
     """A column as the table calls it."""
     is_size = name.startswith(("response", "profile"))
     return name.replace("_", " ") + (", size of the deviation [%]" if is_size else "")
+
+
+def sizes_of(table: pd.DataFrame, name: str) -> str:
+    """How many showers of each kind a number and its floor are of, where these differ."""
+    if f"{name}_showers" not in table:
+        return ""
+    number, of_floor = (int(table[f"{name}{ending}"].iloc[0]) for ending in ("_showers", "_floor_showers"))
+    return "" if number == of_floor else f" ({number} against as many; floor {of_floor})"
 
 
 def with_spread(values: pd.Series, name: str) -> str:

@@ -124,7 +124,7 @@ def test_a_reference_that_chose_the_epochs_is_said_once_and_kept(
 def test_divergences_stand_beside_areas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ANALYSIS))
     kinds = ("high_level", "challenge", "low_level")
-    beside = {f"{kind}_{what}": Beside(0.6, 0.01, 0.5, 0.01) for kind in kinds for what in ("auc", "divergence")}
+    beside = {f"{kind}_{what}": Beside(0.6, 0.01, 0.5, 0.01, 200, 100) for kind in kinds for what in ("auc", "divergence")}
     report = Report(100, 200, 100, (), (), (), {}, {}, beside, {})
     found = importlib.import_module("validated_trials").numbers_of(report)
     assert set(beside) <= set(found)
