@@ -18,7 +18,7 @@ from gan3d.physics.observables import READOUT_THRESHOLD_GEV
 from gan3d.validation.collection import BLOCK, read_in_blocks
 from gan3d.validation.copies import NEAREST, copied, nearest
 from gan3d.validation.coverage import coverage_of, log_cells
-from gan3d.validation.separation import separation_power
+from gan3d.validation.separation import Headline, headline_powers, separation_power
 from gan3d.validation.similarity import similarities
 
 
@@ -120,6 +120,39 @@ def test_separation_power_is_one_for_what_never_meets_and_small_for_one_source()
     assert apart == pytest.approx(np.ones(3), abs=0.005)
     # Chi squared: (bins - 1) / (2 N), with bins of (N + N) showers; as its definition says.
     assert same.mean() == pytest.approx(31 / (2 * 2000), rel=0.5)
+
+
+def test_headlines_are_of_the_response_overall_and_per_bin_and_of_cells() -> None:
+    random = np.random.default_rng(1)
+    one, other = (made_headline(random, scale=1.0) for _ in range(2))
+    names = [
+        "deposited_over_incident_energy",
+        *(f"deposited_over_incident_energy_{bin}_gev" for bin in ("10_to_40", "40_to_70", "70_to_100")),
+    ]
+    same = headline_powers(one, other)
+    assert list(same) == [*names, "cell_energy"]
+    assert max(same.values()) < 0.05
+    high = headline_powers(one, made_headline(random, scale=1.1, above_gev=70.0))
+    assert high[names[3]] > 0.8
+    assert 0.8 > high[names[0]] > 3 * same[names[0]]
+    assert high[names[1]] < 0.05
+    assert high["cell_energy"] > 3 * same["cell_energy"]
+
+
+def made_headline(random: np.random.Generator, scale: float, above_gev: float = 0.0) -> Headline:
+    """2,000 showers, a response of 2 % and 2 % of spread, scaled above an energy; of their 8 cells every other one is read out."""
+    energy = random.permutation(np.linspace(10, 100, 2000))
+    factor = np.where(energy > above_gev, scale, 1.0) if above_gev else np.full(2000, scale)
+    cells = np.zeros((2000, 2, 2, 2), np.float32)
+    cells[..., 0] = (random.normal(0.02, 0.0004, 2000) * energy * factor / 4)[:, None, None]
+    cells[..., 1] = 1e-5
+    return Headline.of(Showers(cells, energy.astype(np.float32), None, np.arange(2000)), READOUT_THRESHOLD_GEV)
+
+
+def test_headlines_are_without_cells_that_are_not_read_out() -> None:
+    found = made_headline(np.random.default_rng(1), scale=1.0)
+    assert len(found.cell_energy) == 2000 * 4
+    assert found.deposited_energy / found.incident_energy == pytest.approx(np.full(2000, 0.02), rel=0.1)
 
 
 def test_showers_alike_are_more_similar() -> None:

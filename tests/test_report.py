@@ -40,6 +40,7 @@ def report() -> Report:
 
 def test_files_that_are_sorted_by_energy_are_judged_like_others(report: Report) -> None:
     assert report.passes, report.findings[0]
+    assert len(report.separation_powers) == 2 + 8 * GRID[2] + 5
     value, floor = report.separation_powers["incident_energy"]
     assert value < 2 * floor, "the lowest energies alone would be judged"
 
@@ -157,7 +158,7 @@ def test_all_of_it_on_the_cylinder_of_calochallenge() -> None:
     showers = Showers(found.cells, found.incident_energy, None, np.arange(300))
     report = validate_showers(showers.take(slice(0, 100)), showers.take(slice(100, 300)), Detector.of(described))
     assert report.passes, report.findings[0]
-    assert len(report.separation_powers) == 2 + 8 * 45
+    assert len(report.separation_powers) == 2 + 8 * 45 + 5
     similar = {name: one for name, one in report.distances.items() if name.startswith("similarity")}
     assert len(similar) == 6
     for name, one in similar.items():

@@ -62,7 +62,7 @@ class Report:
     physics: dict[str, Beside]
     """The ten distances of `gan3d.physics.distance` and their mean, over all energies and at the lowest and highest: `distances.NAMES`."""
     separation_powers: dict[str, tuple[float, float]]
-    """Feature → separation power and its floor."""
+    """Feature, or headline of `separation.headline_powers`, → separation power and its floor."""
     distances: dict[str, Beside]
     """`frechet`, `kernel`; `high_level_auc`, `high_level_divergence`, the same of `challenge` and `low_level`; `precision`, `recall`,
     `density`, `coverage`, `similarity_...` of each bin of energy, and `copies` where the training showers are known."""
@@ -197,6 +197,9 @@ def _slow(sides: Sides, most: Most | None, asked: Question) -> tuple[dict[str, t
     progress("separation powers")
     pairs = zip(separation.separation_power(theirs.high, ours.high), separation.separation_power(theirs.high, others.high), strict=True)
     powers = dict(zip(feature_names(sides.ours.cells.shape[3]), ((float(a), float(b)) for a, b in pairs), strict=True))
+    headlines = [separation.Headline.of(one, asked.detector.threshold_gev) for one in sides]
+    first, of_floor = (separation.headline_powers(headlines[1], headlines[place]) for place in (0, 2))
+    powers |= {name: (first[name], of_floor[name]) for name in first}
     found: dict[str, Beside] = {}
     # Last two of as many as there are, or of what the floor has too.
     high = [one.high for one in (ours, theirs, others, *(seen[3:] or seen[:2]))]
