@@ -1,10 +1,11 @@
-"""Showers of any origin beside Monte Carlo: profiles in bins of energy, observables, correlations of layers, single showers.
+"""Showers of any origin beside Monte Carlo: profiles, layers, cells, observables, correlations, single showers, in bins of energy.
 
     python analysis/physics_report.py FILE|TRIAL --reference FILE [FILE ...] [--calorimeter NAME|FILE.yaml] [--output DIR]
 
-Writes physics_profiles, physics_observables, physics_correlations (.png and .csv) and physics_events (.png). A trial's folder generates as
-many showers as half of the reference has, with its energies. Bands and bars are statistical errors of one standard deviation. Numbers and
-a verdict for the same showers: `gan3d validate`.
+Writes physics_profiles, physics_layers, physics_cells, physics_observables_{low,middle,high} and the same with _log, physics_correlations,
+physics_observable_correlations (.png, and .csv of each kind of number) and physics_events (.png). A trial's folder or an exported generator
+makes as many showers as the reference has, with its energies. Empty and broken showers are left out and counted. Bands and bars are
+statistical errors of one standard deviation. Numbers and a verdict for the same showers: `gan3d validate`.
 """
 
 from __future__ import annotations
@@ -12,55 +13,45 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import drawing
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from drawing import BLACK, RED
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d.axes3d import Axes3D
-from numpy.typing import NDArray
+from physics_panels import Array, Kind, Panel, draw_grid, histogram_edges, histogram_panel, mean_and_error, table_rows
+from physics_pictures import correlations_of, events, matrices
+from shower_curves import cells_per_bin
 
-from gan3d.data.shower_file import open_shower_file
 from gan3d.data.showers import Showers
-from gan3d.errors import Gan3dError
-from gan3d.generation.formats.catalog import format_of
-from gan3d.generation.generator import Generator
-from gan3d.physics.calorimeter_file import calorimeter
-from gan3d.validation.collection import blocks, generated_like, read_all
+from gan3d.errors import DataError, Gan3dError
+from gan3d.physics.binning import SPECTRUM_BINS_PER_DECADE, Binning
+from gan3d.validation.collection import blocks, generated_like
 from gan3d.validation.detector import Detector
-from gan3d.validation.table import ObservableTable, joined, table_of
+from gan3d.validation.features import feature_names, features_of
+from gan3d.validation.loading import detector_of, load
+from gan3d.validation.table import joined, table_of
 
-Array = NDArray[np.float64]
-
-#: Bins of incident energy with about equally many reference showers.
-NUM_BINS = 3
+#: Bins of incident energy with about equally many reference showers, and what files call them.
+BINS = ("low", "middle", "high")
 #: Share of the energy below which a layer or a column is drawn, but its ratio is not.
 SMALLEST_SHARE = 1e-3
-RATIO_RANGE = (0.7, 1.3)
-NUM_HISTOGRAM_BINS = 24
-#: Single showers of each kind, and the cells that are drawn of each: the hottest.
-NUM_EVENTS, MOST_CELLS = 3, 800
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Showers of one kind."""
-
-    label: str
-    colour: str
-    showers: Showers
-    table: ObservableTable
+#: Panels of observables side by side.
+COLUMNS = 6
+#: Showers of each kind without which nothing is drawn.
+FEWEST_SHOWERS = 10
+#: The spectrum of cells begins at this share of the read-out threshold.
+FAINTEST = 0.1
 
 
 def main() -> int:
-    """Draw; 2 if showers cannot be read."""
+    """Draw; 2 if showers cannot be read or held against each other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "", formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", type=Path, help="a file of showers, or the folder of a trial")
+    parser.add_argument("what", type=Path, help="a file of showers, the folder of a trial, or an exported generator")
     parser.add_argument("--reference", type=Path, nargs="+", required=True, help="Monte Carlo")
     parser.add_argument("--calorimeter", default=None, help="weighs layers by their absorbers; by default all alike")
     parser.add_argument("--most", type=int, default=2000, help="showers of each kind, at most")
@@ -70,179 +61,197 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.written = []
     try:
-        kinds = both_kinds(arguments)
+        draw(arguments)
     except Gan3dError as error:
         print(error, file=sys.stderr)
         return 2
-    note = (
-        f"{len(kinds[0].showers)} showers of Monte Carlo, {len(kinds[1].showers)} {arguments.label} ({arguments.what.name}). "
-        "Bands and bars: one standard deviation, statistical."
-    )
-    draw_profiles(arguments, kinds, note)
-    draw_observables(arguments, kinds, note)
-    draw_correlations(arguments, kinds, note)
-    draw_events(arguments, kinds, note)
     print(*arguments.written, sep="\n")
     return 0
 
 
-def both_kinds(arguments: argparse.Namespace) -> tuple[Kind, Kind]:
-    """Monte Carlo, and what is held against it."""
-    layout = open_shower_file(arguments.reference[0]).layout
-    detector = Detector.told_by(layout) if arguments.calorimeter is None else Detector.of(calorimeter(arguments.calorimeter))
-    reference = read_all(arguments.reference, arguments.most)
-    if arguments.what.is_dir() or format_of(arguments.what):
-        showers = generated_like(Generator.load(arguments.what), reference, arguments.seed)
-    else:
-        showers = read_all([arguments.what], arguments.most)
-    tables = [joined(table_of(part, detector) for part in blocks(one)) for one in (reference, showers)]
-    return Kind("Monte Carlo", BLACK, reference, tables[0]), Kind(arguments.label, RED, showers, tables[1])
+def draw(arguments: argparse.Namespace) -> None:
+    """All figures and tables."""
+    detector = detector_of(arguments.reference, arguments.calorimeter)
+    kinds, warnings = both_kinds(arguments, detector)
+    for text in warnings:
+        print(text, file=sys.stderr)
+    counted = note_of(arguments, kinds, warnings)
+    note = f"{counted} Bands and bars: one standard deviation, statistical. Triangles: beyond the panel."
+    edges = np.quantile(kinds[0].showers.incident_energy, np.linspace(0, 1, len(BINS) + 1))
+    bins = [(float(low), float(high)) for low, high in pairwise(edges)]
+    save(arguments, "profiles", "Shower profiles", note, kinds, [profile_panels(kinds, *one) for one in bins], bins)
+    save(arguments, "layers", "Centres and widths of layers", note, kinds, [layer_panels(kinds, *one) for one in bins], bins)
+    save(arguments, "cells", "Energies of showers and of cells", note, kinds, [cell_panels(kinds, detector, *one) for one in bins], bins)
+    draw_observables(arguments, kinds, note, bins)
+    draw_correlations(arguments, kinds, counted)
+    save_picture(arguments, "physics_events", events(kinds, np.array([(low + high) / 2 for low, high in bins]), counted))
 
 
-def energy_edges(reference: Kind) -> Array:
-    """Of the bins of incident energy."""
-    return np.asarray(np.quantile(reference.showers.incident_energy, np.linspace(0, 1, NUM_BINS + 1)))
+def both_kinds(arguments: argparse.Namespace, detector: Detector) -> tuple[tuple[Kind, Kind], tuple[str, ...]]:
+    """Monte Carlo and what is held against it, and what is to be known of the Monte Carlo.
+
+    Raises:
+        ConfigError: a trial was trained on the Monte Carlo, or there is nothing of that name.
+        DataError: a file cannot be read, grids differ, or too few showers are whole.
+    """
+    loaded = load(arguments.what, arguments.reference, most=arguments.most, most_reference=arguments.most)
+    origin = loaded.origin
+    showers = origin if isinstance(origin, Showers) else generated_like(origin, loaded.reference, arguments.seed)
+    reference = kind_of("Monte Carlo", BLACK, loaded.reference, detector)
+    return (reference, kind_of(arguments.label, RED, showers, detector)), loaded.warnings
 
 
-def profiles_of(kind: Kind, axis: int, low: float, high: float) -> tuple[Array, Array]:
-    """Mean energy in each layer or column of the showers of a bin, over their incident energies, and its error."""
-    energy = kind.showers.incident_energy
-    chosen = (energy >= low) & (energy <= high)
-    others = tuple(other for other in (1, 2, 3) if other != axis)
-    profile = kind.showers.cells[chosen].sum(axis=others) / energy[chosen, None]
-    return profile.mean(axis=0), profile.std(axis=0, ddof=1) / np.sqrt(chosen.sum())
+def kind_of(label: str, colour: str, showers: Showers, detector: Detector) -> Kind:
+    """Without empty and broken showers.
+
+    Raises:
+        DataError: there are too few others.
+    """
+    table = joined(table_of(part, detector) for part in blocks(showers))
+    whole = showers.take(np.flatnonzero(~table.is_broken))
+    if len(whole) < FEWEST_SHOWERS:
+        message = f"of {len(showers)} showers ({label}) {len(whole)} are neither empty nor broken: too few to be drawn."
+        raise DataError(message)
+    features = np.concatenate([features_of(part, detector).high for part in blocks(whole)])
+    names = feature_names(whole.cells.shape[3])
+    return Kind(label, colour, whole, table, dict(zip(names, features.T, strict=True)), int(table.is_broken.sum()))
 
 
-def draw_profiles(arguments: argparse.Namespace, kinds: Sequence[Kind], note: str) -> None:
-    """Layers linear, layers logarithmic, x and y logarithmic; a row of panels and one of ratios for each bin of energy."""
-    panels = (("layer", 3, False), ("layer", 3, True), ("cell along x", 1, True), ("cell along y", 2, True))
-    edges, rows = energy_edges(kinds[0]), []
-    figure, grid = plt.subplots(2 * NUM_BINS, len(panels), figsize=(15.5, 4.2 * NUM_BINS), height_ratios=[3, 1] * NUM_BINS)
-    for number in range(NUM_BINS):
-        low, high = edges[number], edges[number + 1]
-        for column, (name, axis, is_log) in enumerate(panels):
-            upper, lower = grid[2 * number, column], grid[2 * number + 1, column]
-            found = [profiles_of(kind, axis, low, high) for kind in kinds]
-            for kind, (value, error) in zip(kinds, found, strict=True):
-                band(upper, kind, value, error)
-            upper.set(title=f"{low:.0f} to {high:.0f} GeV", ylabel="mean energy / incident energy")
-            if is_log:
-                upper.set_yscale("log")
-            rows += ratio_panel(lower, found, f"{name}, {low:.0f} to {high:.0f} GeV", kinds[1].colour)
-            lower.set_xlabel(name)
-    drawing.legend_below(figure, grid[0, 0])
-    drawing.heading(figure, "Shower profiles", note)
-    drawing.save(arguments, "physics_profiles", figure, pd.DataFrame(rows).drop_duplicates())
+def note_of(arguments: argparse.Namespace, kinds: Sequence[Kind], warnings: Sequence[str]) -> str:
+    """How many showers, and how many were left out."""
+    dropped = [f"{kind.num_dropped} {kind.label}" for kind in kinds if kind.num_dropped]
+    numbers = f"{len(kinds[0].showers)} showers of Monte Carlo, {len(kinds[1].showers)} {arguments.label} ({arguments.what.name})."
+    return " ".join([numbers, *([f"Left out as empty or not finite: {', '.join(dropped)}."] if dropped else []), *warnings])
 
 
-def band(axes: Axes, kind: Kind, value: Array, error: Array) -> None:
-    """A step line with its error as a band."""
-    place = np.arange(len(value))
-    axes.step(place, value, where="mid", color=kind.colour, label=kind.label, linewidth=1.2)
-    axes.fill_between(place, value - error, value + error, step="mid", color=kind.colour, alpha=0.25, linewidth=0)
-
-
-def ratio_panel(axes: Axes, found: Sequence[tuple[Array, Array]], name: str, colour: str) -> list[dict[str, object]]:
-    """The second over the first, where the first is no trifle; returns the table's rows."""
-    (truth, truth_error), (value, value_error) = found
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio, error = value / truth, np.hypot(value_error / truth, value * truth_error / truth**2)
-    is_drawn = truth > SMALLEST_SHARE * truth.sum()
-    place = np.arange(len(truth))
-    axes.axhline(1.0, color=BLACK, linewidth=0.8)
-    shown = np.clip(ratio, *RATIO_RANGE)
-    axes.errorbar(place[is_drawn], shown[is_drawn], error[is_drawn], fmt="o", markersize=2.5, color=colour, linewidth=0.8)
-    axes.set(ylim=RATIO_RANGE, ylabel="ratio")
-    columns = {"monte_carlo": truth, "monte_carlo_error": truth_error, "value": value, "error": value_error, "ratio": ratio}
-    return [{"profile": name, "place": int(at)} | {key: float(values[at]) for key, values in columns.items()} for at in place]
-
-
-def draw_observables(arguments: argparse.Namespace, kinds: Sequence[Kind], note: str) -> None:
-    """A histogram of every observable of a shower."""
-    names = list(kinds[0].table.columns)
-    columns, rows = 6, []
-    figure, grid = plt.subplots(-(-len(names) // columns), columns, figsize=(16, 2.5 * -(-len(names) // columns)), squeeze=False)
-    for axes, name in zip(grid.flat, names, strict=False):
-        edges = histogram_edges(kinds[0].table.columns[name])
+def profile_panels(kinds: Sequence[Kind], low: float, high: float) -> list[Panel]:
+    """Mean energy in each layer or column of the showers of a bin, over their incident energies: linear and logarithmic."""
+    panels = []
+    for name, axis in (("layer", 3), ("cell along x", 1), ("cell along y", 2)):
+        others = tuple(other for other in (1, 2, 3) if other != axis)
+        found = []
         for kind in kinds:
-            counts = np.histogram(kind.table.columns[name], edges)[0]
-            density, error = counts / len(kind.table), np.sqrt(counts) / len(kind.table)
-            centres = (edges[1:] + edges[:-1]) / 2
-            axes.step(centres, density, where="mid", color=kind.colour, label=kind.label, linewidth=1.2)
-            axes.fill_between(centres, density - error, density + error, step="mid", color=kind.colour, alpha=0.25, linewidth=0)
-            rows += [
-                {"observable": name, "kind": kind.label, "low": low, "high": high, "share": share}
-                for low, high, share in zip(edges[:-1], edges[1:], density, strict=True)
-            ]
-        axes.set_title(name.replace("_", " "))
-        axes.tick_params(labelsize=7)
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    drawing.legend_below(figure, grid[0, 0])
-    drawing.heading(figure, "Observables of single showers (share of showers per bin)", note)
-    drawing.save(arguments, "physics_observables", figure, pd.DataFrame(rows))
+            chosen = kind.within(low, high)
+            profile = kind.showers.cells[chosen].sum(axis=others, dtype=np.float64)
+            found.append(mean_and_error(profile / kind.showers.incident_energy[chosen, None]))
+        truth = found[0][0]
+        for is_log in (False, True):
+            title, y_label = f"{low:.0f} to {high:.0f} GeV", "mean energy / incident energy"
+            is_drawn = truth > SMALLEST_SHARE * truth.sum()
+            panels.append(Panel(title, name, y_label, np.arange(len(truth), dtype=np.float64), (found[0], found[1]), is_drawn, is_log))
+    return panels
 
 
-def histogram_edges(values: Array) -> Array:
-    """Around all but the outermost of the Monte Carlo's values; whole numbers in the middle of their bins."""
-    if (values == np.round(values)).all():
-        return np.arange(values.min() - 1.5, values.max() + 2.5)
-    low, high = np.quantile(values, [0.002, 0.998])
-    margin = 0.15 * (high - low) or 0.5
-    return np.linspace(low - margin, high + margin, NUM_HISTOGRAM_BINS + 1)
+def layer_panels(kinds: Sequence[Kind], low: float, high: float) -> list[Panel]:
+    """Mean centre and width of each layer's energy along x and y; layers that hold nothing of a shower do not count for it."""
+    num_layers = kinds[0].showers.cells.shape[3]
+    panels = []
+    for name in ("centre_x", "centre_y", "width_x", "width_y"):
+        found, numbers = [], []
+        for kind in kinds:
+            chosen = kind.within(low, high)
+            values, energies = (
+                np.stack([kind.features[f"{one}_{layer}"][chosen] for layer in range(num_layers)]) for one in (name, "energy")
+            )
+            # 1e-8 GeV are added before the logarithm (`features.SMALLEST_GEV`).
+            held = energies > np.log10(2e-8)
+            numbers.append(held.sum(axis=1))
+            points = [mean_and_error(row[has]) if has.sum() > 1 else (np.nan, np.nan) for row, has in zip(values, held, strict=True)]
+            found.append((np.array([float(mean) for mean, _ in points]), np.array([float(error) for _, error in points])))
+        label = f"{name.replace('_', ' along ')} [cells]"
+        is_drawn = np.minimum(*numbers) >= FEWEST_SHOWERS
+        title, is_centre = f"{low:.0f} to {high:.0f} GeV", name.startswith("centre")
+        panels.append(
+            Panel(title, "layer", label, np.arange(num_layers, dtype=np.float64), (found[0], found[1]), is_drawn, is_difference=is_centre)
+        )
+    return panels
+
+
+def cell_panels(kinds: Sequence[Kind], detector: Detector, low: float, high: float) -> list[Panel]:
+    """Deposited over incident energy, and the spectrum of cell energies: each linear and logarithmic."""
+    title = f"{low:.0f} to {high:.0f} GeV"
+    ratios = [(10 ** (kind.features["deposited_energy"] - kind.features["incident_energy"]))[kind.within(low, high)] for kind in kinds]
+    label, edges = "deposited / incident energy", histogram_edges(ratios[0])
+    panels = [histogram_panel(title, label, ratios, edges, is_log=is_log) for is_log in (False, True)]
+    binning = Binning.from_incident_energy(
+        kinds[0].showers.cells.shape[1:], kinds[0].showers.incident_energy, threshold_gev=FAINTEST * detector.threshold_gev
+    )
+    counts = [cells_per_bin(binning, torch.from_numpy(kind.showers.cells[kind.within(low, high)])).numpy() for kind in kinds]
+    found = [mean_and_error(one) for one in counts]
+    filled = np.flatnonzero(found[0][0] + found[1][0])
+    end = int(filled[-1]) + 1 if len(filled) else 1
+    x = np.log10(binning.threshold_gev) + (np.arange(end) + 0.5) / SPECTRUM_BINS_PER_DECADE
+    is_drawn = counts[0].sum(axis=0)[:end] >= FEWEST_SHOWERS
+    shown = [(value[:end], error[:end]) for value, error in found]
+    names = "log10 of the cell's energy [GeV]", "cells per shower and bin"
+    return [*panels, *(Panel(title, *names, x, (shown[0], shown[1]), is_drawn, is_log) for is_log in (False, True))]
+
+
+def save(
+    arguments: argparse.Namespace,
+    name: str,
+    title: str,
+    note: str,
+    kinds: Sequence[Kind],
+    panels: Sequence[Sequence[Panel]],
+    bins: Sequence[tuple[float, float]],
+) -> None:
+    """A row for each bin of energy; the table has each panel's numbers once."""
+    figure = draw_grid(panels, kinds)
+    drawing.heading(figure, f"{title}, in bins of incident energy", note)
+    rows = []
+    for line, (low, high) in zip(panels, bins, strict=True):
+        for panel in line:
+            of = panel.y_label if name == "layers" else panel.x_label
+            rows += table_rows(panel, profile=f"{of}, {low:.0f} to {high:.0f} GeV")
+    drawing.save(arguments, f"physics_{name}", figure, pd.DataFrame(rows).drop_duplicates())
+
+
+def draw_observables(arguments: argparse.Namespace, kinds: Sequence[Kind], note: str, bins: Sequence[tuple[float, float]]) -> None:
+    """A histogram of every observable of a shower: a figure for each bin of energy, and one with logarithmic axes."""
+    names, rows = list(kinds[0].table.columns), []
+    for called, (low, high) in zip(BINS, bins, strict=True):
+        for is_log in (False, True):
+            panels = []
+            for name in names:
+                values = [kind.table.columns[name][kind.within(low, high)] for kind in kinds]
+                panels.append(histogram_panel(name.replace("_", " "), "", values, histogram_edges(values[0]), is_log=is_log))
+                rows += [] if is_log else table_rows(panels[-1], observable=name, bin=called)
+            figure = draw_grid([panels[at : at + COLUMNS] for at in range(0, len(panels), COLUMNS)], kinds, width=2.9, height=3.1)
+            drawing.heading(figure, f"Observables of single showers, {low:.0f} to {high:.0f} GeV", note)
+            save_picture(arguments, f"physics_observables_{called}{'_log' if is_log else ''}", figure)
+    path = arguments.output / "physics_observables.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    arguments.written.append(path)
 
 
 def draw_correlations(arguments: argparse.Namespace, kinds: Sequence[Kind], note: str) -> None:
-    """Pearson's correlation of layers' shares of the energy: of each kind, and the difference."""
-    found = [np.atleast_2d(np.corrcoef(kind.table.layer_shares.T)) for kind in kinds]
-    figure, grid = plt.subplots(1, 3, figsize=(15, 5.6))
-    titles = (kinds[0].label, kinds[1].label, f"{kinds[1].label} minus {kinds[0].label}")
-    for axes, title, matrix in zip(grid, titles, (*found, found[1] - found[0]), strict=True):
-        image = axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r", origin="lower")
-        axes.set(title=title, xlabel="layer", ylabel="layer")
-        axes.grid(visible=False)
-    figure.colorbar(image, ax=list(grid), shrink=0.8, label="correlation of shares of the deposited energy")
-    drawing.heading(figure, "Correlations of layers", note)
+    """Of layers' shares of the energy, and of observables."""
+    names = list(kinds[0].table.columns)
+    for called, columns, shown in (
+        ("correlations", [kind.table.layer_shares for kind in kinds], None),
+        ("observable_correlations", [kind.table.matrix for kind in kinds], [name.replace("_", " ") for name in names]),
+    ):
+        found = correlations_of(columns)
+        figure = matrices(found, kinds, shown, "shares of the deposited energy" if shown is None else "observables")
+        drawing.heading(figure, "Correlations of layers" if shown is None else "Correlations of observables", note)
+        drawing.save(arguments, f"physics_{called}", figure, matrix_rows(found, names if shown else None))
+
+
+def matrix_rows(found: Sequence[Array], names: Sequence[str] | None) -> pd.DataFrame:
+    """Each pair once."""
+    word = "layer" if names is None else "observable"
+    called = range(len(found[0])) if names is None else names
+    pairs = [(one, other) for one in range(len(found[0])) for other in range(one)]
     rows = [
-        {"layer": one, "other": other, "monte_carlo": found[0][one, other], "value": found[1][one, other]}
-        for one in range(len(found[0]))
-        for other in range(one)
+        {word: called[one], "other": called[other], "monte_carlo": found[0][one, other], "value": found[1][one, other]}
+        for one, other in pairs
     ]
-    drawing.save(arguments, "physics_correlations", figure, pd.DataFrame(rows))
-
-
-def draw_events(arguments: argparse.Namespace, kinds: Sequence[Kind], note: str) -> None:
-    """Single showers in three dimensions: of Monte Carlo above, and those with about the same energies below."""
-    edges = energy_edges(kinds[0])
-    wanted = (edges[1:] + edges[:-1]) / 2
-    figure = plt.figure(figsize=(15, 10))
-    for row, kind in enumerate(kinds):
-        for column, energy in enumerate(wanted[:NUM_EVENTS]):
-            axes = figure.add_subplot(2, NUM_EVENTS, row * NUM_EVENTS + column + 1, projection="3d")
-            assert isinstance(axes, Axes3D)
-            which = int(np.abs(kind.showers.incident_energy - energy).argmin())
-            cells = kind.showers.cells[which]
-            display(figure, axes, cells, f"{kind.label}, {kind.showers.incident_energy[which]:.0f} GeV, {cells.sum():.2f} GeV deposited")
-    drawing.heading(figure, f"Single showers: their {MOST_CELLS} hottest cells", note)
-    save_picture(arguments, "physics_events", figure)
-
-
-def display(figure: Figure, axes: Axes3D, cells: NDArray[np.float32], title: str) -> None:
-    """One shower: a dot for each cell, its colour the logarithm of the energy; the beam comes from the left."""
-    flat = cells.ravel()
-    hottest = np.argsort(flat)[-MOST_CELLS:]
-    hottest = hottest[flat[hottest] > 0]
-    x, y, layer = np.unravel_index(hottest, cells.shape)
-    energy = np.log10(1e3 * flat[hottest])
-    sizes = 4 + 8 * np.clip(energy + 1, 0, None)
-    dots = axes.scatter(layer, x, zs=y, c=energy, s=sizes, cmap="viridis", vmin=-2, vmax=2, alpha=0.6)
-    across, up, deep = cells.shape
-    axes.set(title=title, xlabel="layer", ylabel="x", zlabel="y", xlim=(0, deep), ylim=(0, across), zlim=(0, up))
-    figure.colorbar(dots, ax=axes, shrink=0.6, pad=0.1, label="log10 of the cell's energy [MeV]")
+    return pd.DataFrame(rows)
 
 
 def save_picture(arguments: argparse.Namespace, name: str, figure: Figure) -> None:
-    """Without a table: there is nothing to read off."""
+    """Without a table."""
     arguments.output.mkdir(parents=True, exist_ok=True)
     path = arguments.output / f"{name}.png"
     figure.savefig(path)

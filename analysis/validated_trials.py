@@ -2,8 +2,9 @@
 
     python analysis/validated_trials.py STUDY --reference FILE [FILE ...] [--calorimeter NAME] [--results DIR] [--output DIR] [--log]
 
-Writes validated_trials.png/.svg/.csv/.json: a row per trial. Each generates half as many showers as the reference has, from the best of its
-states. The same classifiers judge all of them and, for the floor, Monte Carlo against itself; minutes a trial.
+Writes validated_trials.png/.svg/.csv/.json: a row per trial. Each generates as many showers as the reference has, from the best of its
+states: half of them for the gate, all for classifiers and Frechet distance. The same classifiers judge all of them and, for the floor, half
+of the Monte Carlo against the other; minutes a trial.
 """
 
 from __future__ import annotations
@@ -28,19 +29,41 @@ from gan3d.errors import ConfigError
 from gan3d.generation.trained import trial_folder
 from gan3d.scaling.speedup import SEED_KEY
 from gan3d.tracking import frames
-from gan3d.validation.report import Report
+from gan3d.validation.report import Beside, Report
 
 #: Of contenders, in the order of the study.
 COLOURS = (GREY, BLUE, ORANGE, GREEN, PINK, SKY)
 #: Of the report's numbers those that are tabulated, each with its floor.
-DISTANCES = ("high_level_auc", "low_level_auc", "frechet", "coverage")
+DISTANCES = (
+    "high_level_auc",
+    "high_level_divergence",
+    "challenge_auc",
+    "challenge_divergence",
+    "low_level_auc",
+    "low_level_divergence",
+    "frechet",
+    "coverage",
+)
+#: Before the names of the ten distances and their mean, as metrics of training are called.
+PHYSICS = "physics."
 #: A figure's panels: title, columns in percent or as they are, what to aim at.
 PANELS: tuple[tuple[str, tuple[str, ...], float], ...] = (
+    (
+        "shower distance",
+        (f"{PHYSICS}shower_distance", f"{PHYSICS}shower_distance_low_energy", f"{PHYSICS}shower_distance_high_energy"),
+        1.0,
+    ),
     ("classifier, high level: area (0.5: not told apart)", ("high_level_auc",), 1.0),
     ("response in bins of energy, minus 1 [%]", ("response_low", "response_middle", "response_high"), 100.0),
     ("profiles, furthest place, minus 1 [%]", ("profile_x", "profile_y", "profile_depth"), 100.0),
     ("numbers of the gate that are flagged", ("flagged",), 1.0),
 )
+#: Below a panel's columns, where it is not their last word.
+TICKS = {
+    f"{PHYSICS}shower_distance": "all energies",
+    f"{PHYSICS}shower_distance_low_energy": "low",
+    f"{PHYSICS}shower_distance_high_energy": "high",
+}
 
 
 def main() -> int:
@@ -50,7 +73,7 @@ def main() -> int:
     parser.add_argument("--calorimeter", default=None, help="weighs layers by their absorbers; by default all alike")
     parser.add_argument("--most", type=int, default=5000, help="showers to judge, at most")
     parser.add_argument("--seed", type=int, default=1, help="of noise, draws, folds and networks")
-    parser.add_argument("--quick", action="store_true", help="the gate, the response and the profiles only")
+    parser.add_argument("--quick", action="store_true", help="the gate, the response, the profiles and the ten distances only")
     return drawing.run(parser.parse_args(), draw)
 
 
@@ -66,13 +89,16 @@ def draw(arguments: argparse.Namespace) -> str:
     if trials.empty:
         message = f"no trial of study {study.name!r} is complete yet: nothing to validate."
         raise ConfigError(message)
-    rows = []
+    rows, warnings = [], dict[str, None]()
     for trial in trials.to_dict("records"):
-        report, _ = validated(asked_of(arguments, int(trial["trial"])))
-        rows.append({"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])} | numbers_of(report))
+        found = validated(asked_of(arguments, int(trial["trial"])))
+        warnings |= dict.fromkeys(found.warnings)
+        rows.append({"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])} | numbers_of(found.report))
     table = pd.DataFrame(rows)
     print(*table_lines(table), "", sep="\n")
-    facts = {"study": study.name, "reference": [path.name for path in arguments.reference]}
+    # Trials of a study mostly chose their epochs on the same files: each is said once.
+    print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
+    facts = {"study": study.name, "reference": [path.name for path in arguments.reference], "warnings": list(warnings)}
     drawing.publish(arguments, "validated_trials", figure_of(study, table), table, facts)
     return study.run_id
 
@@ -93,11 +119,18 @@ def numbers_of(report: Report) -> dict[str, float]:
     for place in report.profiles:
         key = f"profile_{place.axis}"
         found |= {key: place.deviation, f"{key}_error": place.error, f"{key}_floor": place.floor, f"{key}_place": place.place}
+    for name, beside in report.physics.items():
+        found |= columns_of(f"{PHYSICS}{name}", beside)
     for key in DISTANCES:
         if key in report.distances:
-            beside = report.distances[key]
-            found |= {key: beside.value, f"{key}_error": beside.error, f"{key}_floor": beside.floor}
+            found |= columns_of(key, report.distances[key])
     return found
+
+
+def columns_of(key: str, one: Beside) -> dict[str, float]:
+    """A number, its error and its floor, and of how many showers of each kind either is."""
+    numbers = {f"{key}_showers": one.num_showers, f"{key}_floor_showers": one.num_floor}
+    return {key: one.value, f"{key}_error": one.error, f"{key}_floor": one.floor} | numbers
 
 
 def table_lines(table: pd.DataFrame) -> list[str]:
@@ -108,7 +141,7 @@ def table_lines(table: pd.DataFrame) -> list[str]:
     for name in columns:
         sizes = table[name].abs()
         cells = [with_spread(sizes[table["contender"] == one], name) for one in names]
-        lines.append(f"| {label_of(name)} | {' | '.join(cells)} | {as_text(table[f'{name}_floor'].mean(), name)} |")
+        lines.append(f"| {label_of(name)}{sizes_of(table, name)} | {' | '.join(cells)} | {as_text(table[f'{name}_floor'].mean(), name)} |")
     return lines
 
 
@@ -116,6 +149,14 @@ def label_of(name: str) -> str:
     """A column as the table calls it."""
     is_size = name.startswith(("response", "profile"))
     return name.replace("_", " ") + (", size of the deviation [%]" if is_size else "")
+
+
+def sizes_of(table: pd.DataFrame, name: str) -> str:
+    """How many showers of each kind a number and its floor are of, where these differ."""
+    if f"{name}_showers" not in table:
+        return ""
+    number, of_floor = (int(table[f"{name}{ending}"].iloc[0]) for ending in ("_showers", "_floor_showers"))
+    return "" if number == of_floor else f" ({number} against as many; floor {of_floor})"
 
 
 def with_spread(values: pd.Series, name: str) -> str:
@@ -160,7 +201,7 @@ def draw_panel(axes: Axes, table: pd.DataFrame, columns: Sequence[str], scale: f
             axes.errorbar(at, rows[column] * scale, error, fmt="o", markersize=4, color=colour, linewidth=1.0, label=label)
     if columns != ("flagged",):
         axes.axhline(0.5 if columns[0].endswith("_auc") else 0.0, color=BLACK, linewidth=0.8)
-    axes.set_xticks(range(len(columns)), [column.rpartition("_")[2] if len(columns) > 1 else "" for column in columns])
+    axes.set_xticks(range(len(columns)), [TICKS.get(column, column.rpartition("_")[2]) if len(columns) > 1 else "" for column in columns])
 
 
 if __name__ == "__main__":

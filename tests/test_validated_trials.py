@@ -20,6 +20,8 @@ from gan3d.tracking.store import StudyTracker, default_tracking_uri
 from gan3d.training.checkpoint import TrialFolder, save_state
 from gan3d.training.ranks import Ranks
 from gan3d.training.state import TrainState
+from gan3d.validation.distances import NAMES
+from gan3d.validation.report import Beside, Report
 
 ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
 STAIRS = {"few filters": {"training.generator.filters.1": 2}, "best": {"training.generator.filters.1": 4}}
@@ -89,8 +91,43 @@ def test_each_complete_trial_has_a_row_and_each_contender_a_column(
     line = next(line for line in printed if line.startswith("| profile depth, size of the deviation"))
     sizes = 100 * table[table["contender"] == "best"]["profile_depth"].abs()
     assert f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}" in line.split("|")[3]
-    assert json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["reference"] == ["reference.h5"]
+    facts = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))
+    assert facts["reference"] == ["reference.h5"]
+    assert facts["warnings"] == []
     assert (tmp_path / "validated_trials.png").stat().st_size > 10_000
+
+
+def test_the_ten_distances_are_there_with_their_floors(
+    drawn: Callable[..., int], reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drawn("small", "--reference", reference) == 0
+    table = pd.read_csv(tmp_path / "validated_trials.csv")
+    for name in NAMES:
+        assert (table[f"physics.{name}"] > 0).all(), name
+        floor = table[f"physics.{name}_floor"]
+        assert (floor == floor.iloc[0]).all(), "one reference, one floor"
+    assert (table["physics.shower_distance"] > 2 * table["physics.shower_distance_floor"]).all(), "none of them was trained"
+    assert "| physics.shower distance |" in capsys.readouterr().out
+
+
+def test_a_reference_that_chose_the_epochs_is_said_once_and_kept(
+    drawn: Callable[..., int], reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "validation.h5").write_bytes(reference.read_bytes())
+    assert drawn("small", "--reference", "validation.h5") == 0
+    assert capsys.readouterr().err.count("is a file of data.validation of this trial") == 1, "four trials, one file"
+    (warning,) = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["warnings"]
+    assert "chose the epoch" in warning
+
+
+def test_divergences_stand_beside_areas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    kinds = ("high_level", "challenge", "low_level")
+    beside = {f"{kind}_{what}": Beside(0.6, 0.01, 0.5, 0.01, 200, 100) for kind in kinds for what in ("auc", "divergence")}
+    report = Report(100, 200, 100, (), (), (), {}, {}, beside, {})
+    found = importlib.import_module("validated_trials").numbers_of(report)
+    assert set(beside) <= set(found)
 
 
 def test_a_study_without_records_is_told(drawn: Callable[..., int], reference: Path, capsys: pytest.CaptureFixture[str]) -> None:

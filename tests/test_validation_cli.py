@@ -105,6 +105,11 @@ def test_a_trial_is_judged_by_what_its_generator_makes_and_its_copies_are_looked
     assert result.exit_code == 1  # a young generator
     assert found["num_judged"] == 120
     assert found["distances"]["copies"]["floor"] == pytest.approx(0.05, abs=0.1)
+    quick = [
+        CliRunner().invoke(app, ["validate", str(what), "--reference", reference, "--quick", "--json"]) for what in (trial.path, trial.best)
+    ]
+    of_folder, of_state = (json.loads(result.output.splitlines()[-1]) for result in quick)
+    assert of_folder["findings"] == of_state["findings"]
 
 
 def test_a_dead_generator_is_told_by_the_gate_alone(held_out: Showers, tmp_path: Path) -> None:

@@ -14,18 +14,16 @@ from rich.table import Table
 
 from gan3d.cli.generation import best_of
 from gan3d.data.paths import find_files
-from gan3d.data.shower_file import open_shower_file
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.card import FormatName, Precision
 from gan3d.generation.formats.catalog import FORMATS, format_of, see_that_there_is
 from gan3d.generation.formats.made import Format
 from gan3d.generation.generator import Generator, place_of
 from gan3d.generation.trained import load_trained
-from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.terminal.console import console_for
 from gan3d.validation.collection import read_all
-from gan3d.validation.detector import Detector
 from gan3d.validation.exporting import Export, Judged, tried
+from gan3d.validation.loading import detector_of
 from gan3d.validation.report import SMALLEST_NUMBER
 from gan3d.validation.seen import refuse_learnt, seen_by, warnings_of
 
@@ -94,9 +92,7 @@ def export_and_show(wanted: Wanted, *, as_json: bool) -> tuple[Judged, Path | No
             f"{len(reference)} showers in {named}: the gate needs {2 * SMALLEST_NUMBER} at least. Give more Monte Carlo with --reference."
         )
         raise ConfigError(message, key="reference")
-    layout = open_shower_file(paths[0]).layout
-    detector = Detector.told_by(layout) if wanted.calorimeter is None else Detector.of(calorimeter(wanted.calorimeter))
-    asked = Export(model, name, wanted.precision, reference, detector, wanted.seed)
+    asked = Export(model, name, wanted.precision, reference, detector_of(paths, wanted.calorimeter), wanted.seed)
     console.print(f"converting to {name}, {wanted.precision} ...")
     card, save = asked.converted()
     judged = asked.judged(card, tried(card, save), lambda what: console.print(f"{what} ..."))

@@ -60,7 +60,9 @@ def validate(
     what: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE|TRIAL", help="A file of showers, the folder of a trial, or an exported generator.", show_default=False
+            metavar="FILE|TRIAL|STATE.pt",
+            help="A file of showers, a trial's folder, a state of it, or an exported generator.",
+            show_default=False,
         ),
     ],
     reference: Annotated[
@@ -87,7 +89,7 @@ def validate(
     ] = None,
     most: Annotated[int, typer.Option(min=100, metavar="N", help="Showers to judge, at most.")] = 5000,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of noise, draws, folds and networks.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="The gate, the response and the profiles only: seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The gate, response, profiles and the ten distances only: seconds.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold showers against Monte Carlo: a gate that catches bad ones, and the field's metrics, each beside its floor."""

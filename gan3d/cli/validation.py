@@ -13,20 +13,17 @@ import typer
 from rich.table import Table
 
 from gan3d.data.paths import find_files
-from gan3d.data.shower_file import open_shower_file
-from gan3d.errors import ConfigError, DataError
+from gan3d.data.showers import Showers
+from gan3d.errors import DataError
 from gan3d.generation.card import Card
-from gan3d.generation.formats.catalog import format_of
-from gan3d.generation.generator import Generator
+from gan3d.generation.generator import Generator, place_of
 from gan3d.generation.trained import load_trained
-from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.terminal.console import console_for
-from gan3d.training.checkpoint import TrialFolder
-from gan3d.validation.collection import generated_like, halves, read_all
-from gan3d.validation.detector import Detector
+from gan3d.validation.collection import generated_like, halves, read_in_blocks
 from gan3d.validation.gate import LIMIT
-from gan3d.validation.report import Report, refuse_few, validate_showers
-from gan3d.validation.seen import Seen, refuse_learnt, seen_by, warnings_of
+from gan3d.validation.loading import detector_of, is_of_trial, load
+from gan3d.validation.report import Known, Report, refuse_few, validate_showers
+from gan3d.validation.sides import MOST_COMPARED
 
 #: Lines of the gate, and of separation powers, on a terminal; the JSON document has them all.
 NUM_LINES = 8
@@ -45,69 +42,86 @@ class Validation:
     is_quick: bool
 
 
-def validated(asked: Validation) -> tuple[Report, Card | None]:
-    """Read or generate, and judge; returns also the card of the generator, if it was one: of a trial, or of an exported file.
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What was found."""
+
+    report: Report
+    card: Card | None
+    """Of the generator, if it was one: of a trial, or of an exported file."""
+    warnings: tuple[str, ...]
+    """What is to be known of the reference."""
+
+
+def validated(asked: Validation) -> Validated:
+    """Read or generate, and judge.
 
     Raises:
         ConfigError: there is nothing of that name, or the generator was trained on the reference.
         DataError: a file cannot be read, or there are too few showers.
     """
-    console, card = console_for(stderr=True), None
-    refuse_learnt(asked.reference, seen_in(asked.what), asked.training)
-    if asked.what.is_dir() or format_of(asked.what):
-        generator = Generator.load(asked.what)
-        card = generator.card
-        crop_to = generator.grid if card.crop else None
-        reference = read_all(asked.reference, 2 * asked.most, crop_to)
-        refuse_few(len(reference), len(reference))
-        # Whatever order the reference is in: the energies of those that give the floor.
-        others = reference.take(halves(len(reference), len(reference) // 2, asked.seed).others)
-        showers, training = generated_like(generator, others, asked.seed), asked.training or trained_on(asked.what)
-    elif asked.what.is_file():
-        crop_to, training = None, asked.training
-        reference, showers = read_all(asked.reference, 2 * asked.most), read_all([asked.what], asked.most)
-    else:
-        message = "there is no such file and no such folder. Name a file of showers, the folder of a trial, or an exported generator."
-        raise ConfigError(message, where=str(asked.what))
-    layout = open_shower_file(asked.reference[0]).layout
-    detector = Detector.told_by(layout) if asked.calorimeter is None else Detector.of(calorimeter(asked.calorimeter))
+    console = console_for(stderr=True)
+    loaded = load(asked.what, asked.reference, asked.training, most=asked.most, most_reference=2 * asked.most)
+    reference, origin = loaded.reference, loaded.origin
+    card = None if isinstance(origin, Showers) else origin.card
+    showers, more = (origin, None) if isinstance(origin, Showers) else made(origin, reference, asked)
+    training = () if asked.is_quick else asked.training or trained_on(asked.what)
+    num_x, num_y, num_layers = reference.cells.shape[1:]
+    learnt = read_in_blocks(training, loaded.crop_to, like=(num_x, num_y, num_layers)) if training else None
     report = validate_showers(
         showers,
         reference,
-        detector,
-        training=read_all(training, crop_to=crop_to) if training and not asked.is_quick else None,
+        detector_of(asked.reference, asked.calorimeter),
+        known=Known(learnt, 0.0 if card is None else card.threshold_gev, more),
         seed=asked.seed,
         is_quick=asked.is_quick,
         progress=lambda what: console.print(f"{what} ..."),
     )
-    return report, card
+    return Validated(report, card, loaded.warnings)
 
 
-def seen_in(what: Path) -> Seen:
-    """The shower files of a trial; none of an exported file, nor of showers, which do not name them."""
-    return seen_by(what) if what.is_dir() else {}
+def made(generator: Generator, reference: Showers, asked: Validation) -> tuple[Showers, Showers | None]:
+    """A generator's showers with the energies of the half that gives the floor, whatever order the reference is in, and more of them.
+
+    Raises:
+        DataError: there are too few energies.
+    """
+    refuse_few(len(reference), len(reference))
+    places = halves(len(reference), len(reference) // 2, asked.seed)
+    showers = generated_like(generator, reference.take(places.others), asked.seed)
+    missing = places.theirs[: max(0, MOST_COMPARED - len(showers))]
+    if asked.is_quick or len(missing) == 0:
+        return showers, None
+    # Other noise: showers with the same would be twins.
+    return showers, generated_like(generator, reference.take(missing), asked.seed + 1)
 
 
 def trained_on(what: Path) -> tuple[Path, ...]:
     """The training files of a trial, as far as they are here; none of an exported file, which does not name them."""
-    if not what.is_dir():
+    if not is_of_trial(what):
         return ()
     try:
-        return find_files(load_trained(TrialFolder(what)).settings.data.train, Path.cwd())
+        return find_files(load_trained(*place_of(what)).settings.data.train, Path.cwd())
     except DataError:
         return ()
 
 
 def show_validation(asked: Validation, *, as_json: bool) -> bool:
     """Print; returns whether the showers passed."""
-    report, card = validated(asked)
-    warnings = warnings_of(asked.reference, seen_in(asked.what))
-    for text in warnings:
+    found = validated(asked)
+    report = found.report
+    for text in found.warnings:
         console_for(stderr=True).print(text, soft_wrap=True, markup=False, highlight=False)
     if as_json:
-        found = {"what": str(asked.what), "settings": card and card.study_settings, "generator": of_card(card), "warnings": warnings}
-        found |= plain(report)
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        card = found.card
+        document = {
+            "what": str(asked.what),
+            "settings": card and card.study_settings,
+            "generator": of_card(card),
+            "warnings": found.warnings,
+        }
+        document |= plain(report)
+        typer.echo(json.dumps(document, ensure_ascii=False))
         return report.passes
     console = console_for()
     verdict = (
@@ -118,7 +132,7 @@ def show_validation(asked: Validation, *, as_json: bool) -> bool:
         f" {report.num_reference})",
         soft_wrap=True,
     )
-    for table in (gate_table(report), response_table(report), profile_table(report), *slow_tables(report)):
+    for table in (gate_table(report), response_table(report), profile_table(report), physics_table(report), *slow_tables(report)):
         console.print(table)
     for name, why in report.not_measured.items():
         console.print(f"{name} not measured: {why}.", soft_wrap=True, markup=False, highlight=False)
@@ -156,13 +170,22 @@ def profile_table(report: Report) -> Table:
     return table
 
 
+def physics_table(report: Report) -> Table:
+    """The ten distances and their mean, as training knows them."""
+    table = Table("physics distance", "showers", "floor")
+    for name, one in report.physics.items():
+        table.add_row(name.replace("_", " "), with_error(one.value, one.error), with_error(one.floor, one.floor_error))
+    return table
+
+
 def slow_tables(report: Report) -> Sequence[Table]:
     """None after a quick validation."""
     if not report.distances:
         return ()
-    distances = Table("", "showers", "floor")
+    distances = Table("", "showers", "of each kind", "floor", "of each half")
     for name, one in report.distances.items():
-        distances.add_row(name.replace("_", " "), with_error(one.value, one.error), with_error(one.floor, one.floor_error))
+        texts = with_error(one.value, one.error), str(one.num_showers), with_error(one.floor, one.floor_error), str(one.num_floor)
+        distances.add_row(name.replace("_", " "), *texts)
     powers = Table("separation power, largest first", "showers", "floor")
     ordered = sorted(report.separation_powers.items(), key=lambda entry: -entry[1][0])
     for name, (value, floor) in ordered[:NUM_LINES]:

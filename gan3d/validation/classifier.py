@@ -85,7 +85,7 @@ class Separation:
     """AUC of each."""
 
 
-def separation(reference: Array, generated: Array, seed: int, recipe: Recipe = FEATURES) -> Separation:
+def separation(reference: Array, generated: Array, seed: int, recipe: Recipe = FEATURES, *, are_pairs: bool = False) -> Separation:
     """Train and judge.
 
     Args:
@@ -93,10 +93,12 @@ def separation(reference: Array, generated: Array, seed: int, recipe: Recipe = F
         generated: features (M, K).
         seed: of folds and networks.
         recipe: of the network.
+        are_pairs: row by row both have the same incident energy. Then the two of a pair are in one fold: else a network that has seen one
+            of them, and knows its energy by heart, would take the other for one of the same kind, and the area would be too small.
     """
     inputs = np.concatenate([reference, generated]).astype(np.float32)
     labels = np.concatenate([np.zeros(len(reference)), np.ones(len(generated))])
-    folds = np.concatenate([_folds(len(part), seed + place) for place, part in enumerate((reference, generated))])
+    folds = np.concatenate([_folds(len(part), seed if are_pairs else seed + place) for place, part in enumerate((reference, generated))])
     found = [_of_fold(inputs, labels, folds, fold, seed, recipe) for fold in range(NUM_FOLDS)]
     areas, divergences = zip(*found, strict=True)
     spread = float(np.std(areas, ddof=1)) / math.sqrt(NUM_FOLDS)

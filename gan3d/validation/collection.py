@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan3d.data.layouts import GridShape
-from gan3d.data.shower_file import open_shower_file
+from gan3d.data.shower_file import ShowerFile, open_shower_file
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
 from gan3d.generation.generator import Generator
@@ -27,6 +27,26 @@ def read_all(paths: Sequence[Path], most: int | None = None, crop_to: GridShape 
     Raises:
         DataError: a file cannot be read, or has another grid than the first, or cannot be cropped.
     """
+    files = _of_one_grid(paths, crop_to)
+    total = sum(file.num_showers for file in files)
+    wanted = np.arange(total) if most is None or most >= total else np.linspace(0, total - 1, most).astype(np.int64)
+    return in_a_row(list(_chosen(files, wanted)))
+
+
+def read_in_blocks(paths: Sequence[Path], crop_to: GridShape | None = None, like: GridShape | None = None) -> Iterator[Showers]:
+    """The same, all of them, ``BLOCK`` at a time: never more are in memory. Files are opened and checked at once.
+
+    Raises:
+        DataError: as `read_all`, or another grid than ``like``; of damaged cells when their block's turn comes.
+    """
+    files = _of_one_grid(paths, crop_to)
+    if like is not None and files[0].grid != like:
+        message = f"its grid {files[0].grid} is not that of what is validated, {like}"
+        raise DataError(message, file=str(files[0].path))
+    return (file.read(start, stop) for file in files for start, stop in _ranges(file))
+
+
+def _of_one_grid(paths: Sequence[Path], crop_to: GridShape | None) -> list[ShowerFile]:
     files = [open_shower_file(path) for path in paths]
     if crop_to is not None:
         files = [file if file.grid == crop_to else file.cropped(crop_to) for file in files]
@@ -34,17 +54,22 @@ def read_all(paths: Sequence[Path], most: int | None = None, crop_to: GridShape 
         if file.grid != files[0].grid:
             message = f"its grid {file.grid} is not that of {files[0].path}, {files[0].grid}"
             raise DataError(message, file=str(file.path))
-    total = sum(file.num_showers for file in files)
-    wanted = np.arange(total) if most is None or most >= total else np.linspace(0, total - 1, most).astype(np.int64)
-    parts, first = [], 0
+    return files
+
+
+def _ranges(file: ShowerFile) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + BLOCK, file.num_showers)) for start in range(0, file.num_showers, BLOCK))
+
+
+def _chosen(files: Sequence[ShowerFile], wanted: NDArray[np.int64]) -> Iterator[Showers]:
+    """Those at these places of all files' showers, which rise."""
+    first = 0
     for file in files:
-        for start in range(0, file.num_showers, BLOCK):
-            stop = min(start + BLOCK, file.num_showers)
+        for start, stop in _ranges(file):
             rows = wanted[(wanted >= first + start) & (wanted < first + stop)] - first - start
             if len(rows):
-                parts.append(file.read(start, stop).take(rows))
+                yield file.read(start, stop).take(rows)
         first += file.num_showers
-    return in_a_row(parts)
 
 
 def generated_like(generator: Generator, reference: Showers, seed: int) -> Showers:

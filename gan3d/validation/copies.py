@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +17,30 @@ SAME = 1e-3
 NEAREST = 0.05
 
 
-def copied(showers: Array, fresh: Array, training: Array) -> tuple[float, float]:
-    """Share of ``showers`` that are copies, and its statistical error; ``NEAREST`` for a perfect generator.
+def copied(distance: Array, fresh: Array) -> tuple[float, float]:
+    """Share of showers that are copies, and its statistical error; ``NEAREST`` for a perfect generator.
 
-    NaN where the showers called fresh are in ``training``: then nothing is nearer to it than they are.
+    NaN where showers called fresh are training showers: then nothing is nearer to these than they are.
 
     Args:
-        showers: features (N, K), such as ``coverage.log_cells``.
-        fresh: (M, K) of reference showers that were not trained on; their distances say what is near.
-        training: (T, K).
+        distance: of each of the showers to the nearest training shower (``nearest``), shape (N,).
+        fresh: the same of reference showers that were not trained on, (M,): they say what is near.
     """
-    limit = float(np.quantile(nearest(fresh, training), NEAREST))
+    limit = float(np.quantile(fresh, NEAREST))
     if limit < SAME:
         return math.nan, math.nan
-    share = float((nearest(showers, training) < limit).mean())
+    share = float((distance < limit).mean())
     # The limit is uncertain too: as many fresh showers lie below it as binomial statistics have it.
-    variances = share * (1 - share) / len(showers) + NEAREST * (1 - NEAREST) / len(fresh)
+    variances = share * (1 - share) / len(distance) + NEAREST * (1 - NEAREST) / len(fresh)
     return share, float(np.sqrt(variances))
 
 
-def nearest(showers: Array, training: Array) -> Array:
-    """Distance of each of the showers (N, K) to the nearest of (T, K), shape (N,)."""
-    return np.asarray(pairwise_distances(showers, training).min(axis=1))
+def nearest(showers: Array, training: Iterable[Array]) -> Array:
+    """Distance of each of the showers (N, K), features such as ``coverage.log_cells``, to the nearest of all blocks (T, K), shape (N,).
+
+    Blocks are looked at one after the other: a training set need not fit into memory. Infinite where there is none.
+    """
+    found = np.full(len(showers), np.inf)
+    for block in training:
+        found = np.minimum(found, pairwise_distances(showers, block).min(axis=1))
+    return found

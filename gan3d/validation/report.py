@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
-from gan3d.physics.observables import EMPTY_SHOWER_GEV
 from gan3d.validation import classifier, copies, coverage, features, frechet, separation, similarity
 from gan3d.validation.cells_network import cells_recipe
 from gan3d.validation.classifier import Recipe
 from gan3d.validation.collection import blocks, halves
 from gan3d.validation.detector import Detector
+from gan3d.validation.distances import Distances, shower_distances
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
+from gan3d.validation.loading import refuse_other_grid
 from gan3d.validation.profiles import ProfileDeviation, profile_deviations
 from gan3d.validation.response import ResponseBin, response_in_bins
+from gan3d.validation.sides import Most, Sides, most_of_files, whole_ones, with_more
 from gan3d.validation.table import joined, table_of
 
 #: Showers of each kind that nearest neighbours are looked for among, at most.
@@ -40,6 +41,10 @@ class Beside:
     error: float
     floor: float
     floor_error: float
+    num_showers: int
+    """Of each kind, for the value."""
+    num_floor: int
+    """And for the floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +54,20 @@ class Report:
     num_showers: int
     num_reference: int
     num_judged: int
-    """Showers on each side of the gate and of all that has a floor."""
+    """Showers on each side of the gate and of all floors."""
     findings: tuple[Finding, ...]
     """The gate's, worst first."""
     response: tuple[ResponseBin, ...]
     profiles: tuple[ProfileDeviation, ...]
+    physics: dict[str, Beside]
+    """The ten distances of `gan3d.physics.distance` and their mean, over all energies and at the lowest and highest: `distances.NAMES`."""
     separation_powers: dict[str, tuple[float, float]]
-    """Feature → separation power and its floor."""
+    """Feature, or headline of `separation.headline_powers`, → separation power and its floor."""
     distances: dict[str, Beside]
     """`frechet`, `kernel`; `high_level_auc`, `high_level_divergence`, the same of `challenge` and `low_level`; `precision`, `recall`,
     `density`, `coverage`, `similarity_...` of each bin of energy, and `copies` where the training showers are known."""
     not_measured: dict[str, str]
-    """Distance → why it is NaN."""
+    """Distance, or distance and `floor` where only that, → why it is NaN."""
 
     @property
     def passes(self) -> bool:
@@ -68,12 +75,28 @@ class Report:
         return not any(one.is_flagged for one in self.findings)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of the generator that showers are of."""
+
+    training: Iterable[Showers] | None = None
+    """What it was trained on, in blocks, if it may have learnt it by heart; none of the reference is in it."""
+    threshold_gev: float = 0.0
+    """For the ten distances fainter cells are 0, the reference's too."""
+    more: Showers | None = None
+    """Its showers with energies of the half that the others are held against, in its order, while these have those of the other half;
+    only for what takes the whole reference."""
+
+
+NOTHING = Known()
+
+
 def validate_showers(
     showers: Showers,
     reference: Showers,
     detector: Detector,
     *,
-    training: Showers | None = None,
+    known: Known = NOTHING,
     seed: int = 1,
     is_quick: bool = False,
     progress: Callable[[str], None] = lambda _what: None,
@@ -82,23 +105,22 @@ def validate_showers(
 
     Half of the reference is what they are compared with, the other half is compared with it too: the floor. Both, and which showers are
     judged if there are more, are drawn by the seed: neither file need be in any order. What a generator gets the energies of is
-    `collection.halves`.
+    `collection.halves`. Classifiers, Frechet and kernel distances need many showers, and their size means something without a floor of as
+    many: they take all showers and the whole reference, as far as there are as many of both. Their floor is between halves.
 
     Args:
         showers: of any origin.
         reference: Monte Carlo, at least twice 100 showers; the better the more there are.
         detector: that both were made in.
-        training: what a generator was trained on, if it may have learnt it by heart; none of the reference is in it.
+        known: of who made the showers.
         seed: of draws, folds and networks.
-        is_quick: the gate, the response and the profiles only.
+        is_quick: the gate, the response, the profiles and the ten distances only.
         progress: hears what is done next.
 
     Raises:
         DataError: grids differ, or there are too few showers.
     """
-    if showers.cells.shape[1:] != reference.cells.shape[1:]:
-        message = f"showers of {showers.cells.shape[1:]} cells cannot be held against those of {reference.cells.shape[1:]}"
-        raise DataError(message)
+    refuse_other_grid(showers.cells.shape[1:], reference)
     refuse_few(len(showers), len(reference))
     num_judged = min(len(showers), len(reference) // 2)
     progress("observables")
@@ -106,17 +128,24 @@ def validate_showers(
     progress("floor of the gate")
     places = halves(len(reference), num_judged, seed)
     findings = judge(ours, theirs.draw(places.theirs), floor_of(theirs, num_judged, seed), seed)
-    powers: dict[str, tuple[float, float]] = {}
-    distances: dict[str, Beside] = {}
-    if not is_quick:
-        # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
-        judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
-        kept = _whole_ones(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
-        if len(kept.ours) >= SMALLEST_WHOLE:
-            powers, distances = _slow(kept, Question(detector, training, seed, progress))
+    # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
+    judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
+    sides = Sides(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
+    progress("ten distances")
+    physics = _beside(shower_distances(*sides, detector, known.threshold_gev, seed), num_judged)
     response = tuple(response_in_bins(ours, theirs))
     profiles = tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed))
-    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, powers, distances, _reasons(distances))
+    powers, found = dict[str, tuple[float, float]](), dict[str, Beside]()
+    if not is_quick:
+        more = known.more
+        most = most_of_files(showers, reference, num_judged, seed) if more is None else with_more(showers, more, reference, places)
+        powers, found = _slow(whole_ones(*sides), most, Question(detector, known.training, seed, progress))
+    reasons = _reasons(found)
+    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, physics, powers, found, reasons)
+
+
+def _beside(found: Distances, number: int) -> dict[str, Beside]:
+    return {name: Beside(*found.showers[name], *found.floor[name], number, number) for name in found.showers}
 
 
 def refuse_few(num_showers: int, num_reference: int) -> None:
@@ -138,27 +167,9 @@ class Question:
     """What is asked of showers beside the reference's."""
 
     detector: Detector
-    training: Showers | None
+    training: Iterable[Showers] | None
     seed: int
     progress: Callable[[str], None]
-
-
-class _Sides(NamedTuple):
-    """Whole showers of equal number."""
-
-    ours: Showers
-    theirs: Showers
-    """Half of the reference."""
-    others: Showers
-    """The reference's other half."""
-
-
-def _whole_ones(*sides: Showers) -> _Sides:
-    """Without empty and not finite ones, which the gate has counted; as many of each side as the side with fewest has."""
-    totals = [one.cells.sum(axis=(1, 2, 3), dtype=np.float64) for one in sides]
-    kept = [np.flatnonzero(np.isfinite(total) & (total > EMPTY_SHOWER_GEV)) for total in totals]
-    number = min(map(len, kept))
-    return _Sides(*(one.take(rows[:number]) for one, rows in zip(sides, kept, strict=True)))
 
 
 def _reasons(distances: dict[str, Beside]) -> dict[str, str]:
@@ -167,59 +178,86 @@ def _reasons(distances: dict[str, Beside]) -> dict[str, str]:
         "frechet": f"fewer than {frechet.SHOWERS_PER_FEATURE} showers of each kind per feature, too few to take off what finite sets add",
         "copies": "the reference's showers are among the training showers: none of them is fresh",
     }
-    return {name: why for name, why in reasons.items() if name in distances and math.isnan(distances[name].value)}
+    found = {}
+    for name, why in reasons.items():
+        one = distances.get(name)
+        if one is not None and math.isnan(one.floor):
+            found[name if math.isnan(one.value) else f"{name} floor"] = why
+    return found
 
 
-def _slow(sides: _Sides, asked: Question) -> tuple[dict[str, tuple[float, float]], dict[str, Beside]]:
-    """What takes seconds to minutes."""
+def _slow(sides: Sides, most: Most | None, asked: Question) -> tuple[dict[str, tuple[float, float]], dict[str, Beside]]:
+    """What takes seconds to minutes; nothing of too few."""
+    if len(sides.ours) < SMALLEST_WHOLE:
+        return {}, {}
     seed, progress = asked.seed, asked.progress
-    ours, theirs, others = (features.joined([features_of(part, asked.detector) for part in blocks(one)]) for one in sides)
+    every = sides if most is None else (*sides, most.ours, most.theirs)
+    seen = [features.joined([features_of(part, asked.detector) for part in blocks(one)]) for one in every]
+    ours, theirs, others = seen[:3]
     progress("separation powers")
     pairs = zip(separation.separation_power(theirs.high, ours.high), separation.separation_power(theirs.high, others.high), strict=True)
     powers = dict(zip(feature_names(sides.ours.cells.shape[3]), ((float(a), float(b)) for a, b in pairs), strict=True))
+    headlines = [separation.Headline.of(one, asked.detector.threshold_gev) for one in sides]
+    first, of_floor = (separation.headline_powers(headlines[1], headlines[place]) for place in (0, 2))
+    powers |= {name: (first[name], of_floor[name]) for name in first}
     found: dict[str, Beside] = {}
+    # Last two of as many as there are, or of what the floor has too.
+    high = [one.high for one in (ours, theirs, others, *(seen[3:] or seen[:2]))]
     for name, measure in (("frechet", frechet.frechet_physics_distance), ("kernel", frechet.kernel_physics_distance)):
         progress(f"{name} distance")
-        value, floor = measure(theirs.high, ours.high, seed), measure(theirs.high, others.high, seed)
-        found[name] = Beside(value.value, value.error, floor.value, floor.error)
-    observables = [joined(table_of(part, asked.detector) for part in blocks(one)).matrix for one in sides]
+        value, floor = measure(high[4], high[3], seed), measure(high[1], high[2], seed)
+        found[name] = Beside(value.value, value.error, floor.value, floor.error, len(high[3]), len(high[2]))
+    observables = [joined(table_of(part, asked.detector) for part in blocks(one)).matrix for one in every]
     kinds = {
-        "high_level": [np.concatenate([one.high, more], axis=1) for one, more in zip((ours, theirs, others), observables, strict=True)],
-        "challenge": [one.high for one in (ours, theirs, others)],
-        "low_level": [one.low for one in (ours, theirs, others)],
+        "high_level": [np.concatenate([one.high, more], axis=1) for one, more in zip(seen, observables, strict=True)],
+        "challenge": [one.high for one in seen],
+        "low_level": [one.low for one in seen],
     }
     showers = sides.ours
     num_x, num_y, num_layers = showers.cells.shape[1:]
     of_cells = cells_recipe((num_x, num_y, num_layers), is_polar=asked.detector.is_polar, has_polar_angle=showers.polar_angle is not None)
     for name, inputs in kinds.items():
         progress(f"{name.replace('_', '-')} classifier")
-        found |= _separations(name, inputs, seed, of_cells if name == "low_level" else classifier.FEATURES)
+        recipe = of_cells if name == "low_level" else classifier.FEATURES
+        found |= _separations(name, inputs, seed, recipe, are_pairs=most is not None and most.are_pairs)
     progress("precision, coverage and similarity")
     return powers, found | _neighbours(sides, asked) | _similarities(sides, asked)
 
 
-def _separations(name: str, inputs: Sequence[NDArray[np.floating]], seed: int, recipe: Recipe) -> dict[str, Beside]:
-    ours, theirs, others = inputs
-    first, floor = (classifier.separation(theirs, one, seed, recipe) for one in (ours, others))
+def _separations(name: str, inputs: Sequence[NDArray[np.floating]], seed: int, recipe: Recipe, *, are_pairs: bool) -> dict[str, Beside]:
+    """Of ours, theirs and others, and if there are more of the first two also of these."""
+    most_ours, most_theirs = inputs[3:] or inputs[:2]
+    first = classifier.separation(most_theirs, most_ours, seed, recipe, are_pairs=are_pairs)
+    floor = classifier.separation(inputs[1], inputs[2], seed, recipe)
+    numbers = len(most_ours), len(inputs[2])
     return {
-        f"{name}_auc": Beside(first.auc, first.auc_error, floor.auc, floor.auc_error),
-        f"{name}_divergence": Beside(first.divergence, math.nan, floor.divergence, math.nan),
+        f"{name}_auc": Beside(first.auc, first.auc_error, floor.auc, floor.auc_error, *numbers),
+        f"{name}_divergence": Beside(first.divergence, math.nan, floor.divergence, math.nan, *numbers),
     }
 
 
-def _neighbours(sides: _Sides, asked: Question) -> dict[str, Beside]:
+def _neighbours(sides: Sides, asked: Question) -> dict[str, Beside]:
     ours, theirs, others = (coverage.log_cells(one.cells[:MOST_NEIGHBOURS], asked.detector.threshold_gev) for one in sides)
     first, floor = coverage.coverage_of(theirs, ours), coverage.coverage_of(theirs, others)
     names = ("precision", "recall", "density", "coverage")
-    found = {name: Beside(getattr(first, name), math.nan, getattr(floor, name), math.nan) for name in names}
+    numbers = len(ours), len(others)
+    found = {name: Beside(getattr(first, name), math.nan, getattr(floor, name), math.nan, *numbers) for name in names}
     if asked.training is not None:
-        learnt = coverage.log_cells(asked.training.cells, asked.detector.threshold_gev)
-        found["copies"] = Beside(*copies.copied(ours, theirs, learnt), *copies.copied(others, theirs, learnt))
+        asked.progress("copies of training showers")
+        learnt = _log_cells_of(asked.training, asked.detector.threshold_gev)
+        distance = np.split(copies.nearest(np.concatenate([ours, theirs, others]), learnt), [len(ours), len(ours) + len(theirs)])
+        found["copies"] = Beside(*copies.copied(distance[0], distance[1]), *copies.copied(distance[2], distance[1]), *numbers)
     return found
 
 
-def _similarities(sides: _Sides, asked: Question) -> dict[str, Beside]:
+def _log_cells_of(training: Iterable[Showers], threshold_gev: float) -> Iterator[NDArray[np.float32]]:
+    """Block by block, without showers that are not finite."""
+    for block in training:
+        yield coverage.log_cells(block.cells[np.isfinite(block.cells).all(axis=(1, 2, 3))], threshold_gev)
+
+
+def _similarities(sides: Sides, asked: Question) -> dict[str, Beside]:
     ours, others = (
         similarity.similarities(one, sides.theirs, asked.seed, is_polar=asked.detector.is_polar) for one in (sides.ours, sides.others)
     )
-    return {name: Beside(*ours[name], *others[name]) for name in ours if name in others}
+    return {name: Beside(*ours[name], *others[name], len(sides.ours), len(sides.others)) for name in ours if name in others}
