@@ -81,7 +81,12 @@ def joined(tables: Iterable[ObservableTable]) -> ObservableTable:
 
 
 def table_of(showers: Showers, detector: Detector) -> ObservableTable:
-    """The observables of some showers in a detector."""
+    """The observables of some showers in a detector.
+
+    Raises:
+        ConfigError: they are not of its grid.
+    """
+    detector.refuse_other(showers.cells.shape[1:])
     cells = torch.from_numpy(showers.cells).double()
     finite = torch.isfinite(cells).flatten(1).all(dim=1)
     cells = torch.where(finite[:, None, None, None], cells, 0.0)
