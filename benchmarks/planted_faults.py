@@ -66,6 +66,12 @@ def shuffled(showers: Showers) -> Showers:
     return replace(showers, incident_energy=np.random.default_rng(1).permutation(showers.incident_energy))
 
 
+def angles_shuffled(showers: Showers) -> Showers:
+    """Each shower has another one's polar angle."""
+    assert showers.polar_angle is not None
+    return replace(showers, polar_angle=np.random.default_rng(1).permutation(showers.polar_angle))
+
+
 def collapsed(showers: Showers) -> Showers:
     """Twenty distinct showers, scaled to the energies that are asked for."""
     which = np.arange(len(showers)) % 20

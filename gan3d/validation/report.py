@@ -22,7 +22,7 @@ from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
 from gan3d.validation.profiles import ProfileDeviation, profile_deviations
 from gan3d.validation.response import ResponseBin, response_in_bins
-from gan3d.validation.table import joined, table_of
+from gan3d.validation.table import angles_vary, joined, table_of
 
 #: Showers of each kind that nearest neighbours are looked for among, at most.
 MOST_NEIGHBOURS = 1000
@@ -173,10 +173,14 @@ def _reasons(distances: dict[str, Beside]) -> dict[str, str]:
 def _slow(sides: _Sides, asked: Question) -> tuple[dict[str, tuple[float, float]], dict[str, Beside]]:
     """What takes seconds to minutes."""
     seed, progress = asked.seed, asked.progress
-    ours, theirs, others = (features.joined([features_of(part, asked.detector) for part in blocks(one)]) for one in sides)
+    varies = angles_vary(sides.theirs.polar_angle)
+    ours, theirs, others = (
+        features.joined([features_of(part, asked.detector, has_polar_angle=varies) for part in blocks(one)]) for one in sides
+    )
     progress("separation powers")
     pairs = zip(separation.separation_power(theirs.high, ours.high), separation.separation_power(theirs.high, others.high), strict=True)
-    powers = dict(zip(feature_names(sides.ours.cells.shape[3]), ((float(a), float(b)) for a, b in pairs), strict=True))
+    names = feature_names(sides.ours.cells.shape[3], has_polar_angle=varies)
+    powers = dict(zip(names, ((float(a), float(b)) for a, b in pairs), strict=True))
     found: dict[str, Beside] = {}
     for name, measure in (("frechet", frechet.frechet_physics_distance), ("kernel", frechet.kernel_physics_distance)):
         progress(f"{name} distance")

@@ -2,6 +2,7 @@
 
 Observables depend on the incident energy, and two files need not have the same energies. So each column is taken as what is left of it
 above its trend (a parabola in ln E, fitted to both tables together, each shower with equal weight), in units of the reference's spread.
+Where showers come at polar angles of their own, the trend is one with the angle too (`trend_terms`), and the angle a column.
 
 Some columns have one value in most showers: the hottest cell is in the middle of 988 of 1,000 Geant4 showers. Mean and spread of such a
 column are those of the few others, and no Gaussian's: a draw may have none. What is counted instead is how many showers lie below
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from gan3d.physics.observables import correlation_matrix
-from gan3d.validation.table import Array, ObservableTable
+from gan3d.validation.table import Array, ObservableTable, angles_vary
 
 #: Layers with a smaller mean share are judged by their mean only: the spread of what is nearly always zero is nobody's.
 SMALLEST_SHARE = 0.01
@@ -33,6 +34,8 @@ NEARLY_ALL = 0.5
 COUNTED = ("below/", "above/")
 #: Share of the reference in each tail.
 TAIL = 0.1
+#: Below the sine of any polar angle at which showers are in a window: keeps the cotangent of those along the face finite.
+SMALLEST_SINE = 0.01
 #: Below any two different showers' distance.
 _SMALLEST_DISTANCE = 1e-9
 
@@ -45,13 +48,15 @@ class Yardstick:
     """Column → its value in most showers, of columns that have one."""
     has_spread: tuple[bool, ...]
     """Of each layer, whether the spread of its share means something."""
+    has_angles: bool
+    """Whether polar angles vary."""
 
     @classmethod
     def of(cls, reference: ObservableTable) -> Self:
         """From all showers of a reference."""
         has_spread = tuple(bool(share > SMALLEST_SHARE) for share in reference.layer_shares.mean(axis=0))
         found = {name: commonest_value(values) for name, values in _columns(reference)}
-        return cls({name: value for name, value in found.items() if value is not None}, has_spread)
+        return cls({name: value for name, value in found.items() if value is not None}, has_spread, angles_vary(reference.polar_angle))
 
 
 def commonest_value(values: Array) -> float | None:
@@ -74,12 +79,15 @@ def statistics_of(one: ObservableTable, reference: ObservableTable, yardstick: Y
         return found
     energies = np.log(one.incident_energy), np.log(reference.incident_energy)
     found |= dict(_of_column("incident_energy", *energies, has_spread=True))
+    if yardstick.has_angles:
+        found |= dict(_of_column("polar_angle", one.polar_angle, reference.polar_angle, has_spread=True))
+    angles = (one.polar_angle, reference.polar_angle) if yardstick.has_angles else None
     layers: list[tuple[Array, Array]] = []
     for (name, ours), (_, theirs) in zip(_columns(one), _columns(reference), strict=True):
         if name in yardstick.commonest:
             found |= dict(_beside(name, ours, theirs, yardstick.commonest[name]))
             continue
-        left = above_trend(ours, theirs, *energies)
+        left = above_trend(ours, theirs, energies, angles)
         place = layer_of(name)
         has_spread = place is None or yardstick.has_spread[place]
         found |= dict(_of_column(name, *left, has_spread=has_spread))
@@ -135,14 +143,30 @@ def _of_column(name: str, ours: Array, theirs: Array, *, has_spread: bool) -> It
         yield f"high_tail/{name}", share_difference(ours > high, theirs > high)
 
 
-def above_trend(ours: Array, theirs: Array, our_log_energy: Array, their_log_energy: Array) -> tuple[Array, Array]:
-    """Both tables' values (N,) and (M,) minus a parabola in ln E, fitted to the two together."""
-    energy, values = np.concatenate([our_log_energy, their_log_energy]), np.concatenate([ours, theirs])
-    centred = energy - energy.mean()
-    powers = np.stack([np.ones_like(centred), centred, centred**2], axis=1)
-    fitted = powers @ np.linalg.lstsq(powers, values, rcond=None)[0]
-    left = values - fitted
+def above_trend(
+    ours: Array, theirs: Array, log_energies: tuple[Array, Array], angles: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
+    """Both tables' values (N,) and (M,) minus their trend with the conditions of each, log energies and polar angles [rad].
+
+    In ln E alone it is fitted to the two together. With angles it is fitted to the second: the axis' slope is all but a function of the
+    angle, and angles that are not the showers' own would bend the trend by which they are to be told.
+    """
+    values, terms = np.concatenate([ours, theirs]), trend_terms(log_energies, angles)
+    fitted = slice(None) if angles is None else slice(len(ours), None)
+    left = values - terms @ np.linalg.lstsq(terms[fitted], values[fitted], rcond=None)[0]
     return left[: len(ours)], left[len(ours) :]
+
+
+def trend_terms(log_energies: tuple[Array, Array], angles: tuple[Array, Array] | None) -> Array:
+    """Of all showers of two tables, (N + M, 3): 1, ln E from its mean, and its square; with angles (N + M, 5): cot and its square, too."""
+    energy = np.concatenate(log_energies)
+    centred = energy - energy.mean()
+    terms = [np.ones_like(centred), centred, centred**2]
+    if angles is not None:
+        angle = np.concatenate(angles)
+        cot = np.cos(angle) / np.maximum(np.sin(angle), SMALLEST_SINE)
+        terms += [cot, cot**2]
+    return np.stack(terms, axis=1)
 
 
 def correlation_distance(ours: Array, theirs: Array) -> float:
