@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from shower_layouts import make_showers
 
-from benchmarks.planted_faults import angles_shuffled
+from benchmarks.planted_faults import angles_shuffled, inclined
 from gan3d.data.showers import Showers
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.physics.readout import SquareCells
-from gan3d.simulation.simulate import shower_batch
 from gan3d.validation.collection import blocks
 from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
@@ -28,20 +27,13 @@ WIDE = replace(calorimeter("clic_wide"), cells=SquareCells(5.1, 25))
 DETECTOR = Detector.of(WIDE)
 
 
-def monte_carlo(number: int, seed: int) -> Showers:
-    """Embedded, 10 to 100 GeV, 60 to 120 degrees."""
-    angles = (np.pi / 3, 2 * np.pi / 3)
-    found = shower_batch(WIDE, num_showers=number, incident_energy_gev=(10, 100), polar_angle_rad=angles, seed=seed)
-    return Showers(found.cells, found.incident_energy, found.polar_angle, np.arange(number, dtype=np.int64))
-
-
 def tabulated(showers: Showers) -> ObservableTable:
     return joined(table_of(part, DETECTOR) for part in blocks(showers))
 
 
 @pytest.fixture(scope="module")
 def reference() -> ObservableTable:
-    return tabulated(monte_carlo(2 * NUMBER, seed=1))
+    return tabulated(inclined(2 * NUMBER, 1, WIDE))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +43,7 @@ def floor(reference: ObservableTable) -> Floor:
 
 @pytest.fixture(scope="module")
 def good() -> Showers:
-    return monte_carlo(NUMBER, seed=2)
+    return inclined(NUMBER, 2, WIDE)
 
 
 @pytest.fixture(scope="module")
