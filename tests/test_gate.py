@@ -91,6 +91,7 @@ def test_each_simulated_fault_is_one_because_of_its_change(good: Showers, refere
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_over_two_hundred_fresh_samples_there_is_at_most_one_false_alarm(reference: ObservableTable, floor: Floor) -> None:
     alarms = []
     for seed in range(1000, 1000 + FRESH):

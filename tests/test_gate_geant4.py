@@ -81,6 +81,7 @@ def test_the_commonest_value_is_that_of_more_than_half(values: list[float], expe
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("number", "repeats"), [(100, 40), (400, 14)])
 def test_geant4_against_disjoint_geant4_hardly_ever_gives_a_false_alarm(many: ObservableTable, number: int, repeats: int) -> None:
     number = min(number, many.num_showers // 3)
