@@ -79,6 +79,13 @@ def test_cells_are_told_by_what_lies_beside_what() -> None:
     assert abs(same.auc - 0.5) < 4 * max(same.auc_error, 0.03)
 
 
+def test_the_network_of_cells_sees_every_condition() -> None:
+    """The same cells at other angles, which stand behind the energy."""
+    recipe = cells_recipe(GRID, is_polar=False, has_polar_angle=True)
+    kinds = [np.insert(spots(200, 1, seed), 1, angle, axis=1) for seed, angle in ((1, 1.2), (2, 1.9))]
+    assert separation(*kinds, 1, recipe).auc > 0.95
+
+
 @pytest.mark.parametrize(
     ("is_polar", "has_polar_angle", "number"),
     [(False, False, 8), (False, True, 2), (True, False, 2 * 4), (True, True, 2 * 4)],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 from gan3d.data.showers import Showers
+from gan3d.errors import ConfigError
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
@@ -76,3 +79,19 @@ def test_on_rings_the_radius_is_the_rings() -> None:
 def test_a_detector_says_whether_its_cells_are_polar() -> None:
     assert not Detector.of(calorimeter("clic")).is_polar
     assert not Detector(np.ones(LAYERS)).is_polar
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "is_refused"),
+    [
+        ("clic", (25, 25, 25), False),
+        ("clic_wide", (25, 25, 25), False),  # a window of it
+        ("clic", (25, 25, 24), True),
+        ("calochallenge_2", (16, 9, 45), False),
+        ("calochallenge_2", (50, 18, 45), True),
+    ],
+)
+def test_showers_of_other_layers_or_rings_are_refused(name: str, grid: tuple[int, int, int], *, is_refused: bool) -> None:
+    detector = Detector.of(calorimeter(name))
+    with pytest.raises(ConfigError, match=" x ".join(map(str, grid))) if is_refused else nullcontext():
+        detector.refuse_other(grid)

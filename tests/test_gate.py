@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.planted_faults import CLIC, FAULTS, simulated, with_cells
+from benchmarks.planted_faults import BEGIN, CLIC, DOCUMENT, END, FAULTS, NAMED_BY, monte_carlo, simulated, with_cells
 from gan3d.data.showers import Showers
 from gan3d.simulation.constants import fitted_constants
-from gan3d.simulation.spots import shower_cells
 from gan3d.validation.classifier import separation
 from gan3d.validation.collection import blocks
 from gan3d.validation.detector import Detector
@@ -22,14 +21,6 @@ from gan3d.validation.table import ObservableTable, cell_counts, joined, table_o
 
 NUMBER, FRESH = 500, 200
 DETECTOR = Detector.of(CLIC)
-
-
-def monte_carlo(number: int, seed: int) -> Showers:
-    """Embedded, 10 to 100 GeV, normal incidence."""
-    random = np.random.default_rng(seed)
-    energy = random.uniform(10, 100, number)
-    cells = shower_cells(energy, np.full(number, np.pi / 2), random, CLIC)
-    return Showers(cells, energy.astype(np.float32), None, np.arange(number, dtype=np.int64))
 
 
 def tabulated(showers: Showers) -> ObservableTable:
@@ -61,27 +52,36 @@ def test_a_planted_fault_is_flagged(fault: str, good: Showers, reference: Observ
     assert worst.deviations > LIMIT, worst
 
 
-#: What a fault must be found by, among others: not by a side effect of how it was planted.
-BY = {
-    "energy scale +3 %": "mean/response",
-    "shower maximum half a layer late": "mean/barycentre_depth",
-    "10 % too wide": "mean/variance_x",
-    "one layer dead": "mean/layer_11",
-    "occupancy wrong at fixed sum": "mean/occupancy",
-    "energies shuffled against conditions": "spread/response",
-    "collapsed to 20 distinct showers": "diversity/shape",
-    "per-layer correlations destroyed": "correlation/layers",
-    "missing low-energy tail of cells": "mean/cells_1e-3.5",
-    "missing low incident energies": "low_tail/incident_energy",
-    "1 % not finite": "broken/showers",
-    "1 % empty": "broken/showers",
-}
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_it_is_flagged_for_what_it_is(fault: str, good: Showers, reference: ObservableTable, floor: Floor) -> None:
     found = {one.name: one.deviations for one in judge(tabulated(FAULTS[fault](good)), reference, floor, seed=1)}
-    assert found[BY[fault]] > LIMIT
+    assert found[NAMED_BY[fault]] > LIMIT
+
+
+def test_faults_are_the_size_that_they_say(good: Showers) -> None:
+    occupied, total = good.cells > 0, good.cells.sum((1, 2, 3))
+    merged = FAULTS["occupancy wrong at fixed sum"](good).cells
+    assert merged.sum((1, 2, 3)) == pytest.approx(total, rel=1e-5)
+    assert 0.05 < 1 - (merged > 0).sum() / occupied.sum() < 0.10
+    faint = FAULTS["missing low-energy tail of cells"](good).cells
+    assert faint.sum() > 0.99 * total.sum()
+    assert ((faint == 0) | (faint == good.cells)).all()
+    high = FAULTS["missing low incident energies"](good)
+    assert high.incident_energy.min() >= 20 > good.incident_energy.min()
+    assert len(np.unique(high.cells.sum((1, 2, 3)))) == NUMBER, "no shower is there twice"
+
+
+def test_no_two_faults_take_away_the_same_cells(good: Showers) -> None:
+    hit = {name: (fault(good).cells > 0).tobytes() for name, fault in FAULTS.items()}
+    changed = [mask for mask in hit.values() if mask != (good.cells > 0).tobytes()]
+    assert len(set(changed)) == len(changed) > 6
+
+
+def test_the_document_has_a_line_of_every_fault() -> None:
+    table = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    for name, number in NAMED_BY.items():
+        assert f"| {name} | `{number}` |" in table
+    assert "| angles shuffled | `spread/slope_x` |" in table
 
 
 def test_each_simulated_fault_is_one_because_of_its_change(good: Showers, reference: ObservableTable, floor: Floor) -> None:
@@ -91,6 +91,7 @@ def test_each_simulated_fault_is_one_because_of_its_change(good: Showers, refere
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_over_two_hundred_fresh_samples_there_is_at_most_one_false_alarm(reference: ObservableTable, floor: Floor) -> None:
     alarms = []
     for seed in range(1000, 1000 + FRESH):
@@ -145,6 +146,8 @@ def test_the_classifier_says_one_half_of_good_showers(good: Showers) -> None:
     assert classified(monte_carlo(NUMBER, 101), good) == pytest.approx(0.5, abs=0.08)
 
 
-@pytest.mark.parametrize("fault", ["one layer dead", "collapsed to 20 distinct showers", "occupancy wrong at fixed sum"])
-def test_the_classifier_sees_what_is_plain(fault: str, good: Showers) -> None:
-    assert classified(monte_carlo(NUMBER, 101), FAULTS[fault](good)) > 0.95
+@pytest.mark.parametrize(
+    ("fault", "least"), [("one layer dead", 0.95), ("collapsed to 20 distinct showers", 0.95), ("occupancy wrong at fixed sum", 0.6)]
+)
+def test_the_classifier_sees_what_is_plain_and_some_of_what_is_not(fault: str, least: float, good: Showers) -> None:
+    assert classified(monte_carlo(NUMBER, 101), FAULTS[fault](good)) > least

@@ -79,6 +79,16 @@ def test_other_grids_and_too_few_showers_are_refused(held_out: Showers, tmp_path
     assert "cells cannot be held against those of" in " ".join(validate(str(cropped), "--quick")[1].split())
 
 
+def test_a_calorimeter_of_another_grid_is_refused_with_both_grids_and_the_way_out() -> None:
+    arguments = [str(SAMPLES / "clic_10_100_test.h5"), "--reference", GEANT4, "--calorimeter", "calochallenge_2", "--quick"]
+    result = CliRunner().invoke(app, ["validate", *arguments])
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2, result.exception
+    assert "a grid of 25 x 25 x 25 cells" in said
+    assert "whose grid is 16 x 9 x 45" in said
+    assert "--calorimeter" in said
+
+
 def test_broken_showers_are_counted_and_flagged(held_out: Showers, tmp_path: Path) -> None:
     cells = held_out.cells.copy()
     cells[:2] = 0

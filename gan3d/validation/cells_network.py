@@ -19,12 +19,14 @@ UNITS = 64
 DROPOUT = 0.2
 #: Brings shares of the incident energy near 1: the brightest cells themselves, all others by their logarithm.
 BRIGHT, FAINT = 300.0, 1e5
+#: Brings the cotangent of polar angles of 60 to 120 degrees near 1.
+STEEP = 3.0
 
 
 class CellsNetwork(nn.Module):
-    """From rows (N, 1 + X Y L), log10 of the incident energy and cells over it, to a logit (N, 1)."""
+    """From rows (N, K + X Y L), conditions (log10 of the incident energy, a polar angle) and cells over the energy, to a logit (N, 1)."""
 
-    def __init__(self, grid: tuple[int, int, int]) -> None:
+    def __init__(self, grid: tuple[int, int, int], num_conditions: int = 1) -> None:
         super().__init__()
         self.grid = grid
         blocks: list[nn.Module] = []
@@ -34,21 +36,27 @@ class CellsNetwork(nn.Module):
             channels, size = more, [(one + 1) // 2 for one in size]
         seen = channels * math.prod(size)
         self.convolutions = nn.Sequential(*blocks, nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(seen, UNITS), nn.LeakyReLU(0.1))
-        self.out = nn.Sequential(nn.Linear(UNITS + 1 + 2 * grid[2], UNITS), nn.LeakyReLU(0.1), nn.Linear(UNITS, 1))
+        self.out = nn.Sequential(nn.Linear(UNITS + num_conditions + 2 * grid[2], UNITS), nn.LeakyReLU(0.1), nn.Linear(UNITS, 1))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Logits; with the layers' sums beside the convolutions, which see no further than a few cells."""
         cells = cells_of(rows, self.grid)
         faint = torch.log1p(FAINT * cells)
         layers = [BRIGHT * cells.sum((1, 2)), 10.0 * faint.mean((1, 2))]
+        energy, angle = conditions_of(rows, self.grid).tensor_split([1], dim=1)
         seen = self.convolutions(torch.stack([BRIGHT * cells, faint / 3.0], dim=1))
-        logits: Tensor = self.out(torch.cat([seen, rows[:, :1], *layers], dim=1))
+        logits: Tensor = self.out(torch.cat([seen, energy, STEEP / torch.tan(angle), *layers], dim=1))
         return logits
 
 
 def cells_of(rows: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """(N, X, Y, L) of rows (N, 1 + X Y L)."""
-    return rows[:, 1:].reshape(-1, *grid)
+    """(N, X, Y, L) of rows (N, K + X Y L)."""
+    return rows[:, -math.prod(grid) :].reshape(-1, *grid)
+
+
+def conditions_of(rows: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """(N, K) of the same rows."""
+    return rows[:, : -math.prod(grid)]
 
 
 def cells_recipe(grid: tuple[int, int, int], *, is_polar: bool, has_polar_angle: bool) -> Recipe:
@@ -60,7 +68,7 @@ def cells_recipe(grid: tuple[int, int, int], *, is_polar: bool, has_polar_angle:
         has_polar_angle: showers come at angles in the plane of x, so that x cannot be mirrored, nor taken for y.
     """
     return Recipe(
-        network=lambda _: CellsNetwork(grid),
+        network=lambda rows: CellsNetwork(grid, rows.shape[1] - math.prod(grid)),
         augment=_turned(grid, is_polar=is_polar, has_polar_angle=has_polar_angle),
         epochs=30,
         patience=8,
@@ -82,6 +90,6 @@ def _turned(grid: tuple[int, int, int], *, is_polar: bool, has_polar_angle: bool
             cells = cells.flip(2)
         if transpose and grid[0] == grid[1] and not is_polar and not has_polar_angle:
             cells = cells.transpose(1, 2)
-        return torch.cat([rows[:, :1], cells.flatten(1)], dim=1)
+        return torch.cat([conditions_of(rows, grid), cells.flatten(1)], dim=1)
 
     return turned

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gan3d.validation.statistics import statistics_of
+from gan3d.validation.statistics import Yardstick, least_spread, statistics_of
 from gan3d.validation.table import ObservableTable
 
 #: Standard deviations of the floor beyond which a number is flagged.
@@ -54,11 +54,13 @@ class Floor:
     draws: dict[str, tuple[float, ...]]
     num_showers: int
     """Of each draw."""
+    yardstick: Yardstick
+    """By which both they and what is judged are measured."""
 
     def finding(self, name: str, value: float) -> Finding:
         """A number beside its floor."""
         drawn = np.array(self.draws[name])
-        return Finding(name, value, float(drawn.mean()), float(drawn.std(ddof=1)))
+        return Finding(name, value, float(drawn.mean()), max(float(drawn.std(ddof=1)), least_spread(name, self.num_showers)))
 
 
 def floor_of(reference: ObservableTable, num_showers: int, seed: int, num_draws: int = NUM_DRAWS) -> Floor:
@@ -70,17 +72,18 @@ def floor_of(reference: ObservableTable, num_showers: int, seed: int, num_draws:
     if reference.num_showers < 2 * num_showers:
         msg = f"a floor for {num_showers} showers needs a reference of {2 * num_showers}, there are {reference.num_showers}"
         raise ValueError(msg)
-    random, found = np.random.default_rng(seed), dict[str, list[float]]()
+    random, found, yardstick = np.random.default_rng(seed), dict[str, list[float]](), Yardstick.of(reference)
     for _ in range(num_draws):
         rows = random.permutation(reference.num_showers)[: 2 * num_showers]
-        for name, value in statistics_of(reference.draw(rows[:num_showers]), reference.draw(rows[num_showers:])).items():
+        pair = reference.draw(rows[:num_showers]), reference.draw(rows[num_showers:])
+        for name, value in statistics_of(*pair, yardstick).items():
             found.setdefault(name, []).append(value)
-    return Floor({name: tuple(values) for name, values in found.items()}, num_showers)
+    return Floor({name: tuple(values) for name, values in found.items()}, num_showers, yardstick)
 
 
 def judge(one: ObservableTable, reference: ObservableTable, floor: Floor, seed: int) -> list[Finding]:
     """Every number of as many showers of ``one`` as the floor is for, against as many of the reference; worst first."""
     random = np.random.default_rng(seed)
     ours, theirs = (table.draw(random.permutation(table.num_showers)[: floor.num_showers]) for table in (one, reference))
-    found = [floor.finding(name, value) for name, value in statistics_of(ours, theirs).items()]
+    found = [floor.finding(name, value) for name, value in statistics_of(ours, theirs, floor.yardstick).items()]
     return sorted(found, key=lambda one: -one.deviations)

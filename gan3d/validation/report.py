@@ -23,7 +23,7 @@ from gan3d.validation.loading import refuse_other_grid
 from gan3d.validation.profiles import ProfileDeviation, profile_deviations
 from gan3d.validation.response import ResponseBin, response_in_bins
 from gan3d.validation.sides import Most, Sides, most_of_files, whole_ones, with_more
-from gan3d.validation.table import joined, table_of
+from gan3d.validation.table import angles_vary, joined, table_of
 
 #: Showers of each kind that nearest neighbours are looked for among, at most.
 MOST_NEIGHBOURS = 1000
@@ -192,11 +192,13 @@ def _slow(sides: Sides, most: Most | None, asked: Question) -> tuple[dict[str, t
         return {}, {}
     seed, progress = asked.seed, asked.progress
     every = sides if most is None else (*sides, most.ours, most.theirs)
-    seen = [features.joined([features_of(part, asked.detector) for part in blocks(one)]) for one in every]
+    varies = angles_vary(sides.theirs.polar_angle)
+    seen = [features.joined([features_of(part, asked.detector, has_polar_angle=varies) for part in blocks(one)]) for one in every]
     ours, theirs, others = seen[:3]
     progress("separation powers")
     pairs = zip(separation.separation_power(theirs.high, ours.high), separation.separation_power(theirs.high, others.high), strict=True)
-    powers = dict(zip(feature_names(sides.ours.cells.shape[3]), ((float(a), float(b)) for a, b in pairs), strict=True))
+    names = feature_names(sides.ours.cells.shape[3], has_polar_angle=varies)
+    powers = dict(zip(names, ((float(a), float(b)) for a, b in pairs), strict=True))
     headlines = [separation.Headline.of(one, asked.detector.threshold_gev) for one in sides]
     first, of_floor = (separation.headline_powers(headlines[1], headlines[place]) for place in (0, 2))
     powers |= {name: (first[name], of_floor[name]) for name in first}

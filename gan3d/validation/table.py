@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 #: Edges of log10 (cell energy / GeV) between which cells are counted; the last is open.
 CELL_ENERGY_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
+#: Standard deviation [rad] from which on polar angles count as varying: less moves a shower's end by less than a twentieth of a cell.
+LEAST_ANGLE_SPREAD = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class ObservableTable:
     """(N, X + Y + L) the three normalised profiles, to tell showers apart by."""
     incident_energy: Array
     """(N,) [GeV]."""
+    polar_angle: Array
+    """(N,) [rad]; normal incidence where files have none."""
     is_broken: NDArray[np.bool_]
     """(M,) of all M >= N showers: whether it was left out."""
 
@@ -57,6 +61,7 @@ class ObservableTable:
             self.layer_shares[kept],
             self.shape[kept],
             self.incident_energy[kept],
+            self.polar_angle[kept],
             broken,
         )
 
@@ -76,18 +81,30 @@ def joined(tables: Iterable[ObservableTable]) -> ObservableTable:
         np.concatenate([part.layer_shares for part in parts]),
         np.concatenate([part.shape for part in parts]),
         np.concatenate([part.incident_energy for part in parts]),
+        np.concatenate([part.polar_angle for part in parts]),
         np.concatenate([part.is_broken for part in parts]),
     )
 
 
+def angles_vary(polar_angle: NDArray[np.floating] | None) -> bool:
+    """Whether showers come at angles (N,) [rad] of their own, which then are a condition as their energies are."""
+    return polar_angle is not None and len(polar_angle) > 0 and float(np.std(polar_angle, dtype=np.float64)) > LEAST_ANGLE_SPREAD
+
+
 def table_of(showers: Showers, detector: Detector) -> ObservableTable:
-    """The observables of some showers in a detector."""
+    """The observables of some showers in a detector.
+
+    Raises:
+        ConfigError: they are not of its grid.
+    """
+    detector.refuse_other(showers.cells.shape[1:])
     cells = torch.from_numpy(showers.cells).double()
     finite = torch.isfinite(cells).flatten(1).all(dim=1)
     cells = torch.where(finite[:, None, None, None], cells, 0.0)
     good = finite & (observables.deposited_energy(cells) > observables.EMPTY_SHOWER_GEV)
     cells = cells[good]
     energy = torch.from_numpy(showers.incident_energy).double()[good]
+    angle = np.full(len(showers), np.pi / 2) if showers.polar_angle is None else showers.polar_angle.astype(np.float64)
     profiles = observables.profiles(cells)
     shares = [observables.normalised(profile) for profile in profiles]
     weighted = profiles[2] * torch.from_numpy(detector.layer_weights)
@@ -107,6 +124,7 @@ def table_of(showers: Showers, detector: Detector) -> ObservableTable:
         shares[2].numpy(),
         torch.cat(shares, dim=1).numpy(),
         energy.numpy(),
+        angle[good.numpy()],
         (~good).numpy(),
     )
 
