@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from gan3d.models.energy_distance import FixedSample
-from gan3d.models.observable_matching import ObservableDistributions, ObservableSet, log_smooth_occupancy, observables, powers, stretched
+from gan3d.models.observable_matching import (
+    ObservableDistributions,
+    ObservableSet,
+    layers,
+    log_smooth_occupancy,
+    observables,
+    powers,
+    stretched,
+)
 from gan3d.physics.observables import occupancy
 from gan3d.physics.readout import polar_centres
 
@@ -119,7 +127,7 @@ def test_the_smooth_occupancy_follows_the_occupancy() -> None:
     assert (smooth / sharp - 1).abs().mean() < 0.2
 
 
-@pytest.mark.parametrize(("kind", "number"), [("moments", 11), ("layers", 11 + 2 + 6 + 5 * GRID[2])])
+@pytest.mark.parametrize(("kind", "number"), [("moments", 11), ("layers", 11 + 6 + 7 * GRID[2] + 2 + GRID[0] + GRID[1])])
 def test_there_is_one_column_per_observable(kind: ObservableSet, number: int) -> None:
     assert observables(*showers(3, 1), kind).shape == (3, number)
 
@@ -129,10 +137,26 @@ def test_on_polar_cells_centres_are_places_and_there_is_no_slope() -> None:
     num_moments = 7 + 2 * GRID[0] // 2
     x, y = (torch.from_numpy(one).float() for one in polar_centres(*GRID[:2]))
     found = observables(cells, energy, "layers", (x, y))
-    assert found.shape == (3, num_moments + 6 + 5 * GRID[2])
+    assert found.shape == (3, num_moments + 6 + 7 * GRID[2] + GRID[1])
     layer = cells[:, :, :, 4]
     expected = (layer * x).sum(dim=(1, 2)) / layer.sum(dim=(1, 2))
     torch.testing.assert_close(found[:, num_moments + 6 + 4], expected)
+
+
+def test_a_halo_that_is_too_bright_near_the_core_and_ends_too_early_is_seen() -> None:
+    """With the same centres and the same widths: what columns and radii are there for."""
+    wings = torch.zeros(2, GRID[0])
+    for wing, steps, each in ((wings[0], 1, 0.2), (wings[1], 2, 0.05)):
+        wing[3], wing[3 - steps], wing[3 + steps] = 1 - 2 * each, each, each
+    across = torch.zeros(GRID[1])
+    across[4] = 1.0
+    both = wings[:, :, None, None] * across[:, None] * torch.ones(GRID[2])
+    found = layers(both, None)
+    differs = ~torch.isclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+    of_columns, of_radii = differs[-(GRID[0] + GRID[1]) :], differs[6 + 4 * GRID[2] : 6 + 6 * GRID[2]]
+    assert of_columns[: GRID[0]].sum() == 5
+    assert of_radii.all()
+    assert not differs[6 : 6 + 4 * GRID[2]].any()
 
 
 @pytest.fixture(scope="module")

@@ -144,8 +144,10 @@ def test_showers_on_a_cylinder_train_and_go_on_from_a_checkpoint(calochallenge: 
 
 def test_the_loss_on_observables_is_another_one_than_on_square_cells(tmp_path: Path) -> None:
     weight = {"training.loss_weights.observables": 1.0}
-    found = [effective_settings(small_trial(tmp_path, changes))["training"] for changes in (weight, POLAR | weight, POLAR)]
-    assert [one.get("observables_loss") for one in found] == [3, 4, None]
+    layers = {"training.matched_observables": "layers"}
+    recipes = (weight, POLAR | weight, POLAR, weight | layers, POLAR | weight | layers)
+    found = [effective_settings(small_trial(tmp_path, changes))["training"] for changes in recipes]
+    assert [one.get("observables_loss") for one in found] == [3, 4, None, 5, 5]
 
 
 def test_square_cells_are_no_ring(tmp_path: Path) -> None:

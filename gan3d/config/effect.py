@@ -68,10 +68,19 @@ ADDED = {
 OBSERVABLES_LOSS = 3
 #: The same where networks know the cells to be polar: moments are of places, not of the angle's index.
 POLAR_OBSERVABLES_LOSS = 4
+#: The same of the set ``layers``, on any cells: with radii and the profile across.
+LAYERS_OBSERVABLES_LOSS = 5
 #: Knobs that say where workers run, not what they do.
 PLACES = ("workers.elastic", "workers.binding", "workers.interface", "workers.one_node")
 #: Knobs of arithmetic that only a CPU has.
 OF_A_CPU = ("workers.convolutions", "workers.onednn", "workers.memory_format", "workers.shared_memory")
+
+
+def observables_loss(settings: TrialSettings) -> int:
+    """Version of the loss on observables that a trial trains with."""
+    if settings.training.matched_observables == "layers":
+        return LAYERS_OBSERVABLES_LOSS
+    return POLAR_OBSERVABLES_LOSS if settings.is_ring else OBSERVABLES_LOSS
 
 
 def ineffective_knobs(settings: TrialSettings) -> dict[str, str]:
@@ -124,7 +133,7 @@ def effective_settings(settings: TrialSettings) -> dict[str, Any]:
         if section.get(last, seed) == seed:
             section.pop(last, None)
     if settings.training.loss_weights.observables:
-        effective["training"]["observables_loss"] = POLAR_OBSERVABLES_LOSS if settings.is_ring else OBSERVABLES_LOSS
+        effective["training"]["observables_loss"] = observables_loss(settings)
     if settings.learning_rate_factor == 1.0:
         # Any rule is none at the reference batch, and has nothing to warm up to.
         if settings.training.learning_rate_rule != "none":

@@ -89,8 +89,8 @@ class Training(Settings):
     gradient_penalty: NonNegative = 0.0
     """Weight of the squared distance from 1 of the validity's slope, between showers of both kinds (arXiv:1704.00028: 10); the seed: 0."""
     matched_observables: Literal["moments", "layers"] = "moments"
-    """What `loss_weights.observables` looks at: 11 numbers of the whole shower, or also its axis, its cells' spectrum, each layer's centre,
-    widths and occupancy, and how all of these go together."""
+    """What `loss_weights.observables` looks at: 11 numbers of the whole shower, or also its axis, its cells' spectrum, its profile across,
+    each layer's centre, widths, radii and occupancy, and how all of these go together."""
     flipped_targets: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
     """Share of validity targets flipped in the discriminator's batches."""
     conditions: Literal["training_set", "seed"] = "training_set"

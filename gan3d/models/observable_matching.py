@@ -7,10 +7,11 @@ adds losses on sums over cells (svalleco/3Dgan: the deposited energy; branch Ang
 spread counts as well: of each observable the energy distance between batch and training set, in standard deviations.
 
 The set ``moments`` has 11 observables of the whole shower; on polar cells more, as they have more axes, which together weigh as x and y.
-The set ``layers`` adds its axis, its cells' spectrum, and of each layer centre, widths and occupancy. Showers whose every observable is
-right may still combine them wrongly; so there the same distance is taken along fixed random directions as well (sliced, as Bonneel et al.,
-J. Math. Imaging Vis. 51 (2015) 22, do with Wasserstein's), drawn in the space where the training showers' observables are uncorrelated:
-that two neighbouring layers' centres agree is as telling as where they are.
+The set ``layers`` adds its axis, its cells' spectrum, its profile across, and of each layer centre, widths, radii and occupancy: widths may
+be right where the halo is too bright near the core and ends too early. Showers whose every observable is right may still combine them
+wrongly; so there the same distance is taken along fixed random directions as well (sliced, as Bonneel et al., J. Math. Imaging Vis. 51
+(2015) 22, do with Wasserstein's), drawn in the space where the training showers' observables are uncorrelated: that two neighbouring
+layers' centres agree is as telling as where they are.
 
 Observables count by their distance from the training showers' mean at the incident energy, in standard deviations there. That alone would
 not see showers with too many cells at low energies and too few at high ones: so the distance is also taken of each observable's sum with
@@ -36,6 +37,7 @@ from gan3d.physics.observables import (
     axis_slopes,
     layer_centres,
     layer_fractions_of,
+    layer_radii,
     layer_widths,
     normalised,
     profiles,
@@ -88,11 +90,24 @@ def moments(
 
 
 def layers(cells_BXYL: torch.Tensor, positions: Positions | None, threshold_gev: float = READOUT_THRESHOLD_GEV) -> torch.Tensor:
-    """Slopes of the axis, roots of cells by energy; of layers centres, widths and occupancy. (B, 8 + 5 L); polar, without slopes: 6."""
-    slopes = [axis_slopes(cells_BXYL)] if positions is None else []
+    """Roots of cells by energy; of layers centres, widths, radii and occupancy; slopes of the axis and shares of columns.
+
+    Shape (B, 8 + 7 L + X + Y); of polar cells, without slopes and with the shares of rings only, (B, 6 + 7 L + Y).
+    """
     centres, widths = layer_centres(cells_BXYL, positions), layer_widths(cells_BXYL, positions)
+    radii = layer_radii(cells_BXYL, radius_of(cells_BXYL, positions))
     occupancy = smooth_step(cells_BXYL, threshold_gev).mean(dim=(1, 2))
-    return torch.cat([*slopes, smooth_spectrum(cells_BXYL), *centres.unbind(2), *widths.unbind(2), occupancy], dim=1)
+    along_x, along_y = (normalised(profile) for profile in profiles(cells_BXYL)[:2])
+    of_axes = [along_y] if positions is not None else [axis_slopes(cells_BXYL), along_x, along_y]
+    return torch.cat([smooth_spectrum(cells_BXYL), *centres.unbind(2), *widths.unbind(2), *radii, occupancy, *of_axes], dim=1)
+
+
+def radius_of(cells_BXYL: torch.Tensor, positions: Positions | None) -> torch.Tensor:
+    """Distance (X, Y) of cells from the axis, which for square ones is the middle of the grid [cells, or the positions' unit]."""
+    if positions is not None:
+        return torch.hypot(*positions)
+    x, y = (torch.arange(size, device=cells_BXYL.device) - (size - 1) / 2 for size in cells_BXYL.shape[1:3])
+    return torch.hypot(x[:, None], y[None, :])
 
 
 def smooth_step(cells_BXYL: torch.Tensor, threshold_gev: float) -> torch.Tensor:
