@@ -18,6 +18,7 @@ from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, Floor, floor_of, judge
 from gan3d.validation.report import SMALLEST_NUMBER, Report, validate_showers
+from gan3d.validation.separation import NUM_ENERGY_BINS
 from gan3d.validation.statistics import above_trend
 from gan3d.validation.table import ObservableTable, angles_vary, joined, table_of
 
@@ -121,7 +122,7 @@ def report() -> Report:
 
 
 def test_a_report_of_showers_at_angles_has_it_as_a_feature_and_as_a_number_of_the_gate(report: Report) -> None:
-    assert len(report.separation_powers) == 3 + 8 * 4
+    assert len(report.separation_powers) == 3 + 8 * 4 + 2 + NUM_ENERGY_BINS
     assert "polar_angle" in report.separation_powers
     assert "mean/polar_angle" in {one.name for one in report.findings}
     assert report.passes

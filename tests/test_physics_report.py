@@ -35,6 +35,7 @@ def script_of(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("physics_report")
 
 
+@pytest.mark.slow
 def test_twice_the_energy_is_a_ratio_of_two_in_every_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_showers(tmp_path, num_train=60, num_validation=30)
     showers = open_shower_file(tmp_path / "train.h5").read(0, 60)
