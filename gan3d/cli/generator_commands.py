@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from gan3d.cli.failures import FAILED, reported
-from gan3d.cli.options import LARGEST_SEED, AsJson, Spectrum
+from gan3d.cli.options import AsJson, Spectrum
+from gan3d.generation.card import LARGEST_SEED
 
 
 def add_to(app: typer.Typer) -> None:

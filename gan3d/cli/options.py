@@ -7,9 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
-#: What files and generators of random numbers take.
-LARGEST_SEED = 2**63 - 1
-
 Energy = Annotated[tuple[float, float], typer.Option(metavar="LOW HIGH", help="Incident energies between these [GeV].")]
 Spectrum = Annotated[
     Literal["uniform", "log_uniform"], typer.Option(help="Of the energies; log_uniform: as many below their geometric mean as above.")

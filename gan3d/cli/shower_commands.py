@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from gan3d.cli.failures import FAILED, reported
-from gan3d.cli.options import LARGEST_SEED, AsJson, Energy, Spectrum
+from gan3d.cli.options import AsJson, Energy, Spectrum
+from gan3d.generation.card import LARGEST_SEED
 
 Calorimeter = Annotated[
     str,

@@ -16,6 +16,8 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 #: Names of the graph's inputs, in their order; the last one only where there are angles. Its output is called `cells`.
 INPUTS = ("noise", "incident_energy", "polar_angle")
 OUTPUT = "cells"
+#: Largest seed of generated showers: what a shower file can say of its own.
+LARGEST_SEED = 2**63 - 1
 #: Seed of a registered generator that stands for one that nobody has used: requests that name none must not get the same fluctuations each.
 ANY_SEED = -1
 

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import gan3d
 from gan3d.errors import ConfigError
-from gan3d.generation.card import Card
+from gan3d.generation.card import LARGEST_SEED, Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
 from gan3d.generation.formats.made import Make
 from gan3d.generation.registry import SCHEME, downloaded
@@ -29,9 +29,6 @@ from gan3d.training.checkpoint import TrialFolder
 
 #: Showers that share a stream of noise. Part of the definition of a seed's showers: another number here makes other showers.
 CHUNK = 128
-
-#: What a shower file can say of its seed.
-LARGEST_SEED = 2**63 - 1
 
 #: Normal numbers that torch makes at once (ATen/native/cpu/DistributionTemplates.h, normal_fill); it divides `CHUNK`.
 DRAWN_TOGETHER = 16

@@ -18,6 +18,7 @@ import pandas as pd
 from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
 from gan3d.config.training import TrialSettings
+from gan3d.cost.prices import SECONDS_PER_HOUR
 from gan3d.scaling.ablation import mean_interval
 from gan3d.search.sample_rows import sample_of
 from gan3d.verdict.epochs import best_of_trials, first_within, judged_epochs
@@ -25,7 +26,6 @@ from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records
 from gan3d.verdict.measure import Measure
 
 SEED = "training.seed"
-SECONDS_PER_HOUR = 3600.0
 #: Keys that say what a recipe is to a reader: architecture, batch, learning rates.
 TOLD = (
     "training.generator.filters",
