@@ -95,7 +95,8 @@ def play_trial(ask: Ask, script: Script) -> None:
 
 def record(value: float | None, core_seconds: float) -> dict[str, float]:
     """An epoch's metrics."""
-    metrics = dict.fromkeys(METRICS, 1.0) | {"cost.core_seconds": core_seconds, METRIC: 0.0 if value is None else value}
+    cost = dict.fromkeys(("cost.core_seconds", "cost.reserved_core_seconds"), core_seconds)
+    metrics = dict.fromkeys(METRICS, 1.0) | cost | {METRIC: 0.0 if value is None else value}
     if value is None:
         del metrics[METRIC]
     return metrics
