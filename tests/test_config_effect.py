@@ -78,8 +78,10 @@ def test_the_digest_changes_with_every_knob_that_acts_and_with_no_other(key: str
         "workers__convolutions": "plain",
         "training__discriminator__normalisation": "none",
     }
-    if key in {"training.generator.cell_noise", "training.generator.impact"}:
+    if key in {"training.generator.cell_noise", "training.generator.impact", "training.generator.cell_spectrum"}:
         settings["training__generator__output"] = "rectified_normal"
+    if key == "training.generator.cell_spectrum":
+        settings["training__generator__layer_energies"] = "fitted"
     before = trial(**settings)
     after = trial(**settings | {key.replace(".", "__"): other_value(key, before)})
     assert (before.digest() == after.digest()) == (key in ineffective_knobs(before) and key in ineffective_knobs(after))

@@ -154,6 +154,7 @@ BOUND = {
     "training.generator.kernel",
     "training.generator.layer_energies",
     "training.generator.cell_noise",
+    "training.generator.cell_spectrum",
     "training.generator.impact",
     "training.generator.noise_dim",
     "training.gradient_penalty",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -170,10 +172,7 @@ def test_what_goes_together_is_seen_only_along_directions(of_layers: ObservableD
     energy = torch.full((256,), 50.0)
     straight = around(4 + 0.2 * torch.randn(256, 3, generator=random), 0.02 * energy)
     shuffled = torch.stack([straight[torch.randperm(256, generator=random), :, :, layer] for layer in range(GRID[2])], dim=3)
-    num_columns = 5 * of_layers.spread.shape[1]
-    residuals = FixedSample.of(of_layers.residuals.rising[:num_columns].T)
-    fitted = (of_layers.coefficients, of_layers.spread, of_layers.energies, of_layers.directions[:, :0], of_layers.offset)
-    alone = ObservableDistributions(*fitted, residuals, "layers")
+    alone = replace(of_layers, directions=of_layers.directions[:, :0], along=FixedSample.of(of_layers.along.rising[:0].T))
     centres = slice(11 + 2 + 6, 11 + 2 + 6 + 2 * GRID[2])
     one, other = (observables(cells, energy, "layers")[:, centres].sort(dim=0).values for cells in (straight, shuffled))
     torch.testing.assert_close(one, other)

@@ -24,6 +24,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "cell noise": {"generator": {"output": "rectified_normal", "cell_noise": True}},
     "impact": {"generator": {"output": "rectified_normal", "cell_noise": True, "impact": "fitted"}},
+    "spectrum": {"generator": {"output": "rectified_normal", "layer_energies": "fitted", "noise_dim": 20, "cell_spectrum": "fitted"}},
     "group normalisation": {"generator": {"normalisation": "group"}},
     "per plane": {"generator": {"normalisation": "batch_per_plane"}},
     "angle": {"polar_angle": True},
@@ -50,6 +51,10 @@ def test_it_is_the_network_the_inverse_transform_and_the_threshold(name: str) ->
     for buffer in state.generator.buffers():
         if buffer.is_floating_point():
             buffer.add_(torch.rand(buffer.shape, generator=random))
+    bends = [weight for name, weight in state.generator.named_parameters() if name.endswith("bend")]
+    for bend in bends:
+        bend.add_(torch.rand(bend.shape, generator=random))
+    assert bool(bends) == (name == "spectrum")
     noise = torch.randn(5, trial.num_noise, generator=random)
     energy = torch.tensor([10.0, 40.0, 60.0, 90.0, 200.0])
     angle = torch.linspace(1.1, 2.0, 5) if trial.training.polar_angle else None

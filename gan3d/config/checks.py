@@ -272,6 +272,14 @@ def _noise(settings: TrialSettings) -> Iterator[Problem]:
             network.impact,
             (("training.generator.output", network.output),),
         )
+    if network.cell_spectrum == "fitted" and (network.output != "rectified_normal" or network.layer_energies != "fitted"):
+        yield Problem(
+            "training.generator.cell_spectrum",
+            "goes only with rectified normals and layer energies that are fitted:",
+            "Set training.generator.output to rectified_normal and layer_energies to fitted, or cell_spectrum to network.",
+            network.cell_spectrum,
+            (("training.generator.output", network.output), ("training.generator.layer_energies", network.layer_energies)),
+        )
     if network.noise_dim < needed:
         yield Problem(
             "training.generator.noise_dim",

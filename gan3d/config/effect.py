@@ -52,6 +52,7 @@ ADDED = {
     "training.matched_observables": "moments",
     "training.pretrain_epochs": 0,
     "training.generator.layer_energies": "network",
+    "training.generator.cell_spectrum": "network",
     "training.generator.cell_noise": False,
     "training.generator.impact": "network",
     "training.generator.residual_blocks": 0,
@@ -68,8 +69,8 @@ ADDED = {
 OBSERVABLES_LOSS = 3
 #: The same where networks know the cells to be polar: moments are of places, not of the angle's index.
 POLAR_OBSERVABLES_LOSS = 4
-#: The same of the set ``layers``, on any cells: with radii and the profile across.
-LAYERS_OBSERVABLES_LOSS = 5
+#: The same of the set ``layers``, on any cells: with radii, the profile across, and what of each observable the others do not tell.
+LAYERS_OBSERVABLES_LOSS = 6
 #: Knobs that say where workers run, not what they do.
 PLACES = ("workers.elastic", "workers.binding", "workers.interface", "workers.one_node")
 #: Knobs of arithmetic that only a CPU has.

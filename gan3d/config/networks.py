@@ -41,6 +41,9 @@ class Generator(Settings):
     layer_energies: Literal["network", "fitted"] = "network"
     """Who decides how much energy a layer receives: the `network`, by its cells' sum (the seed), or a distribution `fitted` to training
     showers, to which each layer's cells are scaled. It takes the first numbers of the noise, one more than there are layers."""
+    cell_spectrum: Literal["network", "fitted"] = "network"
+    """Who decides how many cells hold how much: the `network` (the seed), or a curve of a cell's energy as well, which is `fitted` to
+    training showers and then trained on. Takes `output: rectified_normal` and `layer_energies: fitted`."""
     learning_rate: Positive = 1e-3
     """Learning rate at the reference batch, before `learning_rate_rule`."""
 

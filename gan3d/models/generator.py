@@ -65,7 +65,7 @@ class GeneratorNetwork(nn.Module):
         self.layer_energies: LayerEnergies | None = None
         if settings.layer_energies == "fitted":
             assert transform is not None, "layer energies are in GeV"
-            self.layer_energies = LayerEnergies(grid[2], polar_angle, transform)
+            self.layer_energies = LayerEnergies(grid[2], polar_angle, transform, has_spectrum=settings.cell_spectrum == "fitted")
         initialise_(self.dense, nn.init.xavier_uniform_)
         if self.output is not None:
             initialise_(self.output, nn.init.xavier_normal_)

@@ -20,6 +20,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from gan3d.models.cell_spectrum import CellSpectrum
 from gan3d.models.observable_matching import powers
 from gan3d.physics.transform import Transform
 
@@ -39,7 +40,7 @@ class LayerEnergies(nn.Module):
     quantiles: torch.Tensor
     mixing: torch.Tensor
 
-    def __init__(self, num_layers: int, polar_angle: bool, transform: Transform) -> None:
+    def __init__(self, num_layers: int, polar_angle: bool, transform: Transform, *, has_spectrum: bool = False) -> None:
         super().__init__()
         # Faint cells keep their gradient: the threshold is the showers', not the generator's.
         self.transform = replace(transform, threshold_gev=0.0)
@@ -48,6 +49,7 @@ class LayerEnergies(nn.Module):
         self.register_buffer("spread", torch.zeros(num_terms, num_variables))
         self.register_buffer("quantiles", scores()[:, None].repeat(1, num_variables))
         self.register_buffer("mixing", torch.eye(num_variables))
+        self.spectrum = CellSpectrum() if has_spectrum else None
 
     @property
     def num_variables(self) -> int:
@@ -59,10 +61,11 @@ class LayerEnergies(nn.Module):
     ) -> torch.Tensor:
         """Cells in network units, every layer scaled to its energy; conditions in GeV and rad."""
         wanted = self.energies(noise_BZ, incident_energy_B, polar_angle_B)
-        cells_gev = self.transform.to_gev(cells_BXYL)
-        has = cells_gev.sum(dim=(1, 2))
-        factor = wanted / torch.maximum(has, SMALLEST_SHARE * wanted).clamp_min(torch.finfo(has.dtype).tiny)
-        return self.transform.to_network(cells_gev * factor[:, None, None, :])
+        cells_gev = scaled(self.transform.to_gev(cells_BXYL), wanted)
+        if self.spectrum is not None:
+            # A curve of energies in GeV, so of cells that are nearly right; it changes sums by a few percent.
+            cells_gev = scaled(self.spectrum(cells_gev), wanted)
+        return self.transform.to_network(cells_gev)
 
     @torch.no_grad()
     def energies(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:
@@ -93,8 +96,16 @@ class LayerEnergies(nn.Module):
 
     @torch.no_grad()
     def start_as_(self, fitted: LayerEnergies) -> None:
-        """Take what ``fit_`` found in another module."""
-        self.load_state_dict(fitted.state_dict())
+        """Take what ``fit_`` found in another module; the curve stays."""
+        for name in ("mean", "spread", "quantiles", "mixing"):
+            getattr(self, name).copy_(getattr(fitted, name))
+
+
+def scaled(cells_BXYL: torch.Tensor, wanted_BL: torch.Tensor) -> torch.Tensor:
+    """Cells [GeV] whose layers sum to the wanted energies [GeV], but where there is next to nothing to scale."""
+    has = cells_BXYL.sum(dim=(1, 2))
+    factor = wanted_BL / torch.maximum(has, SMALLEST_SHARE * wanted_BL).clamp_min(torch.finfo(has.dtype).tiny)
+    return cells_BXYL * factor[:, None, None, :]
 
 
 def terms_of(incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None) -> torch.Tensor:

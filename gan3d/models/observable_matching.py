@@ -9,9 +9,9 @@ spread counts as well: of each observable the energy distance between batch and 
 The set ``moments`` has 11 observables of the whole shower; on polar cells more, as they have more axes, which together weigh as x and y.
 The set ``layers`` adds its axis, its cells' spectrum, its profile across, and of each layer centre, widths, radii and occupancy: widths may
 be right where the halo is too bright near the core and ends too early. Showers whose every observable is right may still combine them
-wrongly; so there the same distance is taken along fixed random directions as well (sliced, as Bonneel et al., J. Math. Imaging Vis. 51
-(2015) 22, do with Wasserstein's), drawn in the space where the training showers' observables are uncorrelated: that two neighbouring
-layers' centres agree is as telling as where they are.
+wrongly; so there the same distance is taken along fixed directions as well (sliced, as Bonneel et al., J. Math. Imaging Vis. 51 (2015) 22,
+do with Wasserstein's): random ones in the space where the training showers' observables are uncorrelated, for that two neighbouring layers'
+centres agree is as telling as where they are; and for each observable what the others do not tell of it, which is what a classifier finds.
 
 Observables count by their distance from the training showers' mean at the incident energy, in standard deviations there. That alone would
 not see showers with too many cells at low energies and too few at high ones: so the distance is also taken of each observable's sum with
@@ -29,6 +29,7 @@ from typing import Literal, Self
 
 import torch
 
+from gan3d.models.directions import NUM_RANDOM, directions_of, judging
 from gan3d.models.energy_distance import FixedSample
 from gan3d.physics.observables import (
     READOUT_THRESHOLD_GEV,
@@ -58,8 +59,6 @@ SQRT_2 = math.sqrt(2.0)
 NUM_MOMENTS, CENTRE = 11, slice(1, 3)
 #: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
 SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
-#: Directions of the set ``layers``, and the least variance, over the mean one, that is divided by where they are drawn.
-NUM_DIRECTIONS, SMALLEST_VARIANCE = 128, 1e-2
 #: Standard deviations up to which tails are pulled out.
 FURTHEST = 3.0
 
@@ -140,11 +139,13 @@ class ObservableDistributions:
     energies: torch.Tensor
     """(2,): mean and standard deviation of the logarithm of the incident energy."""
     directions: torch.Tensor
-    """(K, P): along which observables are taken together; P is 0 in the set ``moments``."""
+    """(K, P): along which observables are taken together, see `directions_of`; P is 0 in the set ``moments``."""
     offset: torch.Tensor
     """(2,): mean and standard deviation of `offset_of`; none in the set ``moments``, nor with polar cells."""
     residuals: FixedSample
-    """K (1 + 2 J) + P numbers of N showers, J other numbers of each: see `columns`."""
+    """K (1 + 2 J) numbers of N showers, J other numbers of each: see `columns`."""
+    along: FixedSample
+    """P numbers of half of them."""
     kind: ObservableSet = "moments"
     positions: Positions | None = None
     """x and y of each cell's centre, where they are not its indices."""
@@ -173,37 +174,37 @@ class ObservableDistributions:
         spread = fitted_spread(residuals, terms[:, :2])
         standard = residuals / (terms[:, :2] @ spread).exp()
         energies = torch.stack([terms[:, 1].mean(), terms[:, 1].std().clamp_min(SMALLEST_SPREAD)])
-        directions = uncorrelated_directions(standard, NUM_DIRECTIONS if kind == "layers" else 0)
+        directions = directions_of(standard) if kind == "layers" else standard.new_empty(standard.shape[1], 0)
         offset = offset_of(standard) if kind == "layers" and positions is None else standard.new_empty(0)
         offset = torch.stack([offset.mean(), offset.std().clamp_min(SMALLEST_SPREAD)]) if len(offset) else offset
-        fixed = FixedSample.of(stretched(columns(standard, others(standard, terms, energies, offset), directions)))
+        fixed = FixedSample.of(stretched(columns(standard, others(standard, terms, energies, offset))))
+        along = FixedSample.of(stretched(judging(standard) @ directions))
         tables = {"coefficients": coefficients, "spread": spread, "energies": energies, "directions": directions, "offset": offset}
         floats = {name: table.float() for name, table in tables.items()}
-        return cls(**floats, residuals=fixed, kind=kind, positions=positions, threshold_gev=threshold_gev)
+        return cls(**floats, residuals=fixed, along=along, kind=kind, positions=positions, threshold_gev=threshold_gev)
 
     def to(self, device: torch.device) -> ObservableDistributions:
         """The same on a device."""
         positions = None if self.positions is None else (self.positions[0].to(device), self.positions[1].to(device))
-        names = ("coefficients", "spread", "energies", "directions", "offset", "residuals")
+        names = ("coefficients", "spread", "energies", "directions", "offset", "residuals", "along")
         return replace(self, positions=positions, **{name: getattr(self, name).to(device) for name in names})
 
     def distance(self, cells_BXYL: torch.Tensor, incident_energy_B: torch.Tensor) -> torch.Tensor:
         """How far a batch [GeV] is from the training showers, which it has the incident energies of: scalar, in standard deviations.
 
-        0 on average for showers like them. The sum of the means over moments, over what the set ``layers`` adds to them, over all of these
-        with the axis' offset, and over the directions. The batch is one rank's.
+        0 on average for showers like them. The sum of the means over moments, over the spectrum, over what else the set ``layers`` adds,
+        over all of these with the axis' offset, over the random directions and over those of each observable. The batch is one rank's.
         """
         terms = powers(incident_energy_B)
         found = observables(cells_BXYL, incident_energy_B, self.kind, self.positions, self.threshold_gev)
         standard = (found - terms @ self.coefficients) / (terms[:, :2] @ self.spread).exp()
         beside = others(standard, terms, self.energies, self.offset)
-        apart = self.residuals.distance(stretched(columns(standard, beside, self.directions)))
-        number = standard.shape[1]
-        num_plain = number * (1 + 2 * len(beside))
-        each = apart[:num_plain].view(-1, number)
+        each = self.residuals.distance(stretched(columns(standard, beside))).view(-1, standard.shape[1])
+        along = self.along.distance(stretched(standard @ self.directions))
         num_moments = NUM_MOMENTS + 2 * (self.num_axes - 2)
         # Each group by itself: 11 moments would be lost among some 300 others. The first rows are without, and with the incident energy.
-        groups = (each[:3, num_moments:], each[3:], apart[num_plain:])
+        num_whole = num_moments + len(SPECTRUM_EDGES)
+        groups = (each[:3, num_moments:num_whole], each[:3, num_whole:], each[3:], along[:NUM_RANDOM], along[NUM_RANDOM:])
         means = [mean_of_moments(each[:3, :num_moments], self.num_axes), *(group.mean() for group in groups if group.numel())]
         return torch.stack(means).sum()
 
@@ -217,10 +218,10 @@ def mean_of_moments(values_JM: torch.Tensor, num_axes: int) -> torch.Tensor:
     return (values_JM * weights).sum() / (NUM_MOMENTS * len(values_JM))
 
 
-def columns(standard_BK: torch.Tensor, others_JB: list[torch.Tensor], directions_KP: torch.Tensor) -> torch.Tensor:
-    """Of each shower its observables, their sums with and differences from each other number, its place along directions."""
+def columns(standard_BK: torch.Tensor, others_JB: list[torch.Tensor]) -> torch.Tensor:
+    """Of each shower its observables, and their sums with and differences from each other number, (B, K (1 + 2 J))."""
     pairs = [(standard_BK + sign * other.unsqueeze(1)) / SQRT_2 for other in others_JB for sign in (1, -1)]
-    return torch.cat([standard_BK, *pairs, standard_BK @ directions_KP], dim=1)
+    return torch.cat([standard_BK, *pairs], dim=1)
 
 
 def others(standard_BK: torch.Tensor, terms_B3: torch.Tensor, energies_2: torch.Tensor, offset_2: torch.Tensor) -> list[torch.Tensor]:
@@ -270,14 +271,3 @@ def observables(
     """Those of a set, (B, K)."""
     found = moments(cells_BXYL, incident_energy_B, None if positions is None else axes_around(positions), threshold_gev)
     return found if kind == "moments" else torch.cat([found, layers(cells_BXYL, positions, threshold_gev)], dim=1)
-
-
-def uncorrelated_directions(standard_NK: torch.Tensor, number: int) -> torch.Tensor:
-    """(K, number): along each these rows have variance 1. Always the same ones: a step's loss must not depend on the steps before."""
-    variances, axes = torch.linalg.eigh(standard_NK.T @ standard_NK / len(standard_NK))
-    whitening = axes / variances.clamp_min(SMALLEST_VARIANCE * float(variances.mean())).sqrt()
-    drawn = torch.randn(len(axes), number, dtype=standard_NK.dtype, generator=torch.Generator().manual_seed(0))
-    directions = whitening @ drawn
-    spread = (standard_NK @ directions).square().mean(dim=0).sqrt()
-    found: torch.Tensor = directions / spread
-    return found

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gan3d.config.training import TrialSettings
 from gan3d.data.dataset import ShowerSet
 from gan3d.data.showers import Showers
+from gan3d.models.cell_spectrum import numbers_above
 from gan3d.models.layer_energies import LayerEnergies
 from gan3d.models.observable_matching import ObservableDistributions, ObservableSet
 from gan3d.models.rectified_normal import RectifiedNormal
@@ -51,18 +52,25 @@ def start_from(train: ShowerSet, state: TrainState, settings: TrialSettings) -> 
 
 
 def start_cells(train: ShowerSet, state: TrainState, settings: TrialSettings) -> None:
-    """Let the cells of a fresh generator have the mean and spread of the training showers'."""
-    assert state.generator.cells is not None
-    device = next(state.generator.parameters()).device
-    has_impact = state.generator.cells.impact is not None
-    state.generator.cells.start_as_(fitted_cells(train, transform_of(settings), has_impact=has_impact))
+    """Let a fresh generator's cells have the training showers' mean and spread, and where it has a curve for it, their spectrum."""
+    generator, transform = state.generator, transform_of(settings)
+    assert generator.cells is not None
+    device = next(generator.parameters()).device
+    generator.cells.start_as_(fitted_cells(train, transform, has_impact=generator.cells.impact is not None))
     random = stream(settings.training.seed, "start")
     seen = torch.from_numpy(rows_all_over(len(train), MOST_SHOWERS))
     rows = seen[torch.randint(len(seen), (NUM_GENERATED,), generator=random)]
     noise = torch.randn(NUM_GENERATED, settings.num_noise, generator=random)
     angles = train.polar_angles() if settings.training.polar_angle else None
     angle = None if angles is None else torch.from_numpy(angles)[rows].to(device)
-    state.generator.standardise_(noise.to(device), torch.from_numpy(train.incident_energies())[rows].to(device), angle)
+    made_of = (noise.to(device), torch.from_numpy(train.incident_energies())[rows].to(device), angle)
+    generator.standardise_(*made_of)
+    if generator.layer_energies is not None and generator.layer_energies.spectrum is not None:
+        with torch.no_grad():
+            generated = transform.to_gev(generator.eval()(*made_of)).cpu()
+        generator.train()
+        numbers = numbers_of_cells(train, transform.threshold_gev)[torch.searchsorted(seen, rows)]
+        generator.layer_energies.spectrum.fit_(generated, numbers.sum(dim=0))
 
 
 def rows_all_over(num_showers: int, most: int) -> NDArray[np.int64]:
@@ -95,6 +103,12 @@ def fitted_cells(train: ShowerSet, transform: Transform, *, has_impact: bool) ->
     cells = RectifiedNormal(1, train.grid, impact_at=0 if has_impact else None)
     cells.fit_(torch.from_numpy(showers.cells), torch.from_numpy(showers.incident_energy), transform)
     return cells
+
+
+@lru_cache(maxsize=1)
+def numbers_of_cells(train: ShowerSet, threshold_gev: float) -> torch.Tensor:
+    """Of training showers, (N, J): see `numbers_above`."""
+    return torch.cat([numbers_above(torch.from_numpy(part.cells)) for part in chunks(train, MOST_SHOWERS, threshold_gev)])
 
 
 @lru_cache(maxsize=1)
