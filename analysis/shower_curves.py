@@ -49,16 +49,18 @@ class Curve:
     log: bool = False
 
 
-def all_curves(monte_carlo: Sample, generated: Sample) -> list[Curve]:
-    """Every panel, in the order they are drawn."""
-    binning = Binning.from_incident_energy(monte_carlo.cells.shape[1:], monte_carlo.incident_energy, max_energy_bins=MAX_ENERGY_BINS)
+def all_curves(monte_carlo: Sample, generated: Sample, threshold_gev: float) -> list[Curve]:
+    """Every panel, in the order they are drawn; a cell is read out above the threshold."""
+    binning = Binning.from_incident_energy(
+        monte_carlo.cells.shape[1:], monte_carlo.incident_energy, threshold_gev=threshold_gev, max_energy_bins=MAX_ENERGY_BINS
+    )
     barycentres = [observables.first_moments(sample.cells)[:, 2] for sample in (monte_carlo, generated)]
-    occupancies = [observables.occupancy(sample.cells) for sample in (monte_carlo, generated)]
+    occupancies = [observables.occupancy(sample.cells, threshold_gev) for sample in (monte_carlo, generated)]
     return [
         *profile_curves(monte_carlo, generated),
         spectrum_curve(binning, monte_carlo, generated),
         *energy_curves(binning, monte_carlo, generated),
-        histogram_curve("Occupancy", f"share of cells above {observables.READOUT_THRESHOLD_GEV:g} GeV", *occupancies),
+        histogram_curve("Occupancy", f"share of cells above {threshold_gev:g} GeV", *occupancies),
         histogram_curve("Longitudinal barycentre", "layer", *barycentres),
     ]
 

@@ -44,7 +44,7 @@ def draw(arguments: argparse.Namespace) -> str:
     study = frames.study(arguments.tracking_uri, arguments.study, arguments.run_id)
     trial, trained = drawing.chosen_trial(arguments, study)
     monte_carlo, generated = load_samples(trained, arguments.max_showers)
-    curves = all_curves(monte_carlo, generated)
+    curves = all_curves(monte_carlo, generated, trained.settings.data.readout_threshold_gev)
     figure = profiles_figure(curves)
     note = (
         f"{len(generated.cells)} generated showers with the incident energies of as many validation showers (Monte Carlo), "

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.write:
         before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
         behind = rest.partition(END)[2]
-        DOCUMENT.write_text("\n".join((before + BEGIN, *lines, END)) + behind, encoding="utf-8")
+        DOCUMENT.write_text("\n".join((before + BEGIN, "", *lines, "", END)) + behind, encoding="utf-8")
     return 0
 
 

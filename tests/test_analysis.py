@@ -352,6 +352,16 @@ def test_profile_errors_are_those_of_a_mean(monkeypatch):
     assert (np.abs(means.value - 3.0) < 5 * means.error).all()
 
 
+def test_profiles_count_cells_above_the_detectors_threshold(monkeypatch):
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    curves = importlib.import_module("shower_curves")
+    sample = curves.Sample(torch.full((40, 4, 4, 4), 2e-4), torch.linspace(10, 100, 40))
+    for threshold, cells in ((1e-4, 64), (3e-4, 0)):
+        found = {curve.title: curve for curve in curves.all_curves(sample, sample, threshold)}
+        assert found["Cell energy spectrum"].generated.value.sum() == pytest.approx(cells)
+        assert f"{threshold:g} GeV" in found["Occupancy"].x_label
+
+
 def test_a_script_runs_from_the_folder_that_holds_the_results(results, tmp_path):
     """As a user runs it: a process of its own, defaults for everything, nothing on stderr."""
     (tmp_path / "results").mkdir()
