@@ -218,3 +218,14 @@ def test_an_empty_layer_on_a_cylinder_has_no_width_and_a_finite_slope() -> None:
     observables.layer_widths(cells, places).sum().backward()
     assert cells.grad is not None
     assert torch.isfinite(cells.grad).all()
+
+
+def test_the_cell_spectrum_counts_each_showers_cells_between_edges() -> None:
+    cells = 10 ** (-6 + 6 * torch.rand(5, 6, 7, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(4)))
+    cells[:2] = cells[:2].roll(1, 0) * (torch.rand(2, 6, 7, 8, generator=torch.Generator().manual_seed(5)) > 0.5)
+    edges = (-4.25, -3.0, -1.0)
+    expected = [
+        [int(((one > 10**low) & (one <= 10**high)).sum()) for low, high in zip(edges, (*edges[1:], 1), strict=True)] for one in cells
+    ]
+    assert observables.cell_spectrum(cells, edges).tolist() == expected
+    assert observables.cell_spectrum(torch.zeros(2, *GRID)).tolist() == [[0] * 6] * 2

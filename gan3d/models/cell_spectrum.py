@@ -17,8 +17,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-#: Numbers of training showers' cells above these energies [GeV] are matched; cells brighter than the first are left alone.
-MATCHED_GEV = tuple(10 ** (-2 - quarter / 4) for quarter in range(11))
+from gan3d.physics import observables
+
+#: Numbers of training showers' cells above these energies [log10 GeV] are matched; cells brighter than the last are left alone.
+EDGES = tuple(-4.5 + quarter / 4 for quarter in range(11))
+#: The same in GeV, falling.
+MATCHED_GEV = tuple(10**edge for edge in reversed(EDGES))
 #: Fainter cells all have its factor [GeV].
 FAINTEST_GEV = 1e-9
 #: Least distance of two knots, in natural logarithms.
@@ -27,9 +31,7 @@ SMALLEST_DISTANCE = 0.05
 
 def numbers_above(cells_BXYL: torch.Tensor) -> torch.Tensor:
     """Of each shower [GeV] how many cells are above each of `MATCHED_GEV`, shape (B, J)."""
-    rising = cells_BXYL.flatten(1).sort(dim=1).values
-    below = torch.searchsorted(rising, rising.new_tensor(MATCHED_GEV).repeat(len(rising), 1), right=True)
-    return rising.shape[1] - below
+    return observables.cell_spectrum(cells_BXYL, EDGES).flip(1).cumsum(dim=1)
 
 
 class CellSpectrum(nn.Module):

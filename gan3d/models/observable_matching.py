@@ -32,6 +32,7 @@ import torch
 from gan3d.models.directions import NUM_RANDOM, directions_of, judging
 from gan3d.models.energy_distance import FixedSample
 from gan3d.physics.observables import (
+    CELL_ENERGY_EDGES,
     READOUT_THRESHOLD_GEV,
     Positions,
     axes_around,
@@ -57,8 +58,6 @@ SMALLEST_SPREAD = 1e-6
 SQRT_2 = math.sqrt(2.0)
 #: Columns of the set ``moments`` on square cells, and among them those of the centre along x and y.
 NUM_MOMENTS, CENTRE = 11, slice(1, 3)
-#: Edges [log10 GeV] between which cells are counted in the set ``layers``; the last is open.
-SPECTRUM_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
 #: Standard deviations up to which tails are pulled out.
 FURTHEST = 3.0
 
@@ -116,8 +115,8 @@ def smooth_step(cells_BXYL: torch.Tensor, threshold_gev: float) -> torch.Tensor:
 
 
 def smooth_spectrum(cells_BXYL: torch.Tensor) -> torch.Tensor:
-    """Roots of the numbers of cells between two energies, whose spread is about the same for all numbers, (B, 6)."""
-    above = [smooth_step(cells_BXYL, 10**edge).sum(dim=(1, 2, 3)) for edge in SPECTRUM_EDGES]
+    """Roots of smooth `cell_spectrum`, whose spread is about the same for all numbers, (B, 6)."""
+    above = [smooth_step(cells_BXYL, 10**edge).sum(dim=(1, 2, 3)) for edge in CELL_ENERGY_EDGES]
     between = [low - high for low, high in pairwise(above)]
     # One cell more keeps the root's slope finite.
     return (torch.stack([*between, above[-1]], dim=1).clamp_min(0) + 1).sqrt()
@@ -203,7 +202,7 @@ class ObservableDistributions:
         along = self.along.distance(stretched(standard @ self.directions))
         num_moments = NUM_MOMENTS + 2 * (self.num_axes - 2)
         # Each group by itself: 11 moments would be lost among some 300 others. The first rows are without, and with the incident energy.
-        num_whole = num_moments + len(SPECTRUM_EDGES)
+        num_whole = num_moments + len(CELL_ENERGY_EDGES)
         groups = (each[:3, num_moments:num_whole], each[:3, num_whole:], each[3:], along[:NUM_RANDOM], along[NUM_RANDOM:])
         means = [mean_of_moments(each[:3, :num_moments], self.num_axes), *(group.mean() for group in groups if group.numel())]
         return torch.stack(means).sum()

@@ -20,6 +20,9 @@ READOUT_THRESHOLD_GEV = 3e-4
 #: Mean energy [GeV] that makes one electron-hole pair in silicon (3.6 eV): a shower that deposits less left no signal anywhere.
 EMPTY_SHOWER_GEV = 3.6e-9
 
+#: Edges [log10 GeV] between which a shower's cells are counted: half a decade holds enough of them. The last bin is open.
+CELL_ENERGY_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
+
 #: A parabola needs so many layers.
 MIN_LAYERS_OF_PARABOLA = 3
 
@@ -226,6 +229,15 @@ def correlation_matrix(values_BK: Tensor) -> Tensor:
 def occupancy(cells_BXYL: Tensor, threshold_gev: float = READOUT_THRESHOLD_GEV) -> Tensor:
     """Share of the cells above the read-out threshold [GeV], shape (B,). A count: it has no gradient."""
     return (cells_BXYL > threshold_gev).flatten(1).to(cells_BXYL.dtype).mean(dim=1)
+
+
+def cell_spectrum(cells_BXYL: Tensor, edges: Sequence[float] = CELL_ENERGY_EDGES) -> Tensor:
+    """Numbers of cells above each of the rising edges [log10 GeV] and up to the next, shape (B, edges); the last is open. No gradient."""
+    flat, energies = cells_BXYL.flatten(1), torch.tensor([10**edge for edge in edges], dtype=cells_BXYL.dtype)
+    # Few cells hold so much, so only those are sorted into bins.
+    shower, cell = torch.nonzero(flat > energies[0], as_tuple=True)
+    place = torch.bucketize(flat[shower, cell], energies) - 1
+    return torch.bincount(shower * len(energies) + place, minlength=len(flat) * len(energies)).view(len(flat), -1)
 
 
 def maximum_position(cells_BXYL: Tensor) -> Tensor:

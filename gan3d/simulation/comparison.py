@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from gan3d.physics.observables import cell_spectrum
 
 #: Edges of log10 (cell energy / GeV).
 SPECTRUM_EDGES = np.arange(-6.0, 0.26, 0.25)
@@ -55,7 +58,7 @@ def summarise(cells: np.ndarray, energy: np.ndarray, polar_angle: np.ndarray) ->
         "mean layer": layers @ np.arange(layers.shape[1]) / response,
         "hit cells": (cells > HIT_THRESHOLD_GEV).sum((1, 2, 3)).astype(np.float64),
     }
-    spectrum = np.stack([np.histogram(np.log10(shower[shower > 0]), SPECTRUM_EDGES)[0] for shower in cells])
+    spectrum = cell_spectrum(torch.from_numpy(cells), SPECTRUM_EDGES.tolist()).numpy()[:, :-1]
     return Summary(energy, polar_angle, profiles, scalars, spectrum)
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 
 from gan3d.physics.calorimeter import Calorimeter
-from gan3d.physics.observables import axis_slopes
+from gan3d.physics.observables import axis_slopes, cell_spectrum
 from gan3d.simulation.constants import ShowerConstants
 from gan3d.simulation.fit_samples import Sample, with_constants
 from gan3d.simulation.spots import shower_cells
@@ -23,10 +23,9 @@ _SPECTRUM_ERROR = 0.05
 SPECTRUM_EDGES = np.arange(-5.0, 0.01, 0.25)
 
 
-def cell_spectrum(cells: np.ndarray) -> np.ndarray:
+def mean_spectrum(cells: np.ndarray) -> np.ndarray:
     """Cells per shower in each bin of ``SPECTRUM_EDGES``."""
-    counts = np.histogram(np.log10(cells[cells > 0]), SPECTRUM_EDGES)[0]
-    return np.asarray(counts / len(cells))
+    return np.asarray(cell_spectrum(torch.from_numpy(cells), SPECTRUM_EDGES.tolist()).double().mean(dim=0).numpy()[:-1])
 
 
 def fit_axis(sample: Sample, calorimeter: Calorimeter, start: ShowerConstants, names: Sequence[str] = AXIS) -> ShowerConstants:
@@ -54,12 +53,12 @@ def fit_spots(sample: Sample, calorimeter: Calorimeter, start: ShowerConstants, 
     """The constants of ``names`` from the spectrum of cell energies."""
     if not names:
         return start
-    measured = cell_spectrum(sample.cells)
+    measured = mean_spectrum(sample.cells)
     angles = np.full(len(sample.energy), np.pi / 2)
 
     def distance(logarithms: np.ndarray) -> float:
         constants = with_constants(start, names, np.exp(logarithms))
-        simulated = cell_spectrum(shower_cells(sample.energy, angles, np.random.default_rng(1), calorimeter, constants))
+        simulated = mean_spectrum(shower_cells(sample.energy, angles, np.random.default_rng(1), calorimeter, constants))
         return float(np.mean(((simulated - measured) / (_SPECTRUM_ERROR * measured + _SPECTRUM_ERROR)) ** 2))
 
     first = np.log([getattr(start, name) for name in names])

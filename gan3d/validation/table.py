@@ -15,8 +15,6 @@ from gan3d.validation.detector import Detector
 
 Array = NDArray[np.float64]
 
-#: Edges of log10 (cell energy / GeV) between which cells are counted; the last is open.
-CELL_ENERGY_EDGES = (-4.0, -3.5, -3.0, -2.5, -2.0, -1.5)
 #: Standard deviation [rad] from which on polar angles count as varying: less moves a shower's end by less than a twentieth of a cell.
 LEAST_ANGLE_SPREAD = 1e-3
 
@@ -131,13 +129,8 @@ def table_of(showers: Showers, detector: Detector) -> ObservableTable:
 
 def cell_counts(cells: torch.Tensor) -> dict[str, torch.Tensor]:
     """Root of the number of cells between two energies, each (B,): of a count of n the root has about the same spread for all n."""
-    flat, edges = cells.flatten(1), torch.tensor([10**edge for edge in CELL_ENERGY_EDGES], dtype=cells.dtype)
-    # Few cells hold so much, so only those are sorted into bins.
-    shower, cell = torch.nonzero(flat > edges[0], as_tuple=True)
-    above = torch.bucketize(flat[shower, cell], edges) - 1
-    counts = torch.zeros(len(flat), len(edges), dtype=cells.dtype)
-    counts.index_put_((shower, above), torch.ones((), dtype=cells.dtype), accumulate=True)
-    return {f"cells_1e{low:g}": column.sqrt() for low, column in zip(CELL_ENERGY_EDGES, counts.T, strict=True)}
+    counts = observables.cell_spectrum(cells).to(cells.dtype)
+    return {f"cells_1e{low:g}": column.sqrt() for low, column in zip(observables.CELL_ENERGY_EDGES, counts.T, strict=True)}
 
 
 def _named(name: str, values: torch.Tensor) -> dict[str, torch.Tensor]:
