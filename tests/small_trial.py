@@ -73,6 +73,15 @@ def trained(settings: TrialSettings, ranks: Ranks = ALONE, *, num_epochs: int | 
     return state, list(some_epochs(settings, state, num_epochs, ranks))
 
 
+def trained_in_two_parts(settings: TrialSettings, first: int) -> TrainState:
+    """A state that was saved after so many epochs, loaded into a fresh one and trained to the end."""
+    saved, _ = trained(settings, num_epochs=first)
+    state = TrainState(settings, ALONE)
+    state.load_state_dict(saved.state_dict())
+    list(some_epochs(settings, state, None))
+    return state
+
+
 def some_epochs(settings: TrialSettings, state: TrainState, number: int | None, ranks: Ranks = ALONE) -> Iterator[EpochRecord]:
     """Train ``state`` for so many epochs more, or to the end."""
     yield from islice(epochs(Trial(settings, ranks, showers_of(settings, ranks)), state), number)

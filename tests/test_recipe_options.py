@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from small_study import write_showers
-from small_trial import ALONE, checksum, small_files, small_trial, some_epochs, trained
+from small_trial import checksum, small_files, small_trial, trained, trained_in_two_parts
 
 from gan3d.config.networks import Discriminator, Generator
 from gan3d.models.discriminator import DiscriminatorNetwork, spread_of
@@ -20,7 +20,6 @@ from gan3d.models.residual import ResidualBlock
 from gan3d.models.tuning import paths_of
 from gan3d.models.work import step_multiply_adds
 from gan3d.physics.transform import Transform
-from gan3d.training.state import TrainState
 
 TRANSFORM = Transform(threshold_gev=1e-6, cell_scale=30.0, cell_power=1.0)
 GRID = (12, 12, 12)
@@ -53,11 +52,7 @@ def test_an_option_trains_to_another_generator_and_goes_on_from_a_checkpoint(nam
     whole, records = trained(settings)
     assert all(torch.isfinite(torch.tensor([one.losses.generator_total, one.losses.discriminator_total])).all() for one in records)
     assert checksum(whole.generator) != plain
-    half, _ = trained(settings, num_epochs=1)
-    resumed = TrainState(settings, ALONE)
-    resumed.load_state_dict(half.state_dict())
-    list(some_epochs(settings, resumed, None))
-    assert checksum(resumed.generator) == checksum(whole.generator)
+    assert checksum(trained_in_two_parts(settings, first=1).generator) == checksum(whole.generator)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -159,11 +154,7 @@ def test_pretraining_on_others_is_something_else_and_goes_on_from_any_epoch(file
     assert [one.epoch for one in records] == [1, 2, 3]
     assert records[0].timing.num_showers > records[-1].timing.num_showers - records[-2].timing.num_showers  # 64 of them, then 48
     for done in (1, 2):
-        half, _ = trained(settings, num_epochs=done)
-        resumed = TrainState(settings, ALONE)
-        resumed.load_state_dict(half.state_dict())
-        list(some_epochs(settings, resumed, None))
-        assert checksum(resumed.generator) == checksum(whole.generator)
+        assert checksum(trained_in_two_parts(settings, first=done).generator) == checksum(whole.generator)
 
 
 def test_pretraining_without_files_changes_nothing(files: Path) -> None:
