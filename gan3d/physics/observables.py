@@ -237,7 +237,7 @@ def cell_spectrum(cells_BXYL: Tensor, edges: Sequence[float] = CELL_ENERGY_EDGES
     # Few cells hold so much, so only those are sorted into bins.
     shower, cell = torch.nonzero(flat > energies[0], as_tuple=True)
     place = torch.bucketize(flat[shower, cell], energies) - 1
-    return torch.bincount(shower * len(energies) + place, minlength=len(flat) * len(energies)).view(len(flat), -1)
+    return torch.bincount(shower * len(energies) + place, minlength=len(flat) * len(energies)).view(len(flat), len(energies))
 
 
 def maximum_position(cells_BXYL: Tensor) -> Tensor:
