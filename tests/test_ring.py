@@ -129,8 +129,9 @@ def test_a_trained_ring_generates_showers_without_gradients(calochallenge: Path)
 
 
 def test_showers_on_a_cylinder_train_and_go_on_from_a_checkpoint(calochallenge: Path) -> None:
-    changes = {"training.generator.output": "rectified_normal", "training.generator.layer_energies": "fitted"}
-    settings = small_trial(calochallenge, POLAR | changes | {"training.generator.noise_dim": 60})
+    fitted = {f"training.generator.{name}": "fitted" for name in ("layer_energies", "cell_spectrum")}
+    changes = fitted | {"training.generator.output": "rectified_normal", "training.generator.noise_dim": 60}
+    settings = small_trial(calochallenge, POLAR | changes)
     whole = TrainState(settings, ALONE)
     first, second = some_epochs(settings, whole, None)
     assert np.isfinite([first.physics.shower_distance, second.physics.shower_distance]).all()
