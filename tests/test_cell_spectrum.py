@@ -11,7 +11,6 @@ from small_trial import ALONE, checksum, showers_of, small_files, small_trial, t
 
 from gan3d.config.training import TrialSettings
 from gan3d.models.cell_spectrum import MATCHED_GEV, CellSpectrum, numbers_above
-from gan3d.models.inference import FastGenerator
 from gan3d.training.start import start_from
 from gan3d.training.state import TrainState, transform_of
 
@@ -96,14 +95,6 @@ def test_a_generator_starts_with_the_spectrum_of_geant4(files: Path) -> None:
     with_curve, without = ((numbers(changes) / real).log() for changes in (CURVED, RECIPE))
     assert with_curve.abs().max() < 0.25
     assert without.max() > 1.0  # of cells fainter than a tenth of an MeV, which hardly any are
-
-
-def test_what_generates_fast_bends_alike(files: Path) -> None:
-    _, state = started(files, CURVED)
-    noise, energy = torch.randn(6, 40), torch.linspace(20, 90, 6)
-    with torch.no_grad():
-        slow = state.generator.eval()(noise, energy)
-    assert FastGenerator.of(state.generator)(noise, energy) == pytest.approx(slow, rel=1e-3, abs=1e-5)
 
 
 def test_bends_are_trained_and_kept_in_a_checkpoint(files: Path) -> None:

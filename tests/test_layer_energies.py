@@ -89,8 +89,10 @@ def test_a_layer_without_cells_stays_empty() -> None:
     assert (found[..., 2] == 0).all()
 
 
-def test_what_generates_fast_scales_alike(files: Path) -> None:
-    settings = small_trial(files, FITTED | {"training.generator.output": "rectified_normal"})
+@pytest.mark.parametrize("spectrum", ["network", "fitted"])
+def test_what_generates_fast_scales_and_bends_alike(files: Path, spectrum: str) -> None:
+    changes = {"training.generator.output": "rectified_normal", "training.generator.cell_spectrum": spectrum}
+    settings = small_trial(files, FITTED | changes)
     state = TrainState(settings, ALONE)
     start_from(showers_of(settings).train, state, settings)
     noise, energy = torch.randn(6, 40), torch.linspace(20, 90, 6)

@@ -1,8 +1,8 @@
 """A curve that gives generated cells the energy spectrum of the training showers'.
 
 How many cells hold how much is a property of the detector as well as of showers: a silicon cell that a single particle crosses holds about
-the same energy everywhere, and few hold less. What a network makes of smooth functions of noise has no such edge: at equal numbers of cells
-above a tenth of an MeV it had three times as many between a hundredth and a tenth as Geant4. So its cells go through
+the same energy everywhere, and few hold less. What a network makes of smooth functions of noise has no such edge, and far more cells
+below it. So its cells go through
 
     ln f(E) = ln E - sum over knots k of bend_k relu(t_k - ln E),
 
@@ -58,7 +58,7 @@ class CellSpectrum(nn.Module):
     def fit_(self, generated_gev: torch.Tensor, numbers_J: torch.Tensor) -> None:
         """Take knots and bends from generated cells, of any shape, made without the curve; so many are to be above `MATCHED_GEV`."""
         generated = generated_gev.flatten().sort(descending=True).values
-        knots = generated[numbers_J.round().long().clamp_max(len(generated) - 1)].clamp_min(FAINTEST_GEV).log()
+        knots = generated[numbers_J.clamp_max(len(generated) - 1)].clamp_min(FAINTEST_GEV).log()
         onto = knots.new_tensor(MATCHED_GEV).log()
         for knot in range(1, len(knots)):
             knots[knot] = torch.minimum(knots[knot], knots[knot - 1] - SMALLEST_DISTANCE)

@@ -233,7 +233,8 @@ def occupancy(cells_BXYL: Tensor, threshold_gev: float = READOUT_THRESHOLD_GEV) 
 
 def cell_spectrum(cells_BXYL: Tensor, edges: Sequence[float] = CELL_ENERGY_EDGES) -> Tensor:
     """Numbers of cells above each of the rising edges [log10 GeV] and up to the next, shape (B, edges); the last is open. No gradient."""
-    flat, energies = cells_BXYL.flatten(1), torch.tensor([10**edge for edge in edges], dtype=cells_BXYL.dtype)
+    flat = cells_BXYL.flatten(1)
+    energies = torch.tensor([10**edge for edge in edges], dtype=flat.dtype, device=flat.device)
     # Few cells hold so much, so only those are sorted into bins.
     shower, cell = torch.nonzero(flat > energies[0], as_tuple=True)
     place = torch.bucketize(flat[shower, cell], energies) - 1
