@@ -72,12 +72,7 @@ class Session:
 
     def named(self, *words: str) -> list[psutil.Process]:
         """Those with one of these words in their titles."""
-        found = []
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if any(word in " ".join(process.cmdline()) for word in words):
-                    found.append(process)
-        return found
+        return titled(self.processes(), *words)
 
     def ended(self, seconds: float = PATIENCE) -> int:
         """Wait for the driver; returns its exit code."""
@@ -101,6 +96,16 @@ class Session:
         """Kill whatever there is, for the next test's sake."""
         kill(self.processes())
         self.driver.wait()
+
+
+def titled(processes: Iterable[psutil.Process], *words: str) -> list[psutil.Process]:
+    """Those of them with one of these words in their titles; one that ended meanwhile is none."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any(word in " ".join(process.cmdline()) for word in words):
+                found.append(process)
+    return found
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:

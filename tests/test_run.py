@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+from killed_study import titled
 from small_study import Notes, load_small_study, write_study
 
 from gan3d.config.load import LoadedStudy
@@ -45,13 +45,7 @@ ANY, WORKER, TRIAL_ACTOR = ("ray::",), ("RayTrainWorker",), ("TeamTrial", "Resou
 
 def own_processes(words: tuple[str, ...]) -> list[psutil.Process]:
     """Ray's processes of this test: a local cluster descends from its driver, those of other studies do not."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            title = " ".join(process.cmdline())
-            if any(word in title for word in words):
-                found.append(process)
-    return found
+    return titled(psutil.Process().children(recursive=True), *words)
 
 
 def assert_the_three_agree(result: StudyResult, loaded: LoadedStudy) -> None:

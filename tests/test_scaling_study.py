@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from killed_study import titled
 from small_study import Notes, load_small_study, write_study
 
 from gan3d.scaling.speedup import scaling_table
@@ -31,9 +32,7 @@ class CpuTimes(Notes):
 
     def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
         super().epoch_ended(number, epoch, metrics)
-        workers = [
-            process for process in psutil.Process().children(recursive=True) if "TrainWorker" in process.name() + process.cmdline()[0]
-        ]
+        workers = titled(psutil.Process().children(recursive=True), "TrainWorker")
         self.seconds[number, epoch] = {process.pid: sum(process.cpu_times()[:2]) for process in workers}
 
     def taken(self, number: int, first: int, last: int) -> list[float]:

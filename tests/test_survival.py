@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
-from killed_study import Results, assert_whole
+from killed_study import Results, assert_whole, kill, titled
 from small_study import write_study
 
 from benchmarks.hosts.cluster import PYTHON, RayCluster, ray_on
@@ -231,8 +231,7 @@ def training_of(**changes: Any) -> dict[str, Any]:
 def kill_ray(cluster: RayCluster, host: Host) -> None:
     """All of Ray on a host at once, as if its power were cut; the host itself stays for the next test."""
     stop(cluster.process_on(host))
-    for process in processes_on(host):
-        process.kill()
+    kill(processes_on(host))
 
 
 def processes_on(host: Host) -> list[psutil.Process]:
@@ -242,16 +241,17 @@ def processes_on(host: Host) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != first.pid and Path(f"/proc/{process.pid}/ns/pid").readlink() == space:
+            of_host = process.pid != first.pid and Path(f"/proc/{process.pid}/ns/pid").readlink() == space
+            if of_host and "cat" not in process.name():
                 found.append(process)
         except (OSError, psutil.Error):
             continue
-    return [process for process in found if "cat" not in process.name()]
+    return found
 
 
 def worker_on(host: Host) -> psutil.Process:
     """The Ray Train worker there."""
-    (found,) = [process for process in processes_on(host) if "RayTrainWorker" in " ".join(process.cmdline())]
+    (found,) = titled(processes_on(host), "RayTrainWorker")
     return found
 
 
