@@ -65,9 +65,7 @@ def read_showers(paths: Sequence[Path], half: str) -> Iterator[tuple[np.ndarray,
         for start in range(0, file.num_showers, BLOCK):
             showers = file.read(start, min(start + BLOCK, file.num_showers))
             chosen = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[half]
-            energy = showers.incident_energy[chosen].astype(np.float64)
-            angle = showers.polar_angle
-            yield showers.cells[chosen], energy, np.full(len(energy), np.pi / 2) if angle is None else angle[chosen].astype(np.float64)
+            yield showers.cells[chosen], showers.incident_energy[chosen].astype(np.float64), showers.polar_angle_or_normal[chosen]
 
 
 def simulated_like(reference: Summary, calorimeter: Calorimeter, repeat: int, seed: int) -> Summary:

@@ -93,6 +93,16 @@ def test_a_straight_line_of_cells_has_its_slope() -> None:
     torch.testing.assert_close(observables.axis_slopes(line), torch.tensor([[0.5, -0.5]], dtype=torch.float64))
 
 
+def test_a_line_of_cells_has_the_angle_that_its_layers_depths_give_it() -> None:
+    line = one_cell(1, 7, 2) + one_cell(2, 6, 4) + one_cell(3, 5, 6)
+    depth = torch.zeros(GRID[2], dtype=torch.float64)
+    depth[[2, 4, 6]] = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    assert observables.shower_angle(line, depth).item() == pytest.approx(math.pi / 4), "a cell further for each edge of a cell deeper"
+    assert observables.shower_angle(line, 2 * depth).item() == pytest.approx(math.pi / 2 - math.atan(0.5))
+    assert observables.shower_angle(line.flip(1), depth).item() == pytest.approx(3 * math.pi / 4), "towards smaller x"
+    assert observables.shower_angle(torch.zeros_like(line), depth).item() == math.pi / 2, "an empty shower"
+
+
 @pytest.mark.parametrize(("num_layers", "expected"), [(25, (8, 8, 9)), (12, (4, 4, 4)), (8, (2, 2, 4)), (2, (0, 0, 2))])
 def test_layer_regions_are_thirds_with_the_rest_last(num_layers: int, expected: tuple[int, int, int]) -> None:
     fractions = observables.layer_fractions(torch.ones(1, 4, 4, num_layers, dtype=torch.float64))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from gan3d.data.paths import find_files
@@ -132,8 +133,10 @@ def show_validation(asked: Validation, *, as_json: bool) -> bool:
         f" {report.num_reference})",
         soft_wrap=True,
     )
-    for table in (gate_table(report), response_table(report), profile_table(report), physics_table(report), *slow_tables(report)):
-        console.print(table)
+    tables = [gate_table(report), response_table(report), angle_table(report), profile_table(report), physics_table(report)]
+    for table in (*tables, *slow_tables(report)):
+        if table.row_count:
+            console.print(table)
     for name, why in report.not_measured.items():
         console.print(f"{name} not measured: {why}.", soft_wrap=True, markup=False, highlight=False)
     return report.passes
@@ -158,6 +161,21 @@ def response_table(report: Report) -> Table:
     for one in report.response:
         difference = f"{100 * one.difference:+.2f} ± {100 * one.error:.2f}"
         table.add_row(f"{one.low_gev:.0f} to {one.high_gev:.0f}", difference, f"{100 * one.floor:.2f}")
+    return table
+
+
+def angle_table(report: Report) -> Table:
+    """In bins of polar angle, in mrad; empty where there are none."""
+    table = Table(
+        *(
+            escape(name)
+            for name in ("polar angle [rad]", "measured minus own, over the reference's [mrad]", "floor", "spread", "the reference's")
+        )
+    )
+    for one in report.angles:
+        difference = f"{1e3 * one.difference:+.1f} ± {1e3 * one.error:.1f}"
+        others = (f"{1e3 * value:.1f}" for value in (one.floor, one.spread, one.reference_spread))
+        table.add_row(f"{one.low:.2f} to {one.high:.2f}", difference, *others)
     return table
 
 

@@ -20,12 +20,12 @@ from typing import Self
 import h5py
 import numpy as np
 
+from gan3d.data.showers import NORMAL_INCIDENCE_RAD
 from gan3d.errors import DataError, no_room_in
 from gan3d.writing import take_room, written_beside
 
 #: Particle Data Group, Monte Carlo particle numbering scheme.
 ELECTRON_PDG_CODE = 11
-NORMAL_INCIDENCE_RAD = np.pi / 2
 MEV_PER_GEV = 1000.0
 #: Showers per HDF5 chunk. 4, 8 and 16 are read and written in the same time and take the same room (within 3 %), but only 4
 #: of 51 x 51 x 25 cells fit into the chunk cache of HDF5 1.x (1 MiB), and parts of `gan3d generate` are joined by the chunk with those of

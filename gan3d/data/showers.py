@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+#: Polar angle of a shower along the calorimeter's normal.
+NORMAL_INCIDENCE_RAD = np.pi / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Showers:
@@ -26,6 +29,13 @@ class Showers:
 
     def __len__(self) -> int:
         return len(self.identity)
+
+    @property
+    def polar_angle_or_normal(self) -> NDArray[np.float64]:
+        """(B,) [rad]; of normal incidence where the files have none."""
+        if self.polar_angle is None:
+            return np.full(len(self), NORMAL_INCIDENCE_RAD)
+        return self.polar_angle.astype(np.float64)
 
     @staticmethod
     def empty(num_showers: int, grid: tuple[int, int, int], *, has_polar_angle: bool) -> Showers:

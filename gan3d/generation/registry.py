@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 import gan3d
+from gan3d.data.showers import NORMAL_INCIDENCE_RAD
 from gan3d.errors import ConfigError
 from gan3d.generation.card import ANY_SEED, Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
@@ -32,7 +33,6 @@ SERVED = Path(__file__).with_name("served.py")
 #: In the run of the trial.
 FOLDER = "generators"
 EXAMPLE_GEV = (20.0, 80.0)
-NORMAL_INCIDENCE = float(np.pi / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +174,4 @@ def signature_of(card: Card, mlflow: Any) -> Any:
 def example_of(card: Card) -> pd.DataFrame:
     """Two showers to ask for."""
     found = pd.DataFrame({"incident_energy_gev": EXAMPLE_GEV})
-    return found.assign(polar_angle=NORMAL_INCIDENCE) if card.polar_angle else found
+    return found.assign(polar_angle=NORMAL_INCIDENCE_RAD) if card.polar_angle else found

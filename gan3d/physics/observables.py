@@ -96,8 +96,8 @@ def layer_fractions_of(share_BL: Tensor) -> Tensor:
     return torch.stack([region.sum(dim=1) for region in regions], dim=1)
 
 
-def axis_slopes(cells_BXYL: Tensor) -> Tensor:
-    """How far the shower axis moves along x and y per layer [cells per layer], shape (B, 2).
+def axis_slopes(cells_BXYL: Tensor, depth_L: Tensor | None = None) -> Tensor:
+    """How far the shower axis moves along x and y per layer, or per unit of the layers' depths (L,) [cells], shape (B, 2).
 
     Energy-weighted least-squares line through the cells: covariance of position and depth over the variance of the depth, as the
     measured angle of svalleco/3Dgan (measPython). 0 for an empty shower and for one that fills a single layer.
@@ -107,13 +107,21 @@ def axis_slopes(cells_BXYL: Tensor) -> Tensor:
         plane = cells_BXYL.sum(dim=dimension)
         share = normalised(plane.flatten(1)).view_as(plane)
         position = _positions(share.sum(dim=2))
-        depth = _positions(share.sum(dim=1))
+        depth = _positions(share.sum(dim=1)) if depth_L is None else depth_L.to(share)
         from_centre = depth - (share.sum(dim=1) @ depth)[:, None]
         variance = (share.sum(dim=1) * from_centre.square()).sum(dim=1)
         covariance = ((share * position[:, None]).sum(dim=1) * from_centre).sum(dim=1)
         has_depth = variance > torch.finfo(variance.dtype).eps
         columns.append(torch.where(has_depth, covariance / torch.where(has_depth, variance, 1.0), 0.0))
     return torch.stack(columns, dim=1)
+
+
+def shower_angle(cells_BXYL: Tensor, depth_L: Tensor) -> Tensor:
+    """Polar angle of the shower axis in the x-z plane [rad], shape (B,), from layers' depths (L,) in edges of a cell.
+
+    pi/2 along the calorimeter's normal, less where showers move to larger x; pi/2 for an empty shower. The axis is that of `axis_slopes`.
+    """
+    return math.pi / 2 - axis_slopes(cells_BXYL, depth_L)[:, 0].atan()
 
 
 def shower_maximum(layer_energy_BL: Tensor) -> Tensor:

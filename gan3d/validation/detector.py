@@ -37,14 +37,18 @@ class Detector:
     """x is an angle about the shower's axis, and y a ring around it."""
     grid: GridShape | None = None
     """Cells along x and y (or angles and rings) and layers, where they are known."""
+    depth: torch.Tensor | None = None
+    """(L,) of the middle of each layer's sensitive slabs [edges of a cell], of square cells whose layers are described."""
 
     @classmethod
     def of(cls, calorimeter: Calorimeter) -> Self:
         """A described one."""
         weights = np.asarray(calorimeter.layer_x0 / calorimeter.layer_x0[0])
-        is_polar = isinstance(calorimeter.cells, PolarCells)
-        positions = _tensors(calorimeter.cells.centres()) if is_polar else None
-        return cls(weights, calorimeter.readout_threshold_gev, positions, is_polar, calorimeter.grid)
+        cells, threshold = calorimeter.cells, calorimeter.readout_threshold_gev
+        if isinstance(cells, PolarCells):
+            return cls(weights, threshold, _tensors(cells.centres()), is_polar=True, grid=calorimeter.grid)
+        depth = torch.from_numpy(calorimeter.sensitive_depth_mm / cells.edge_mm)
+        return cls(weights, threshold, grid=calorimeter.grid, depth=depth)
 
     @classmethod
     def told_by(cls, layout: Layout) -> Self:

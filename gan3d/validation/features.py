@@ -66,8 +66,7 @@ def features_of(showers: Showers, detector: Detector, *, has_polar_angle: bool =
     logs = [torch.log10(values + SMALLEST_GEV) for values in (energy[:, None], layers.sum(dim=1, keepdim=True), layers)]
     conditions = [logs[0]]
     if has_polar_angle:
-        angle = np.full(len(showers), np.pi / 2) if showers.polar_angle is None else showers.polar_angle
-        conditions.append(torch.from_numpy(angle).double()[:, None])
+        conditions.append(torch.from_numpy(showers.polar_angle_or_normal)[:, None])
     high = torch.cat([*conditions, *logs[1:], *centre.unbind(2), *width.unbind(2), occupancy, *radii], dim=1)
     low = torch.cat([*conditions, cells.flatten(1) / energy[:, None]], dim=1)
     return Features(high.numpy(), low.float().numpy())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
 from gan3d.validation import classifier, copies, coverage, features, frechet, separation, similarity
+from gan3d.validation.angles import AngleBin, angles_in_bins
 from gan3d.validation.cells_network import cells_recipe
 from gan3d.validation.classifier import Recipe
 from gan3d.validation.collection import blocks, halves
@@ -58,6 +59,8 @@ class Report:
     findings: tuple[Finding, ...]
     """The gate's, worst first."""
     response: tuple[ResponseBin, ...]
+    angles: tuple[AngleBin, ...]
+    """None where polar angles do not vary, or layers' depths are not known."""
     profiles: tuple[ProfileDeviation, ...]
     physics: dict[str, Beside]
     """The ten distances of `gan3d.physics.distance` and their mean, over all energies and at the lowest and highest: `distances.NAMES`."""
@@ -134,6 +137,8 @@ def validate_showers(
     progress("ten distances")
     physics = _beside(shower_distances(*sides, detector, known.threshold_gev, seed), num_judged)
     response = tuple(response_in_bins(ours, theirs))
+    has_angles = angles_vary(reference.polar_angle)
+    angles = tuple(angles_in_bins(showers, reference, detector.depth)) if has_angles and detector.depth is not None else ()
     profiles = tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed))
     powers, found = dict[str, tuple[float, float]](), dict[str, Beside]()
     if not is_quick:
@@ -141,7 +146,9 @@ def validate_showers(
         most = most_of_files(showers, reference, num_judged, seed) if more is None else with_more(showers, more, reference, places)
         powers, found = _slow(whole_ones(*sides), most, Question(detector, known.training, seed, progress))
     reasons = _reasons(found)
-    return Report(len(showers), len(reference), num_judged, tuple(findings), response, profiles, physics, powers, found, reasons)
+    if has_angles and detector.depth is None:
+        reasons["shower angle"] = "layers' depths are those of a calorimeter that --calorimeter names"
+    return Report(len(showers), len(reference), num_judged, tuple(findings), response, angles, profiles, physics, powers, found, reasons)
 
 
 def _beside(found: Distances, number: int) -> dict[str, Beside]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from gan3d.validation.means import FEWEST, error_of_difference, size_of_nothing
 from gan3d.validation.table import ObservableTable
 
 #: Bins with about equally many reference showers.
@@ -25,7 +26,7 @@ class ResponseBin:
     error: float
     """Statistical error of that, of both sets."""
     floor: float
-    """What a perfect generator has on average: the mean of |difference| for that error, sqrt(2 / pi) of it."""
+    """What a perfect generator has on average: `size_of_nothing` of the error."""
     num_showers: int
 
 
@@ -38,10 +39,10 @@ def response_in_bins(one: ObservableTable, reference: ObservableTable) -> list[R
     found = []
     for low, high in pairwise(edges):
         ours, theirs = (values[_inside(table.incident_energy, low, high)] for values, table in zip(relative, (one, reference), strict=True))
-        if len(ours) > 1 and len(theirs) > 1:
-            error = float(np.hypot(ours.std(ddof=1) / np.sqrt(len(ours)), theirs.std(ddof=1) / np.sqrt(len(theirs))))
-            difference = float(ours.mean() / theirs.mean() - 1)
-            found.append(ResponseBin(float(low), float(high), difference, error, float(np.sqrt(2 / np.pi)) * error, len(ours)))
+        if min(len(ours), len(theirs)) >= FEWEST:
+            # Both means are about 1.
+            error, difference = error_of_difference(ours, theirs), float(ours.mean() / theirs.mean() - 1)
+            found.append(ResponseBin(float(low), float(high), difference, error, size_of_nothing(error), len(ours)))
     return found
 
 

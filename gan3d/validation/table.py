@@ -102,7 +102,6 @@ def table_of(showers: Showers, detector: Detector) -> ObservableTable:
     good = finite & (observables.deposited_energy(cells) > observables.EMPTY_SHOWER_GEV)
     cells = cells[good]
     energy = torch.from_numpy(showers.incident_energy).double()[good]
-    angle = np.full(len(showers), np.pi / 2) if showers.polar_angle is None else showers.polar_angle.astype(np.float64)
     profiles = observables.profiles(cells)
     shares = [observables.normalised(profile) for profile in profiles]
     weighted = profiles[2] * torch.from_numpy(detector.layer_weights)
@@ -122,7 +121,7 @@ def table_of(showers: Showers, detector: Detector) -> ObservableTable:
         shares[2].numpy(),
         torch.cat(shares, dim=1).numpy(),
         energy.numpy(),
-        angle[good.numpy()],
+        showers.polar_angle_or_normal[good.numpy()],
         (~good).numpy(),
     )
 

@@ -1,0 +1,68 @@
+"""The angle that showers are measured at, beside the polar angle that they were made for, in bins of the latter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan3d.data.showers import Showers
+from gan3d.physics.observables import EMPTY_SHOWER_GEV, deposited_energy, shower_angle
+from gan3d.validation.collection import blocks
+from gan3d.validation.means import FEWEST, error_of_difference, size_of_nothing
+
+Array = NDArray[np.float64]
+
+#: Bins with about equally many reference showers.
+NUM_BINS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AngleBin:
+    """Of one bin of polar angles, all in rad: measured angles minus the showers' own."""
+
+    low: float
+    high: float
+    difference: float
+    """Mean of it, minus the reference's mean: what the axis of a shower leaves behind is none of the generator's."""
+    error: float
+    """Statistical error of that, of both sets."""
+    floor: float
+    """What a perfect generator has on average: `size_of_nothing` of the error."""
+    spread: float
+    """Standard deviation of measured minus own angles."""
+    reference_spread: float
+    num_showers: int
+
+
+def angles_in_bins(one: Showers, reference: Showers, depth: torch.Tensor) -> list[AngleBin]:
+    """Smallest angles first; bins with too few showers of either kind are left out.
+
+    Args:
+        one: showers of any origin; without angles they count as of normal incidence.
+        reference: Monte Carlo.
+        depth: (L,) of layers [edges of a cell].
+    """
+    ours, theirs = (np.concatenate(list(_asked_and_missed(part, depth))) for part in (one, reference))
+    found = []
+    for low, high in pairwise(np.quantile(theirs[:, 0], np.linspace(0, 1, NUM_BINS + 1))):
+        here, there = (side[(side[:, 0] >= low) & (side[:, 0] <= high), 1] for side in (ours, theirs))
+        if min(len(here), len(there)) >= FEWEST:
+            difference, error = float(here.mean() - there.mean()), error_of_difference(here, there)
+            spread, other = (float(side.std(ddof=1)) for side in (here, there))
+            found.append(AngleBin(float(low), float(high), difference, error, size_of_nothing(error), spread, other, len(here)))
+    return found
+
+
+def _asked_and_missed(showers: Showers, depth: torch.Tensor) -> Iterator[Array]:
+    """(B, 2) of each block: the polar angle and by how much the measured one is more [rad]; without empty and broken showers."""
+    for block in blocks(showers):
+        cells = torch.from_numpy(block.cells).double()
+        # What is not finite deposits no finite energy.
+        is_whole = (deposited_energy(cells) > EMPTY_SHOWER_GEV) & torch.isfinite(cells).flatten(1).all(dim=1)
+        asked = block.polar_angle_or_normal[is_whole.numpy()]
+        yield np.stack([asked, shower_angle(cells[is_whole], depth).numpy() - asked], axis=1)
