@@ -19,10 +19,11 @@ NORMALISATIONS, OUTPUTS = get_args(Normalisation), ("relu", "rectified_normal")
 GRIDS = [(25, 25, 25), (51, 51, 25), (8, 8, 8), (11, 30, 17)]
 
 
-def network(grid: Grid = (9, 10, 11), polar_angle: bool = False, **settings: Any) -> GeneratorNetwork:
+def network(grid: Grid = (9, 10, 11), polar_angle: bool = False, is_ring: bool = False, **settings: Any) -> GeneratorNetwork:
     """In evaluation mode, with no weight or running statistic at the value it starts from."""
     torch.manual_seed(1)
-    made = GeneratorNetwork(Generator.model_validate({"filters": (5, 4, 3), "kernel": 3, "noise_dim": 10} | settings), grid, polar_angle)
+    generator = Generator.model_validate({"filters": (5, 4, 3), "kernel": 3, "noise_dim": 10} | settings)
+    made = GeneratorNetwork(generator, grid, polar_angle, is_ring=is_ring)
     with torch.no_grad():
         for name, tensor in [*made.named_parameters(), *made.named_buffers()]:
             if name.endswith("running_var"):
@@ -66,6 +67,26 @@ def test_it_is_the_network_with_noise_of_the_cells_own(monkeypatch: pytest.Monke
     assert_equal_to_rounding(generator, num_showers=9)
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("num_showers", [1, 2, 9])
+@pytest.mark.parametrize("num_blocks", [1, 2])
+def test_it_is_the_network_with_residual_blocks(monkeypatch: pytest.MonkeyPatch, output: str, num_showers: int, num_blocks: int) -> None:
+    monkeypatch.setattr(inference, "MOST_BYTES_CONVOLVED", 1)
+    generator = network(output=output, residual_blocks=num_blocks, cell_noise=output == "rectified_normal")
+    assert isinstance(FastGenerator.of(generator), FastGenerator)
+    assert_equal_to_rounding(generator, num_showers)
+
+
+@pytest.mark.parametrize("grid", [(16, 9, 45), (4, 9, 11), (12, 30, 8)])
+@pytest.mark.parametrize("kernel", ["seed", 3, 5])
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("residual_blocks", [0, 1])
+def test_it_is_the_network_on_rings(grid: Grid, kernel: str | int, output: str, residual_blocks: int) -> None:
+    generator = network(grid, is_ring=True, kernel=kernel, output=output, residual_blocks=residual_blocks)
+    assert isinstance(FastGenerator.of(generator), FastGenerator)
+    assert_equal_to_rounding(generator, num_showers=2)
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("kernel", ["seed", 3, 5, 7])
 def test_it_is_the_network_on_every_grid_with_every_kernel(grid: Grid, kernel: str | int) -> None:
@@ -100,11 +121,12 @@ def test_a_matrix_too_large_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("kernel", ["seed", 3])
 @pytest.mark.parametrize("most_bytes_of_matrix", [0, inference.MOST_BYTES_OF_MATRIX])
+@pytest.mark.parametrize("residual_blocks", [0, 1])
 def test_it_keeps_its_weights_and_leaves_the_network_as_it_was(
-    output: str, normalisation: str, kernel: str | int, most_bytes_of_matrix: int, monkeypatch: pytest.MonkeyPatch
+    output: str, normalisation: str, kernel: str | int, most_bytes_of_matrix: int, residual_blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "MOST_BYTES_OF_MATRIX", most_bytes_of_matrix)
-    generator = network(output=output, normalisation=normalisation, kernel=kernel).train()
+    generator = network(output=output, normalisation=normalisation, kernel=kernel, residual_blocks=residual_blocks).train()
     given, before = inputs(generator, 2), deepcopy(generator.state_dict())
     fast = FastGenerator(generator)
     made = fast(*given)

@@ -11,11 +11,9 @@ from pydantic import ValidationError
 from small_study import write_showers
 from small_trial import checksum, small_files, small_trial, trained, trained_in_two_parts
 
-from gan3d.config.networks import Discriminator, Generator
+from gan3d.config.networks import Discriminator
 from gan3d.models.discriminator import DiscriminatorNetwork, spread_of
-from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.gradient_penalty import gradient_penalty
-from gan3d.models.inference import FastGenerator
 from gan3d.models.residual import ResidualBlock
 from gan3d.models.tuning import paths_of
 from gan3d.models.work import step_multiply_adds
@@ -68,14 +66,6 @@ def test_a_residual_block_starts_as_the_identity_and_learns() -> None:
     block(x).square().sum().backward()
     assert block.second.weight.grad is not None
     assert block.second.weight.grad.abs().sum() > 0
-
-
-def test_a_generator_with_residual_blocks_is_generated_with_as_it_is() -> None:
-    network = GeneratorNetwork(Generator(filters=(4, 4, 4), kernel=3, noise_dim=10, residual_blocks=1), GRID).eval()
-    torch.nn.init.normal_(network.residual_blocks[0].second.weight)
-    noise, energy = torch.randn(3, 10), torch.tensor([10.0, 50.0, 90.0])
-    with torch.no_grad():
-        assert torch.equal(FastGenerator.of(network)(noise, energy), network(noise, energy))
 
 
 def test_residual_blocks_and_shortcuts_are_work(files: Path) -> None:

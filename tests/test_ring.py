@@ -19,7 +19,6 @@ from gan3d.generation.trained import Trained
 from gan3d.models.discriminator import DiscriminatorNetwork
 from gan3d.models.generator import GeneratorBlock, GeneratorNetwork
 from gan3d.models.geometry import GeneratorGeometry, Padding
-from gan3d.models.inference import FastGenerator
 from gan3d.models.residual import ResidualBlock
 from gan3d.models.ring import closed
 from gan3d.models.upsampling import upsampled_convolution
@@ -99,13 +98,6 @@ def test_sizes_of_the_discriminator_are_those_that_are_counted() -> None:
     network = DiscriminatorNetwork(settings, GRID, TRANSFORM, is_ring=True)
     *_, last = discriminator_convolutions(settings, GRID, is_ring=True)
     assert tuple(network.blocks(torch.rand(2, 1, *GRID)).shape[2:]) == last.places
-
-
-def test_a_ring_is_generated_with_as_it_is() -> None:
-    network = GeneratorNetwork(Generator(filters=(4, 4, 4), kernel=3, noise_dim=10), GRID, is_ring=True).eval()
-    noise, energy = torch.randn(3, 10), torch.tensor([10.0, 50.0, 90.0])
-    with torch.no_grad():
-        assert torch.equal(FastGenerator.of(network)(noise, energy), network(noise, energy))
 
 
 @pytest.fixture(scope="module")

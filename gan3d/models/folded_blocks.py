@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from gan3d.models.generator import GeneratorBlock
 from gan3d.models.geometry import Size
+from gan3d.models.ring import closed
 from gan3d.models.upsampling import FoldedAxis, phase_sums
 
 
@@ -84,8 +85,10 @@ class FoldedConvolution:
         """``cells``: before the upsampling. ``may_sum``: running sums too, where they take fewer products."""
         weight, bias, padding = block.convolution.weight.detach(), block.convolution.bias, block.padding
         assert bias is not None
-        x, y, depth = (best_axis(*axis, may_sum) for axis in zip(cells, block.upsampling, weight.shape[2:], padding, strict=True))
-        self.axes = x, y, depth
+        of_axes = zip(cells, block.upsampling, weight.shape[2:], padding, strict=True)
+        # On a ring a sum over the last cells of the first copy would need those of the one before it: folded only.
+        x, y, depth = (best_axis(*axis, may_sum and not (block.is_ring and place == 0)) for place, axis in enumerate(of_axes))
+        self.axes, self.is_ring = (x, y, depth), block.is_ring
         taps = [axis.taps.to(weight) for axis in self.axes]
         kernel = torch.einsum("ocxyz,rix,sjy,tkz->rstocijk", weight, *taps).flatten(0, 3)
         self.kernel = kernel.contiguous(memory_format=torch.channels_last_3d)
@@ -117,21 +120,35 @@ class FoldedConvolution:
 
     def phases(self, x: torch.Tensor) -> torch.Tensor:
         """Activations (B, C, n, n, n) to phases (B, q, q, q, s * s * s * O), contiguous."""
-        unlike = [side - axis.padded_by_convolution for axis in reversed(self.axes) for side in (axis.before, axis.after)]
+        around, y, depth = self.axes
+        if self.is_ring:
+            x = closed(x, around.before, around.after)
+        both_sides = [0 if self.is_ring else around.padded_by_convolution, y.padded_by_convolution, depth.padded_by_convolution]
+        padded_here = (depth, y) if self.is_ring else (depth, y, around)
+        unlike = [side - axis.padded_by_convolution for axis in padded_here for side in (axis.before, axis.after)]
         padded = functional.pad(x, unlike) if any(unlike) else x
-        # Of a single shower, torch does not give every convolution to oneDNN; without, it takes three times as long as with two.
-        several = padded.expand(2, -1, -1, -1, -1) if len(x) == 1 else padded
-        several = several.contiguous(memory_format=torch.channels_last_3d)
-        both_sides = [axis.padded_by_convolution for axis in self.axes]
+        several = at_least_two(padded).contiguous(memory_format=torch.channels_last_3d)
         return functional.conv3d(several, self.kernel, self.bias, padding=both_sides)[: len(x)].permute(0, 2, 3, 4, 1)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Activations (B, C, n, n, n) to (B, O, m, m, m), channels last in memory."""
-        phases = torch.unflatten(self.phases(x), 4, (*self.upsampling, -1))
-        made = together(phases, [axis.skip for axis in self.axes], [axis.size + axis.terms - 1 for axis in self.axes])
+        return self.together(self.phases(x))
+
+    def together(self, phases: torch.Tensor) -> torch.Tensor:
+        """What ``phases`` made, side by side and summed: (B, O, m, m, m), channels last in memory where there are no sums."""
+        apart = torch.unflatten(phases, 4, (*self.upsampling, -1))
+        made = together(apart, [axis.skip for axis in self.axes], [axis.size + axis.terms - 1 for axis in self.axes])
         for dim, axis in enumerate(self.axes, start=1):
             made = running_sum(made, dim, axis.terms)
         return made.permute(0, 4, 1, 2, 3)
+
+
+def at_least_two(x: torch.Tensor) -> torch.Tensor:
+    """Activations (B, C, n, n, n), a single shower's twice.
+
+    Of a single one torch does not give every convolution to oneDNN; without, it takes three to five times as long.
+    """
+    return x.expand(2, -1, -1, -1, -1) if len(x) == 1 else x
 
 
 def best_axis(cells: int, factor: int, kernel: int, padding: tuple[int, int], may_sum: bool) -> Axis:

@@ -1,4 +1,4 @@
-"""The generator's two kinds of output for generating only: they read the phases of block 3 as they lie.
+"""The generator's kinds of output for generating only: without residual blocks they read the phases of block 3 as they lie.
 
 Legend: B showers, C channels; per axis: upsampling s, q places of block 3's convolution. Phases are (B, q, q, q, s * s * s * C); put
 together, place ``s q + r`` of an axis is phase r of place q. Only cells, not features, are put together: a sixth with the seed's filters.
@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from gan3d.models.folded_blocks import FoldedConvolution, together
+from gan3d.models.folded_blocks import FoldedConvolution, at_least_two, together
+from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.geometry import OUTPUT_KERNEL
 from gan3d.models.rectified_normal import RectifiedNormal
 
@@ -63,6 +64,19 @@ class RectifiedNormalOutput:
         apart = (torch.unflatten(phases, 4, (*self.block3.upsampling, -1)) * self.weight).sum(-1, keepdim=True)
         fluctuation = together(apart, [axis.skip for axis in self.block3.axes], list(out.shape[1:]))
         out.copy_(self.cells(fluctuation.permute(0, 4, 1, 2, 3), incident_energy_B, noise_BZ))
+
+
+class ResidualOutput:
+    """Residual blocks and either output: they need features put together."""
+
+    def __init__(self, network: GeneratorNetwork, block3: FoldedConvolution) -> None:
+        self.block3 = block3
+        self.network = deepcopy(network).eval()
+
+    def __call__(self, phases: torch.Tensor, incident_energy_B: torch.Tensor, noise_BZ: torch.Tensor, out: torch.Tensor) -> None:
+        """Cells into ``out`` (B, X, Y, L); incident energies in GeV, of the noise the cells' own."""
+        features = self.network.residual_blocks(at_least_two(self.block3.together(phases)))
+        out.copy_(self.network.cells_of(features[: len(out)], incident_energy_B, noise_BZ))
 
 
 def destinations(factor: int) -> torch.Tensor:

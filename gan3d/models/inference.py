@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from gan3d.models.folded_blocks import FoldedConvolution
-from gan3d.models.folded_outputs import ConvolutionOutput, RectifiedNormalOutput
+from gan3d.models.folded_outputs import ConvolutionOutput, RectifiedNormalOutput, ResidualOutput
 from gan3d.models.generator import GeneratorNetwork
 from gan3d.models.geometry import OUTPUT_KERNEL
 from gan3d.models.keras_defaults import LEAK
@@ -56,20 +56,16 @@ class FastGenerator:
         self._normalise2 = normalisation(network.normalisation2)
         self._block3 = FoldedConvolution(network.block3, self._block2.size, may_sum=False)
         self._grid = [cells - OUTPUT_KERNEL + 1 for cells in self._block3.size]
-        if network.cells is not None:
-            self._output: ConvolutionOutput | RectifiedNormalOutput = RectifiedNormalOutput(network.cells, self._block3)
-        else:
-            assert network.output is not None
-            self._output = ConvolutionOutput(network.output, self._block3)
+        self._output = output_of(network, self._block3)
         largest = max(block.bytes_per_shower for block in (block1, self._block2, self._block3))
         self._most_convolved = max(MOST_BYTES_CONVOLVED // largest, 2)
         self._most_starting = min(max(MOST_BYTES_STARTING // block1.bytes_per_shower, 2), MOST_STARTING)
 
     @classmethod
     def of(cls, network: GeneratorNetwork) -> Generate:
-        """A fast generator; the network itself, in evaluation mode, where it has residual blocks, a ring, a class of its own or no CPU."""
-        is_plain = type(network) is GeneratorNetwork and not network.is_ring and not len(network.residual_blocks)
-        return cls(network) if is_plain and network.dense.weight.device.type == "cpu" else network.eval()
+        """A fast generator; the network itself, in evaluation mode, where it has a class of its own or no CPU."""
+        is_on_cpu = network.dense.weight.device.type == "cpu"
+        return cls(network) if type(network) is GeneratorNetwork and is_on_cpu else network.eval()
 
     @torch.no_grad()
     def __call__(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:
@@ -90,6 +86,16 @@ class FastGenerator:
         x = self._normalise1(functional.leaky_relu_(x, LEAK))
         x = self._normalise2(functional.leaky_relu_(self._block2(x), LEAK))
         self._output(functional.leaky_relu_(self._block3.phases(x), LEAK), incident_energy_B, noise_BZ, out)
+
+
+def output_of(network: GeneratorNetwork, block3: FoldedConvolution) -> ConvolutionOutput | RectifiedNormalOutput | ResidualOutput:
+    """From the phases of block 3 to cells."""
+    if len(network.residual_blocks):
+        return ResidualOutput(network, block3)
+    if network.cells is not None:
+        return RectifiedNormalOutput(network.cells, block3)
+    assert network.output is not None
+    return ConvolutionOutput(network.output, block3)
 
 
 def start_of(network: GeneratorNetwork, block1: FoldedConvolution) -> Callable[[torch.Tensor], torch.Tensor]:
