@@ -17,7 +17,8 @@ from gan3d.validation.collection import blocks
 from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, Floor, floor_of, judge
-from gan3d.validation.report import SMALLEST_NUMBER, Report, validate_showers
+from gan3d.validation.refusals import SMALLEST_NUMBER
+from gan3d.validation.report import Report, validate_showers
 from gan3d.validation.separation import NUM_ENERGY_BINS
 from gan3d.validation.statistics import above_trend
 from gan3d.validation.table import ObservableTable, angles_vary, joined, table_of

@@ -114,6 +114,26 @@ def test_empty_showers_have_a_finite_distance_and_gradient(distributions: Observ
     assert cells.grad.isfinite().all()
 
 
+def test_an_observable_that_training_showers_have_one_value_of_is_left_out() -> None:
+    """Counted in its spread of nothing, the first shower that differs would be a loss of 1e14; here it is a layer's width."""
+
+    def with_faint_last_layer(seed: int, energy_gev: float) -> tuple[torch.Tensor, torch.Tensor]:
+        cells, energy = showers(100, seed)
+        cells[:, :, :, -1] = 0
+        cells[:, 3:5, 4, -1] = energy_gev
+        return cells, energy
+
+    distributions = ObservableDistributions.fit([with_faint_last_layer(seed, 0.0) for seed in range(5)], "layers")
+    same = distributions.distance(*with_faint_last_layer(20, 0.0))
+    assert abs(same) < 0.5
+    cells, energy = with_faint_last_layer(20, 1e-6)
+    other = distributions.distance(cells.requires_grad_(), energy)
+    torch.autograd.backward(other)
+    assert other.item() == pytest.approx(same.item(), abs=5)
+    assert cells.grad is not None
+    assert cells.grad.isfinite().all()
+
+
 def test_showers_of_one_energy_can_be_fitted() -> None:
     cells, _ = showers(50, 1)
     energy = torch.full((50,), 50.0)

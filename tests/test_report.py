@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from gan3d.simulation.simulate import LogUniform, shower_batch
 from gan3d.validation.classifier import separation
 from gan3d.validation.collection import blocks, halves
 from gan3d.validation.detector import Detector
-from gan3d.validation.report import SMALLEST_NUMBER, Known, Report, refuse_few, validate_showers
+from gan3d.validation.refusals import SMALLEST_NUMBER, refuse_few
+from gan3d.validation.report import Known, Report, validate_showers
 from gan3d.validation.sides import MOST_COMPARED, most_of_files, whole_ones, with_more
 
 GRID = (6, 5, 4)
@@ -74,8 +76,41 @@ def test_the_ten_distances_are_those_of_training_from_half_of_the_reference() ->
 
 def sums_of(binning: Binning, showers: Showers, threshold_gev: float) -> ShowerSums:
     sums, cells = ShowerSums(binning), torch.from_numpy(showers.cells)
-    sums.add(torch.where(cells < threshold_gev, 0.0, cells), torch.from_numpy(showers.incident_energy))
+    angle = torch.from_numpy(showers.polar_angle_or_normal)
+    sums.add(torch.where(cells < threshold_gev, 0.0, cells), torch.from_numpy(showers.incident_energy), angle)
     return sums
+
+
+def test_the_ten_distances_see_the_angles_and_the_detectors_threshold_as_those_of_training_do() -> None:
+    random, threshold_gev = np.random.default_rng(1), 1e-5
+    both = [make_showers(number, GRID, seed=number) for number in (2 * SMALLEST_NUMBER, SMALLEST_NUMBER)]
+    reference, showers = (replace(one, polar_angle=random.uniform(1, 2, len(one)).astype(np.float32)) for one in both)
+    report = validate_showers(showers, reference, replace(DETECTOR, threshold_gev=threshold_gev), is_quick=True)
+    theirs = reference.take(halves(len(reference), SMALLEST_NUMBER, seed=1).theirs)
+    binning = Binning.from_incident_energy(GRID, theirs.incident_energy, threshold_gev=threshold_gev, polar_angle=theirs.polar_angle)
+    assert binning.num_angle_bins == 3
+    found = with_scalars(sums_of(binning, showers, 0), sums_of(binning, theirs, 0))
+    assert {name: one.value for name, one in report.physics.items()} == pytest.approx(found)
+    assert report.physics_version == 2
+    normal = [replace(one, polar_angle=None) for one in (showers, reference)]
+    assert validate_showers(*normal, DETECTOR, is_quick=True).physics_version == 1
+
+
+@pytest.mark.parametrize(("changed", "told"), [("incident_energy", "of nan GeV"), ("polar_angle", "at nan rad")])
+def test_a_shower_of_unknown_energy_or_angle_is_named(changed: str, told: str) -> None:
+    reference, showers = make_showers(2 * SMALLEST_NUMBER, GRID, seed=1), make_showers(SMALLEST_NUMBER, GRID, seed=2)
+    values = np.full(len(showers), 1.5, np.float32)
+    values[[17, 30]] = np.nan
+    with pytest.raises(DataError, match=rf"shower 17 is .*{told}.* \(2 such showers\)"):
+        validate_showers(replace(showers, **{changed: values}), reference, DETECTOR, is_quick=True)
+
+
+def test_profiles_of_very_many_columns_have_a_furthest_place() -> None:
+    grid = (128, 4, 4)
+    sides = [make_showers(number, grid, seed=number) for number in (2 * SMALLEST_NUMBER, SMALLEST_NUMBER)]
+    found = validate_showers(sides[1], sides[0], Detector(np.ones(4)), is_quick=True).profiles
+    assert [one.axis for one in found] == ["x", "y", "depth"]
+    assert 0 < found[0].share < 0.02
 
 
 def test_halves_are_of_all_energies_and_the_same_when_asked_again() -> None:

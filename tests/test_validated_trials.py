@@ -125,7 +125,7 @@ def test_divergences_stand_beside_areas(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.syspath_prepend(str(ANALYSIS))
     kinds = ("high_level", "challenge", "low_level")
     beside = {f"{kind}_{what}": Beside(0.6, 0.01, 0.5, 0.01, 200, 100) for kind in kinds for what in ("auc", "divergence")}
-    report = Report(100, 200, 100, (), (), (), (), {}, {}, beside, {})
+    report = Report(100, 200, 100, (), (), (), (), {}, 1, {}, beside, {})
     found = importlib.import_module("validated_trials").numbers_of(report)
     assert set(beside) <= set(found)
 

@@ -24,7 +24,7 @@ from gan3d.terminal.console import console_for
 from gan3d.validation.collection import read_all
 from gan3d.validation.exporting import Export, Judged, tried
 from gan3d.validation.loading import detector_of
-from gan3d.validation.report import SMALLEST_NUMBER
+from gan3d.validation.refusals import SMALLEST_NUMBER
 from gan3d.validation.seen import refuse_learnt, seen_by, warnings_of
 
 EXISTS = "the file exists already. Give --replace to write it anew, or another name."

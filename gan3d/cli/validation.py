@@ -23,7 +23,8 @@ from gan3d.terminal.console import console_for
 from gan3d.validation.collection import generated_like, halves, read_in_blocks
 from gan3d.validation.gate import LIMIT
 from gan3d.validation.loading import detector_of, is_of_trial, load
-from gan3d.validation.report import Known, Report, refuse_few, validate_showers
+from gan3d.validation.refusals import refuse_few
+from gan3d.validation.report import Known, Report, validate_showers
 from gan3d.validation.sides import MOST_COMPARED
 
 #: Lines of the gate, and of separation powers, on a terminal; the JSON document has them all.
@@ -190,7 +191,7 @@ def profile_table(report: Report) -> Table:
 
 def physics_table(report: Report) -> Table:
     """The ten distances and their mean, as training knows them."""
-    table = Table("physics distance", "showers", "floor")
+    table = Table(f"physics distance, version {report.physics_version}", "showers", "floor")
     for name, one in report.physics.items():
         table.add_row(name.replace("_", " "), with_error(one.value, one.error), with_error(one.floor, one.floor_error))
     return table

@@ -47,6 +47,8 @@ from gan3d.physics.observables import (
     whole_moments,
 )
 
+#: A logarithm whose exponential is infinite, in double precision too.
+LOG_OF_INFINITY = 1e3
 #: Width, in natural logarithms of the cell's energy, of the smooth step that stands for the read-out threshold.
 THRESHOLD_WIDTH = 0.1
 #: Least energy [GeV] of a cell in a logarithm, and least occupancy.
@@ -55,6 +57,9 @@ SMALLEST_CELL_GEV, SMALLEST_OCCUPANCY = 1e-7, 1e-6
 MIDDLE_ENERGY_GEV = 50.0
 #: Least spread that anything is divided by, and least size of a residual in a logarithm.
 SMALLEST_SPREAD = 1e-6
+#: Spread of an observable up to which training showers are taken to have one value of it: no distance can be counted in it, and the
+#: observable is left out. Of those of 2,400 Geant4 showers the least is 3e-4.
+NO_SPREAD = 1e-5
 SQRT_2 = math.sqrt(2.0)
 #: Columns of the set ``moments`` on square cells, and among them those of the centre along x and y.
 NUM_MOMENTS, CENTRE = 11, slice(1, 3)
@@ -235,12 +240,16 @@ def offset_of(standard_BK: torch.Tensor) -> torch.Tensor:
 
 
 def fitted_spread(residuals_NK: torch.Tensor, terms_N2: torch.Tensor) -> torch.Tensor:
-    """(2, K): the line in the logarithm of the energy that the logarithm of a residual's size follows, raised to where its square is 1."""
+    """(2, K): the line in the logarithm of the energy that the logarithm of a residual's size follows, raised to where its square is 1.
+
+    Infinite (once out of the logarithm) where residuals have `NO_SPREAD`: whatever is divided by it is 0, and has a gradient of 0.
+    """
     sizes = residuals_NK.abs().clamp_min(SMALLEST_SPREAD).log()
     line: torch.Tensor = torch.linalg.lstsq(terms_N2, sizes, driver="gelsd").solution
     relative = residuals_NK / (terms_N2 @ line).exp()
     line[0] += relative.square().mean(dim=0).sqrt().clamp_min(SMALLEST_SPREAD).log()
-    return line
+    has_spread = residuals_NK.square().mean(dim=0).sqrt() > NO_SPREAD
+    return torch.where(has_spread, line, line.new_tensor([[LOG_OF_INFINITY], [0.0]]))
 
 
 def stretched(standard: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,12 @@ import torch
 from gan3d.data.showers import Showers
 from gan3d.generation.resampling import resample_counts, resampled_sums
 from gan3d.physics.binning import Binning
+from gan3d.physics.definitions import FIRST_VERSION, VERSION
 from gan3d.physics.distance import DISTANCES, with_scalars
 from gan3d.physics.sums import ShowerSums
 from gan3d.validation.collection import blocks
 from gan3d.validation.detector import Detector
+from gan3d.validation.table import angles_vary
 
 #: The mean, the same at the lowest and at the highest energies, and its ten parts: as metrics are called, without `physics.`.
 NAMES = ("shower_distance", "shower_distance_low_energy", "shower_distance_high_energy", *DISTANCES)
@@ -32,6 +34,8 @@ class Distances:
 
     showers: dict[str, tuple[float, float]]
     floor: dict[str, tuple[float, float]]
+    version: int
+    """Of the definitions (`gan3d.physics.definitions`)."""
 
 
 def shower_distances(ours: Showers, theirs: Showers, others: Showers, detector: Detector, threshold_gev: float, seed: int) -> Distances:
@@ -39,20 +43,28 @@ def shower_distances(ours: Showers, theirs: Showers, others: Showers, detector: 
 
     Args:
         ours: of any origin; broken ones count as empty.
-        theirs: Monte Carlo, whose incident energies say where bins are.
+        theirs: Monte Carlo, whose incident energies, and polar angles where they vary, say where bins are.
         others: Monte Carlo, as many showers as ours: the floor.
-        detector: says whether cells are polar.
+        detector: says whether cells are polar, and what counts as read out.
         threshold_gev: fainter cells are 0, on all sides: that of a trial, which its showers have been through already.
         seed: of resamples.
     """
-    binning = Binning.from_incident_energy(theirs.cells.shape[1:], theirs.incident_energy, is_polar=detector.is_polar)
+    binning = Binning.from_incident_energy(
+        theirs.cells.shape[1:],
+        theirs.incident_energy,
+        threshold_gev=detector.threshold_gev,
+        polar_angle=theirs.polar_angle if angles_vary(theirs.polar_angle) else None,
+        is_polar=detector.is_polar,
+    )
     first, known, second = (_sums(one, binning, threshold_gev, seed + place) for place, one in enumerate((ours, theirs, others)))
-    return Distances(_estimated(first, known), _estimated(second, known))
+    version = VERSION if binning.is_polar or binning.angle_edges else FIRST_VERSION
+    return Distances(_estimated(first, known), _estimated(second, known), version)
 
 
 def _sums(showers: Showers, binning: Binning, threshold_gev: float, seed: int) -> list[ShowerSums]:
     """Of all of them, then of each resample."""
-    return resampled_sums(_chunks(showers, threshold_gev), resample_counts(len(showers), NUM_RESAMPLES, seed), binning)
+    counts, angle = resample_counts(len(showers), NUM_RESAMPLES, seed), torch.from_numpy(showers.polar_angle_or_normal)
+    return resampled_sums(_chunks(showers, threshold_gev), counts, binning, angle)
 
 
 def _chunks(showers: Showers, threshold_gev: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -25,7 +25,8 @@ from gan3d.generation.trained import load_trained
 from gan3d.models.shower_graph import ShowerGraph
 from gan3d.validation.collection import generated_like, halves
 from gan3d.validation.detector import Detector
-from gan3d.validation.report import Report, refuse_few, validate_showers
+from gan3d.validation.refusals import refuse_few
+from gan3d.validation.report import Report, validate_showers
 
 #: Showers whose activations set the steps of 8 bits.
 NUM_CALIBRATION = 256

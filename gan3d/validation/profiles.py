@@ -57,7 +57,8 @@ def profile_deviations(
     for axis, (start, stop) in zip(("x", "y", "depth"), pairwise(accumulate(grid, initial=0)), strict=True):
         ours, theirs = one.shape[:, start:stop], reference.shape[:, start:stop]
         share = theirs.mean(axis=0)
-        is_looked_at = share > SMALLEST_SHARE
+        # Of very many columns none may hold so much.
+        is_looked_at = share >= min(SMALLEST_SHARE, share.max())
         deviation, error = _relative(ours, theirs)
         place = int(np.where(is_looked_at, np.abs(deviation), -1.0).argmax())
         halves = [_relative(*np.array_split(theirs[order], 2))[0][is_looked_at] for order in orders]

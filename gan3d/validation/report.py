@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan3d.data.showers import Showers
-from gan3d.errors import DataError
 from gan3d.validation import classifier, copies, coverage, features, frechet, separation, similarity
 from gan3d.validation.angles import AngleBin, angles_in_bins
 from gan3d.validation.cells_network import cells_recipe
@@ -22,15 +21,14 @@ from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
 from gan3d.validation.loading import refuse_other_grid
 from gan3d.validation.profiles import ProfileDeviation, profile_deviations
+from gan3d.validation.refusals import refuse_few, refuse_unconditioned
 from gan3d.validation.response import ResponseBin, response_in_bins
 from gan3d.validation.sides import Most, Sides, most_of_files, whole_ones, with_more
 from gan3d.validation.table import angles_vary, joined, table_of
 
 #: Showers of each kind that nearest neighbours are looked for among, at most.
 MOST_NEIGHBOURS = 1000
-#: Of each kind: with fewer, floors say nothing.
-SMALLEST_NUMBER = 100
-#: And of these that are neither empty nor broken: of fewer the gate has said enough.
+#: Of each kind that are neither empty nor broken: of fewer the gate has said enough.
 SMALLEST_WHOLE = 50
 
 
@@ -64,6 +62,8 @@ class Report:
     profiles: tuple[ProfileDeviation, ...]
     physics: dict[str, Beside]
     """The ten distances of `gan3d.physics.distance` and their mean, over all energies and at the lowest and highest: `distances.NAMES`."""
+    physics_version: int
+    """Of their definitions: only distances of one are compared."""
     separation_powers: dict[str, tuple[float, float]]
     """Feature, or headline of `separation.headline_powers`, → separation power and its floor."""
     distances: dict[str, Beside]
@@ -125,6 +125,7 @@ def validate_showers(
     """
     refuse_other_grid(showers.cells.shape[1:], reference)
     refuse_few(len(showers), len(reference))
+    refuse_unconditioned(showers, reference)
     num_judged = min(len(showers), len(reference) // 2)
     progress("observables")
     ours, theirs = (joined(table_of(part, detector) for part in blocks(one)) for one in (showers, reference))
@@ -135,7 +136,7 @@ def validate_showers(
     judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
     sides = Sides(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
     progress("ten distances")
-    physics = _beside(shower_distances(*sides, detector, known.threshold_gev, seed), num_judged)
+    physics = shower_distances(*sides, detector, known.threshold_gev, seed)
     response = tuple(response_in_bins(ours, theirs))
     has_angles = angles_vary(reference.polar_angle)
     angles = tuple(angles_in_bins(showers, reference, detector.depth)) if has_angles and detector.depth is not None else ()
@@ -148,25 +149,24 @@ def validate_showers(
     reasons = _reasons(found)
     if has_angles and detector.depth is None:
         reasons["shower angle"] = "layers' depths are those of a calorimeter that --calorimeter names"
-    return Report(len(showers), len(reference), num_judged, tuple(findings), response, angles, profiles, physics, powers, found, reasons)
+    return Report(
+        num_showers=len(showers),
+        num_reference=len(reference),
+        num_judged=num_judged,
+        findings=tuple(findings),
+        response=response,
+        angles=angles,
+        profiles=profiles,
+        physics=_beside(physics, num_judged),
+        physics_version=physics.version,
+        separation_powers=powers,
+        distances=found,
+        not_measured=reasons,
+    )
 
 
 def _beside(found: Distances, number: int) -> dict[str, Beside]:
     return {name: Beside(*found.showers[name], *found.floor[name], number, number) for name in found.showers}
-
-
-def refuse_few(num_showers: int, num_reference: int) -> None:
-    """See that there are enough.
-
-    Raises:
-        DataError: there are not.
-    """
-    if num_showers < SMALLEST_NUMBER:
-        message = f"{num_showers} showers are too few to be judged: at least {SMALLEST_NUMBER} are needed."
-        raise DataError(message)
-    if num_reference < 2 * SMALLEST_NUMBER:
-        message = f"the reference has {num_reference} showers, at least {2 * SMALLEST_NUMBER} are needed. Add another --reference."
-        raise DataError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +222,8 @@ def _slow(sides: Sides, most: Most | None, asked: Question) -> tuple[dict[str, t
         "challenge": [one.high for one in seen],
         "low_level": [one.low for one in seen],
     }
-    showers = sides.ours
-    num_x, num_y, num_layers = showers.cells.shape[1:]
-    of_cells = cells_recipe((num_x, num_y, num_layers), is_polar=asked.detector.is_polar, has_polar_angle=showers.polar_angle is not None)
+    num_x, num_y, num_layers = sides.ours.cells.shape[1:]
+    of_cells = cells_recipe((num_x, num_y, num_layers), is_polar=asked.detector.is_polar, has_polar_angle=varies)
     for name, inputs in kinds.items():
         progress(f"{name.replace('_', '-')} classifier")
         recipe = of_cells if name == "low_level" else classifier.FEATURES
