@@ -10,6 +10,7 @@ of the Monte Carlo against the other; minutes a trial.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,6 +94,7 @@ def draw(arguments: argparse.Namespace) -> str:
     for trial in trials.to_dict("records"):
         found = validated(asked_of(arguments, int(trial["trial"])))
         warnings |= dict.fromkeys(found.warnings)
+        warnings |= dict.fromkeys(f"{name} not measured: {why}." for name, why in found.report.not_measured.items())
         rows.append({"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])} | numbers_of(found.report))
     table = pd.DataFrame(rows)
     print(*table_lines(table), "", sep="\n")
@@ -167,6 +169,8 @@ def with_spread(values: pd.Series, name: str) -> str:
 
 def as_text(value: float, name: str) -> str:
     """Percent where it is a relative deviation."""
+    if math.isnan(value):
+        return "not measured"
     return f"{100 * value:.2f}" if name.startswith(("response", "profile")) else f"{value:.3f}"
 
 

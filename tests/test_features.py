@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_study import SAMPLES
 
 from gan3d.data.showers import Showers
 from gan3d.errors import ConfigError
 from gan3d.physics.calorimeter_file import calorimeter
+from gan3d.validation.collection import read_all
 from gan3d.validation.detector import Detector
 from gan3d.validation.features import feature_names, features_of
 
@@ -95,3 +98,15 @@ def test_showers_of_other_layers_or_rings_are_refused(name: str, grid: tuple[int
     detector = Detector.of(calorimeter(name))
     with pytest.raises(ConfigError, match=" x ".join(map(str, grid))) if is_refused else nullcontext():
         detector.refuse_other(grid)
+
+
+def test_cells_at_or_below_the_threshold_are_not_seen_and_they_are_two_fifths_of_geant4s() -> None:
+    geant4 = read_all([SAMPLES / "clic_10_100_test.h5"])
+    detector = Detector.of(calorimeter("clic"))
+    is_seen = geant4.cells > detector.threshold_gev
+    seen = replace(geant4, cells=np.where(is_seen, geant4.cells, 0))
+    assert is_seen.sum() / (geant4.cells > 0).sum() == pytest.approx(3 / 5, abs=0.02)
+    assert seen.cells.sum() / geant4.cells.sum() == pytest.approx(27 / 28, abs=0.002)
+    ours, theirs = (features_of(one.take(slice(0, 50)), detector) for one in (seen, geant4))
+    np.testing.assert_array_equal(ours.high, theirs.high)
+    np.testing.assert_array_equal(ours.low, theirs.low)

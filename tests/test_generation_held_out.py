@@ -114,6 +114,13 @@ def test_files_of_the_trial_are_not_held_out(trial: TrialSettings, name: str) ->
         open_held_out([str(Path(used).parent / "*.h5") if name == "train" else used], trial.data)
 
 
+def test_files_that_it_was_pre_trained_on_are_not_held_out(trial: TrialSettings, tmp_path: Path) -> None:
+    used = str(write_held_out(tmp_path))
+    data = trial.data.model_copy(update={"pretrain": ("absent.h5", used)})
+    with pytest.raises(ConfigError, match=r"a file of data\.pretrain of this trial.*not held out"):
+        open_held_out([used], data)
+
+
 def test_showers_that_cannot_be_used_are_named(trial: TrialSettings, tmp_path: Path) -> None:
     held_out = str(write_held_out(tmp_path))
     with pytest.raises(DataError, match=r"held_out\.h5: the generator was trained with polar angles"):

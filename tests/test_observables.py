@@ -157,6 +157,9 @@ def test_correlations_are_pearsons_and_a_constant_has_none() -> None:
     values[:, 2] = 4
     found = observables.correlation_matrix(values)
     torch.testing.assert_close(found, torch.tensor([[1.0, -1, 0], [-1, 1, 0], [0, 0, 0]], dtype=torch.float64))
+    rounded = torch.full((1000, 2), 0.1)
+    assert rounded.mean() != rounded[0, 0], "so that what is above the mean is not 0"
+    assert torch.equal(observables.correlation_matrix(rounded), torch.zeros(2, 2))
     other = torch.randn(200, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     torch.testing.assert_close(observables.correlation_matrix(other), torch.corrcoef(other.T))
 

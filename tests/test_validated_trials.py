@@ -128,6 +128,7 @@ def test_divergences_stand_beside_areas(monkeypatch: pytest.MonkeyPatch) -> None
     report = Report(100, 200, 100, (), (), (), (), {}, 1, {}, beside, {})
     found = importlib.import_module("validated_trials").numbers_of(report)
     assert set(beside) <= set(found)
+    assert importlib.import_module("validated_trials").as_text(float("nan"), "frechet") == "not measured"
 
 
 def test_a_study_without_records_is_told(drawn: Callable[..., int], reference: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gan3d.data.paths import find_files
+from gan3d.data.paths import files_here
 from gan3d.data.showers import Showers
-from gan3d.errors import DataError
 from gan3d.generation.card import Card
 from gan3d.generation.generator import Generator, place_of
 from gan3d.generation.trained import load_trained
@@ -102,10 +101,8 @@ def trained_on(what: Path) -> tuple[Path, ...]:
     """The training files of a trial, as far as they are here; none of an exported file, which does not name them."""
     if not is_of_trial(what):
         return ()
-    try:
-        return find_files(load_trained(*place_of(what)).settings.data.train, Path.cwd())
-    except DataError:
-        return ()
+    data = load_trained(*place_of(what)).settings.data
+    return files_here([*data.train, *(data.pretrain or ())])
 
 
 def show_validation(asked: Validation, *, as_json: bool) -> bool:

@@ -51,7 +51,11 @@ class LossWeights(Settings):
 
 
 class Training(Settings):
-    """The recipe. Defaults are the seed's."""
+    """The recipe. Defaults are the seed's, but for three.
+
+    `conditions` and `response` are the training showers', where the seed had those of its own sample for every other; batch normalisation
+    is per channel, where the public code of 2018 had it per plane (`generator.normalisation: batch_per_plane`).
+    """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 25
     """Epochs of a full trial."""

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gan3d.errors import DataError
@@ -27,6 +28,15 @@ def find_files(patterns: Sequence[str], base: Path) -> tuple[Path, ...]:
     if not found:
         message = "no shower file is named: the list of patterns is empty"
         raise DataError(message)
+    return tuple(found)
+
+
+def files_here(patterns: Sequence[str]) -> tuple[Path, ...]:
+    """Of a trial's patterns, which are absolute ones, the files that are there: it may have been trained elsewhere."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        with suppress(DataError):
+            found |= dict.fromkeys(_matches(pattern, Path.cwd()))
     return tuple(found)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from gan3d.config.training import Data, TrialSettings
 from gan3d.data.dataset import ShowerSet
-from gan3d.data.paths import find_files
+from gan3d.data.paths import files_here
 from gan3d.data.showers import Showers
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.estimates import Estimate
@@ -113,7 +112,8 @@ def open_held_out(files: Sequence[str], data: Data, max_showers: int | None = No
         DataError: a file cannot be used, there are fewer than two showers, or a polar angle is asked for and not there.
     """
     held_out = ShowerSet.open(files, max_showers=max_showers, grid=data.grid, crop=data.crop)
-    used = {path.resolve(): name for name in ("train", "validation") for path in find_files(getattr(data, name), Path.cwd())}
+    named = {"pretrain": data.pretrain or (), "train": data.train, "validation": data.validation}
+    used = {path.resolve(): name for name, patterns in named.items() for path in files_here(patterns)}
     for file in held_out.files:
         if name := used.get(file.path.resolve()):
             message = f"{file.path} is a file of data.{name} of this trial, so it is not held out. Name files that the study has not seen."

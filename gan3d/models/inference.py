@@ -64,8 +64,8 @@ class FastGenerator:
     @classmethod
     def of(cls, network: GeneratorNetwork) -> Generate:
         """A fast generator; the network itself, in evaluation mode, where it has a class of its own or no CPU."""
-        is_on_cpu = network.dense.weight.device.type == "cpu"
-        return cls(network) if type(network) is GeneratorNetwork and is_on_cpu else network.eval()
+        is_ours = type(network) is GeneratorNetwork
+        return cls(network) if is_ours and network.dense.weight.device.type == "cpu" else network.eval()
 
     @torch.no_grad()
     def __call__(self, noise_BZ: torch.Tensor, incident_energy_B: torch.Tensor, polar_angle_B: torch.Tensor | None = None) -> torch.Tensor:

@@ -230,7 +230,9 @@ def correlation_matrix(values_BK: Tensor) -> Tensor:
     """Pearson's correlation of every two columns of (B, K), shape (K, K); 0 with a column that is constant."""
     from_mean = values_BK - values_BK.mean(dim=0)
     spread = from_mean.square().mean(dim=0).sqrt()
-    scaled = torch.where(spread > 0, from_mean / torch.where(spread > 0, spread, 1.0), 0.0)
+    # A mean of equal numbers is rounded: what is left of them is not 0.
+    varies = (values_BK != values_BK[:1]).any(dim=0) & (spread > 0)
+    scaled = torch.where(varies, from_mean / torch.where(varies, spread, 1.0), 0.0)
     return scaled.T @ scaled / len(values_BK)
 
 

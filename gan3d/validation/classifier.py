@@ -81,6 +81,7 @@ class Separation:
     """Standard deviation over folds, over the root of their number."""
     divergence: float
     """Jensen-Shannon divergence in units of log 2, after calibration; 0 is none, 1 is all."""
+    divergence_error: float
     folds: tuple[float, ...]
     """AUC of each."""
 
@@ -101,8 +102,8 @@ def separation(reference: Array, generated: Array, seed: int, recipe: Recipe = F
     folds = np.concatenate([_folds(len(part), seed if are_pairs else seed + place) for place, part in enumerate((reference, generated))])
     found = [_of_fold(inputs, labels, folds, fold, seed, recipe) for fold in range(NUM_FOLDS)]
     areas, divergences = zip(*found, strict=True)
-    spread = float(np.std(areas, ddof=1)) / math.sqrt(NUM_FOLDS)
-    return Separation(float(np.mean(areas)), spread, float(np.mean(divergences)), tuple(areas))
+    errors = (float(np.std(values, ddof=1)) / math.sqrt(NUM_FOLDS) for values in (areas, divergences))
+    return Separation(float(np.mean(areas)), next(errors), float(np.mean(divergences)), next(errors), tuple(areas))
 
 
 def _folds(number: int, seed: int) -> NDArray[np.int64]:

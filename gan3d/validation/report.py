@@ -240,7 +240,7 @@ def _separations(name: str, inputs: Sequence[NDArray[np.floating]], seed: int, r
     numbers = len(most_ours), len(inputs[2])
     return {
         f"{name}_auc": Beside(first.auc, first.auc_error, floor.auc, floor.auc_error, *numbers),
-        f"{name}_divergence": Beside(first.divergence, math.nan, floor.divergence, math.nan, *numbers),
+        f"{name}_divergence": Beside(first.divergence, first.divergence_error, floor.divergence, floor.divergence_error, *numbers),
     }
 
 

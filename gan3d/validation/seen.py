@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from gan3d.data.paths import find_files
-from gan3d.errors import ConfigError, DataError
+from gan3d.data.paths import files_here
+from gan3d.errors import ConfigError
 from gan3d.generation.generator import place_of
 from gan3d.generation.trained import load_trained
 
@@ -27,14 +27,7 @@ def seen_by(model: Path) -> Seen:
     """
     data = load_trained(*place_of(model)).settings.data
     named: dict[Use, Sequence[str]] = {"validation": data.validation, "pretrain": data.pretrain or (), "train": data.train}
-    return {path.resolve(): use for use, patterns in named.items() for pattern in patterns for path in _here(pattern)}
-
-
-def _here(pattern: str) -> tuple[Path, ...]:
-    try:
-        return find_files([pattern], Path.cwd())
-    except DataError:
-        return ()
+    return {path.resolve(): use for use, patterns in named.items() for path in files_here(patterns)}
 
 
 def refuse_learnt(reference: Sequence[Path], seen: Seen, training: Sequence[Path] = ()) -> None:
