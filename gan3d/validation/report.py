@@ -137,32 +137,35 @@ def validate_showers(
     sides = Sides(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
     progress("ten distances")
     physics = shower_distances(*sides, detector, known.threshold_gev, seed)
-    response = tuple(response_in_bins(ours, theirs))
-    has_angles = angles_vary(reference.polar_angle)
-    angles = tuple(angles_in_bins(showers, reference, detector.depth)) if has_angles and detector.depth is not None else ()
-    profiles = tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed))
     powers, found = dict[str, tuple[float, float]](), dict[str, Beside]()
     if not is_quick:
         more = known.more
         most = most_of_files(showers, reference, num_judged, seed) if more is None else with_more(showers, more, reference, places)
         powers, found = _slow(whole_ones(*sides), most, Question(detector, known.training, seed, progress))
-    reasons = _reasons(found)
-    if has_angles and detector.depth is None:
-        reasons["shower angle"] = "layers' depths are those of a calorimeter that --calorimeter names"
+    angles, no_angles = _angles(showers, reference, detector)
     return Report(
         num_showers=len(showers),
         num_reference=len(reference),
         num_judged=num_judged,
         findings=tuple(findings),
-        response=response,
+        response=tuple(response_in_bins(ours, theirs)),
         angles=angles,
-        profiles=profiles,
+        profiles=tuple(profile_deviations(ours, theirs, showers.cells.shape[1:], num_judged, seed)),
         physics=_beside(physics, num_judged),
         physics_version=physics.version,
         separation_powers=powers,
         distances=found,
-        not_measured=reasons,
+        not_measured=_reasons(found) | no_angles,
     )
+
+
+def _angles(showers: Showers, reference: Showers, detector: Detector) -> tuple[tuple[AngleBin, ...], dict[str, str]]:
+    """Of showers whose polar angles vary, or why not."""
+    if not angles_vary(reference.polar_angle):
+        return (), {}
+    if detector.depth is None:
+        return (), {"shower angle": "layers' depths are those of a calorimeter that --calorimeter names"}
+    return tuple(angles_in_bins(showers, reference, detector.depth)), {}
 
 
 def _beside(found: Distances, number: int) -> dict[str, Beside]:
