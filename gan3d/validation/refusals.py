@@ -6,9 +6,21 @@ import numpy as np
 
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
+from gan3d.validation.loading import refuse_other_grid
 
 #: Of each kind: with fewer, floors say nothing.
 SMALLEST_NUMBER = 100
+
+
+def refuse_showers(showers: Showers, reference: Showers) -> None:
+    """See that the ones can be held against the others.
+
+    Raises:
+        DataError: they cannot, and why.
+    """
+    refuse_other_grid(showers.cells.shape[1:], reference)
+    refuse_few(len(showers), len(reference))
+    refuse_unconditioned(showers, reference)
 
 
 def refuse_few(num_showers: int, num_reference: int) -> None:

@@ -14,14 +14,13 @@ from gan3d.validation import classifier, copies, coverage, features, frechet, se
 from gan3d.validation.angles import AngleBin, angles_in_bins
 from gan3d.validation.cells_network import cells_recipe
 from gan3d.validation.classifier import Recipe
-from gan3d.validation.collection import blocks, halves
+from gan3d.validation.collection import Halves, blocks, halves
 from gan3d.validation.detector import Detector
 from gan3d.validation.distances import Distances, shower_distances
 from gan3d.validation.features import feature_names, features_of
 from gan3d.validation.gate import Finding, floor_of, judge
-from gan3d.validation.loading import refuse_other_grid
 from gan3d.validation.profiles import ProfileDeviation, profile_deviations
-from gan3d.validation.refusals import refuse_few, refuse_unconditioned
+from gan3d.validation.refusals import refuse_showers
 from gan3d.validation.response import ResponseBin, response_in_bins
 from gan3d.validation.sides import Most, Sides, most_of_files, whole_ones, with_more
 from gan3d.validation.table import angles_vary, joined, table_of
@@ -123,18 +122,14 @@ def validate_showers(
     Raises:
         DataError: grids differ, or there are too few showers.
     """
-    refuse_other_grid(showers.cells.shape[1:], reference)
-    refuse_few(len(showers), len(reference))
-    refuse_unconditioned(showers, reference)
+    refuse_showers(showers, reference)
     num_judged = min(len(showers), len(reference) // 2)
     progress("observables")
     ours, theirs = (joined(table_of(part, detector) for part in blocks(one)) for one in (showers, reference))
     progress("floor of the gate")
     places = halves(len(reference), num_judged, seed)
     findings = judge(ours, theirs.draw(places.theirs), floor_of(theirs, num_judged, seed), seed)
-    # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
-    judged = np.random.default_rng([seed, 1]).permutation(len(showers))[:num_judged]
-    sides = Sides(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
+    sides = _sides(showers, reference, places, seed)
     progress("ten distances")
     physics = shower_distances(*sides, detector, known.threshold_gev, seed)
     powers, found = dict[str, tuple[float, float]](), dict[str, Beside]()
@@ -157,6 +152,13 @@ def validate_showers(
         distances=found,
         not_measured=_reasons(found) | no_angles,
     )
+
+
+def _sides(showers: Showers, reference: Showers, places: Halves, seed: int) -> Sides:
+    """Those that are judged, and both halves."""
+    # Other numbers than the halves': a file in the reference's order would have its energies shower by shower.
+    judged = np.random.default_rng([seed, 1]).permutation(len(showers))[: len(places.theirs)]
+    return Sides(showers.take(judged), reference.take(places.theirs), reference.take(places.others))
 
 
 def _angles(showers: Showers, reference: Showers, detector: Detector) -> tuple[tuple[AngleBin, ...], dict[str, str]]:
