@@ -71,6 +71,17 @@ def test_versions_carry_the_verdict_and_the_newest_that_passed_has_a_name(result
     assert (good.run_id, good.tags["epoch"]) == (run_id, "5")
 
 
+def test_a_version_keeps_its_bytes_when_another_is_called_alike(results: Path, tmp_path: Path) -> None:
+    uri, run_id = default_tracking_uri(results), (results / "run").read_text()
+    passed = register(*written(results, "alike", PASSED), "alike", uri, run_id)
+    before = (results / "alike.pt2").read_bytes()
+    forced = register(*written(results, "alike", FALLEN), "alike", uri, run_id)
+    after = (results / "alike.pt2").read_bytes()
+    assert before != after
+    found = [fetched(name, uri, tmp_path).read_bytes() for name in (passed.uri, forced.uri, f"models:/alike@{PASSES}")]
+    assert found == [before, after, before]
+
+
 def test_mlflow_serves_it_by_its_signature(results: Path, tmp_path: Path) -> None:
     uri = default_tracking_uri(results)
     version = register(*written(results, "served"), "served", uri, (results / "run").read_text())

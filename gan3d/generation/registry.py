@@ -7,6 +7,7 @@ one that has passed.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
 import tempfile
@@ -66,7 +67,7 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
         model = Path(temporary) / "model"
         _save(file, card, model)
         try:
-            folder = f"{FOLDER}/{file.stem}_{card.precision}_{card.format}"
+            folder = f"{FOLDER}/{file.stem}_{card.precision}_{card.format}_{digest_of(file)}"
             client.log_artifacts(run_id, str(model), folder)
             source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
             if not client.search_registered_models(f"name = '{name}'"):
@@ -78,6 +79,15 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
             message = f"{tracking_uri} does not take the model: {problem}"
             raise ConfigError(message, key="tracking_uri") from problem
     return Version(name, int(found.version))
+
+
+def digest_of(file: Path) -> str:
+    """Of the bytes of an exported file, in short: what a version is made of is not written over by one that is called alike."""
+    kind, found = format_of(file), hashlib.sha256()
+    assert kind is not None
+    for part in kind.files(file):
+        found.update(part.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def tags_of(card: Card) -> dict[str, str]:
