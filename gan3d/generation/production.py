@@ -85,7 +85,8 @@ def produce(
         OSError: the disk is full; parts that were done are kept.
     """
     generator = Generator.load(asked.model)
-    generator.conditions(*asked.conditions.of_chunk(0))
+    for number in range(-(-asked.conditions.num_showers // CHUNK)):
+        generator.conditions(*asked.conditions.of_chunk(number))
     # Tasks of a cluster run in folders of their own.
     output, asked = output.absolute(), replace(asked, model=asked.model.absolute())
     folder, model_sha256 = parts_folder(output), sha256_of(asked.model)
@@ -187,8 +188,8 @@ def _loaded(model: Path, sha256: str) -> Generator:
     found = Generator.load(model, threads=1) if sha256_of(model) == sha256 else None
     if found is None or sha256_of(model) != sha256:
         message = (
-            "the model has changed since its first showers were made: its trial trains on, or the file was written anew. No file was made of "
-            "them. Wait for the trial's end, or generate from a copy of best.pt or an exported file; then give --fresh, or another output."
+            "the model has changed since its first showers were made: its trial trains on, or the file was written anew. No file was made. "
+            "Wait for the trial's end, or generate from a copy of best.pt or an exported file; then give --fresh, or another output."
         )
         raise DataError(message, file=str(model))
     return found
