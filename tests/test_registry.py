@@ -17,7 +17,6 @@ from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
 from gan3d.data.shower_file import open_shower_file
-from gan3d.errors import ConfigError
 from gan3d.generation.card import Card, Verdict
 from gan3d.generation.formats.catalog import FORMATS
 from gan3d.generation.formats.made import Calibration
@@ -126,16 +125,24 @@ def test_showers_are_generated_by_its_name(results: Path, tmp_path: Path, monkey
 
 
 def test_results_that_were_copied_find_their_own_models(results: Path, tmp_path: Path) -> None:
-    register(*written(results, "moved"), "moved", default_tracking_uri(results), (results / "run").read_text())
+    run_id = (results / "run").read_text()
+    register(*written(results, "moved"), "moved", default_tracking_uri(results), run_id)
+    file, card = written(results, "later", PASSED)
+    file_bytes = file.read_bytes()
     copied = tmp_path / "laptop" / "small"
     shutil.copytree(results, copied)
     kept = results.rename(results.with_name("away"))
     try:
-        with pytest.raises(ConfigError, match="is not registered at"):
-            fetched("models:/moved/1", default_tracking_uri(copied), tmp_path / "a")
+        uri = default_tracking_uri(copied)
+        assert Generator.load(fetched("models:/moved/1", uri, tmp_path / "a")).card.epoch == 5
+        # What is registered there lies there, for gan3d ui too.
+        later = register(copied / file.name, card, "later", uri, run_id)
+        assert not results.exists()
+        assert len(list(copied.glob("artifacts/**/later.pt2"))) == 1
         shown = pointing_here(copied / "tracking.db", copied, tmp_path)
-        found = fetched("models:/moved/1", uri_of(shown), tmp_path / "b")
-        assert Generator.load(found).card.epoch == 5
+        assert fetched(later.uri, uri_of(shown), tmp_path / "b").read_bytes() == file_bytes
+        again = copied.rename(tmp_path / "elsewhere")
+        assert fetched(later.uri, default_tracking_uri(again), tmp_path / "c").read_bytes() == file_bytes
     finally:
         kept.rename(results)
 

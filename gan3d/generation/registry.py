@@ -24,7 +24,8 @@ from gan3d.data.showers import NORMAL_INCIDENCE_RAD
 from gan3d.errors import ConfigError
 from gan3d.generation.card import ANY_SEED, Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
-from gan3d.tracking.client import failures, load_mlflow, open_client
+from gan3d.tracking.client import artifacts_of, failures, load_mlflow, open_client
+from gan3d.tracking.viewing import artifacts_here
 
 SCHEME = "models:/"
 #: Alias of the newest version that has passed the gate.
@@ -60,7 +61,7 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
         run_id: of the trial.
 
     Raises:
-        ConfigError: the tracking server does not answer, or refuses.
+        ConfigError: the tracking server does not answer, or refuses, or the run's artefacts are not here.
     """
     client = open_client(tracking_uri)
     with tempfile.TemporaryDirectory() as temporary:
@@ -68,7 +69,9 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
         _save(file, card, model)
         try:
             folder = f"{FOLDER}/{file.stem}_{card.precision}_{card.format}_{digest_of(file)}"
-            client.log_artifacts(run_id, str(model), folder)
+            with artifacts_here(tracking_uri, run_id) as here:
+                artifacts_of(here, run_id).log_artifacts(str(model), folder)
+            # As the database has it, so that it is found with the others wherever the study's folder goes.
             source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(name, description=f"Generators of showers of {card.grid} cells.")
@@ -129,16 +132,18 @@ def fetched(uri: str, tracking_uri: str, folder: Path) -> Path:
     Raises:
         ConfigError: there is no such version, or it is no generator.
     """
-    client, named = open_client(tracking_uri), uri.removeprefix(SCHEME)
+    named = uri.removeprefix(SCHEME)
     try:
-        if "@" in named:
-            name, _, alias = named.partition("@")
-            found = client.get_model_version_by_alias(name, alias)
-        else:
-            name, _, number = named.partition("/")
-            found = client.get_model_version(name, number)
-        source = client.get_model_version_download_uri(found.name, found.version)
-        local = Path(load_mlflow().artifacts.download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=tracking_uri))
+        with artifacts_here(tracking_uri) as here:
+            client = open_client(here)
+            if "@" in named:
+                name, _, alias = named.partition("@")
+                found = client.get_model_version_by_alias(name, alias)
+            else:
+                name, _, number = named.partition("/")
+                found = client.get_model_version(name, number)
+            source = client.get_model_version_download_uri(found.name, found.version)
+            local = Path(load_mlflow().artifacts.download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=here))
     except failures() as problem:
         message = f"{uri} is not registered at {tracking_uri} ({problem}). Its form is models:/NAME/VERSION or models:/NAME@ALIAS."
         raise ConfigError(message, key="model") from problem
