@@ -214,7 +214,7 @@ def test_a_graph_that_names_other_files_is_refused(tmp_path: Path, suffix: str, 
 def test_a_missing_package_is_named_with_the_way_to_it(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (trial / "empty.onnx").write_text("")
-    with pytest.raises(ConfigError, match=r"pip install 'gan3d\[export\]'"):
+    with pytest.raises(ConfigError, match=r"In the checkout of gan3d: pip install '\.\[export\]'"):
         Generator.load(trial / "empty.onnx")
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from gan3d.generation.card import Card, Verdict
 from gan3d.generation.formats.catalog import FORMATS
 from gan3d.generation.formats.made import Calibration
 from gan3d.generation.generator import Generator, card_of
-from gan3d.generation.registry import PASSES, fetched, register
+from gan3d.generation.registry import PASSES, fetched, register, requirements_of
 from gan3d.generation.trained import load_trained, trial_folder
 from gan3d.models.shower_graph import ShowerGraph
 from gan3d.tracking import frames
@@ -122,6 +123,34 @@ def test_showers_are_generated_by_its_name(results: Path, tmp_path: Path, monkey
     missing = generate("models:/named/9", tmp_path / "z.h5", *drawn, "--tracking-uri", uri)
     assert missing.exit_code == 2
     assert "models:/named/9 is not registered at" in missing.output.replace("\n", " ")
+
+
+LOADED = """
+import sys
+for name in sys.argv[2:]:
+    sys.modules[name] = None
+import mlflow
+print(mlflow.pyfunc.load_model(sys.argv[1]).predict({"incident_energy_gev": [20.0], "polar_angle": [1.4]}).shape)
+"""
+
+
+def test_its_requirements_can_be_installed_and_are_enough(results: Path, tmp_path: Path) -> None:
+    uri = default_tracking_uri(results)
+    version = register(*written(results, "needed"), "needed", uri, (results / "run").read_text())
+    folder = fetched(version.uri, uri, tmp_path).parents[2]
+    listed = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
+    assert "gan3d" not in listed, "it is on no index"
+    assert listed["torch"] == metadata.version("torch").partition("+")[0]
+    # What this package needs otherwise, and MLflow does not bring along.
+    others = ["ray", "optuna", "cmaes", "moocore", "skimage", "rich", "typer", "psutil", "onnx", "onnxscript", "onnxruntime", "openvino"]
+    assert not set(others) & listed.keys()
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", LOADED, folder, *others], check=False, capture_output=True, text=True)
+    assert done.stdout.strip() == "(1, 12, 12, 12)", done.stderr
+    assert [requirements_of(Card.model_construct(format=name))[-1].partition("==")[0] for name in FORMATS] == [
+        "onnxruntime",
+        "openvino",
+        "torch",
+    ]
 
 
 def test_results_that_were_copied_find_their_own_models(results: Path, tmp_path: Path) -> None:

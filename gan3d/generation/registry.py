@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ SCHEME = "models:/"
 PASSES = "passes-gate"
 #: Run by MLflow, not imported here: it takes seconds.
 SERVED = Path(__file__).with_name("served.py")
+#: What it imports beside this package, of all formats and of one.
+SERVED_WITH = ("h5py", "mlflow", "numpy", "pandas", "pydantic", "pyyaml", "torch")
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
 #: In the run of the trial.
 FOLDER = "generators"
 EXAMPLE_GEV = (20.0, 80.0)
@@ -171,8 +175,16 @@ def _save(file: Path, card: Card, folder: Path) -> None:
             artifacts={"generator": str(together)},
             signature=signature_of(card, mlflow),
             input_example=example_of(card),
-            pip_requirements=[f"gan3d[export]=={gan3d.__version__}"],
+            pip_requirements=requirements_of(card),
+            metadata={"gan3d": gan3d.__version__},
         )
+
+
+def requirements_of(card: Card) -> list[str]:
+    """What the code that loads it imports, as it is installed here. This package is on no index and is not among them."""
+    names = [*SERVED_WITH, *([RUNTIMES[card.format]] if card.format in RUNTIMES else [])]
+    # A build's own mark (2.13.0+cpu) is known to its index only.
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
 def signature_of(card: Card, mlflow: Any) -> Any:
