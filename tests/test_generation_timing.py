@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from gan3d.data.showers import Showers
 from gan3d.errors import DataError
 from gan3d.generation.generator import CHUNK, Floats, Generator
 from gan3d.generation.monte_carlo_time import MonteCarloTime, monte_carlo_time
-from gan3d.generation.timing import Timed, time_generators, timed
+from gan3d.generation.timing import Timed, peak_memory_mb, time_generators, timed
 from gan3d.generation.trained import trial_folder
 
 
@@ -197,3 +199,11 @@ def test_what_was_measured_is_shown_though_it_cannot_be_kept(trials: list[Path],
     assert [row["batch"] for row in measured["rows"]] == [1, 500]
     assert "What was measured stands above" in problem["error"]["message"]
     assert "Traceback" not in errors
+
+
+def test_a_process_does_not_count_the_memory_of_the_one_that_started_it() -> None:
+    """Linux's getrusage does."""
+    large = np.ones(50_000_000)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        peak = pool.submit(peak_memory_mb).result()
+    assert 10 < peak < peak_memory_mb() - large.nbytes / 2e6

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
 from gan3d.data.shower_file import open_shower_file
+from gan3d.errors import ConfigError
 from gan3d.generation.card import Card, Verdict
 from gan3d.generation.formats.catalog import FORMATS
 from gan3d.generation.formats.made import Calibration
@@ -123,6 +124,24 @@ def test_showers_are_generated_by_its_name(results: Path, tmp_path: Path, monkey
     missing = generate("models:/named/9", tmp_path / "z.h5", *drawn, "--tracking-uri", uri)
     assert missing.exit_code == 2
     assert "models:/named/9 is not registered at" in missing.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["a@b", "a/b", "a:b", "it's", 'a"b', "a%b", "", " a", "..", "a\nb"])
+def test_a_name_that_no_uri_can_hold_is_refused_before_anything_is_logged(results: Path, name: str) -> None:
+    uri, run_id = default_tracking_uri(results), (results / "run").read_text()
+    before = sorted((results / "artifacts").rglob("*"))
+    with pytest.raises(ConfigError, match="cannot be the name of a registered model"):
+        register(*written(results, "unnamed"), name, uri, run_id)
+    assert sorted((results / "artifacts").rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["2 in one", "a.b_c-d+e", "größer"])
+def test_other_names_lead_to_their_versions(results: Path, tmp_path: Path, name: str) -> None:
+    uri = default_tracking_uri(results)
+    file, card = written(results, "odd", PASSED)
+    version = register(file, card, name, uri, (results / "run").read_text())
+    for found in (version.uri, f"models:/{name}@{PASSES}"):
+        assert fetched(found, uri, tmp_path).read_bytes() == file.read_bytes()
 
 
 LOADED = """

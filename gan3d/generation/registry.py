@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -36,6 +37,8 @@ SERVED = Path(__file__).with_name("served.py")
 #: What it imports beside this package, of all formats and of one.
 SERVED_WITH = ("h5py", "mlflow", "numpy", "pandas", "pydantic", "pyyaml", "torch")
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+#: Of a registered model: what its URI and MLflow's searches tell apart from what stands beside it.
+NAME = re.compile(r"\w[\w .+-]*")
 #: In the run of the trial.
 FOLDER = "generators"
 EXAMPLE_GEV = (20.0, 80.0)
@@ -65,8 +68,14 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
         run_id: of the trial.
 
     Raises:
-        ConfigError: the tracking server does not answer, or refuses, or the run's artefacts are not here.
+        ConfigError: a name that no URI can hold, the tracking server does not answer, or refuses, or the run's artefacts are not here.
     """
+    if not NAME.fullmatch(name):
+        message = (
+            f"{name!r} cannot be the name of a registered model, which is part of {SCHEME}NAME/VERSION and {SCHEME}NAME@ALIAS: "
+            "give one of letters, digits, spaces, and . _ + -, that begins with a letter or digit."
+        )
+        raise ConfigError(message, key="name")
     client = open_client(tracking_uri)
     with tempfile.TemporaryDirectory() as temporary:
         model = Path(temporary) / "model"
