@@ -17,6 +17,7 @@ from trained_states import settings, write
 from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
+from gan3d.cli.benchmarking import as_document, show
 from gan3d.data.shower_file import write_clic_file
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
@@ -161,6 +162,14 @@ def test_the_table_says_what_it_is_beside_and_on_which_machines(trials: list[Pat
     nameless = shower_file(tmp_path / "nameless.h5")
     assert "a machine that its file does not name" in benchmark(*asked, "--monte-carlo", nameless).output.replace("\n", " ")
     assert "of an [Epyc]" in benchmark(*asked, "--monte-carlo", nameless, "--monte-carlo-machine", "an [Epyc]").output.replace("\n", " ")
+
+
+def test_the_table_tells_trials_of_two_studies_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    trials = [f"results/{study}/trials/0003" for study in ("a", "b")]
+    show(as_document([Timed(trial, "trial", "fp32", 1, 8, (1.0,), 100.0) for trial in trials], None))
+    printed = capsys.readouterr().out
+    assert "a/trials/0003" in printed
+    assert "b/trials/0003" in printed
 
 
 def test_a_machine_without_its_file_is_refused(trials: list[Path]) -> None:
