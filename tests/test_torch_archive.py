@@ -225,6 +225,22 @@ def test_a_part_that_is_missing_packed_or_no_format_is_refused(good: Path, tmp_p
         Generator.load(packed(tmp_path / "c.pt2", as_it_was(parts), zipfile.ZIP_DEFLATED))
 
 
+def test_a_damaged_file_is_told_as_one(good: Path, tmp_path: Path) -> None:
+    content = good.read_bytes()
+    for number in range(0, len(content), len(content) // 40):
+        bad = tmp_path / "bad.pt2"
+        bad.write_bytes(content[:number])
+        with pytest.raises(DataError):
+            Generator.load(bad)
+    place = content.index(b'{"format"')
+    (tmp_path / "card.pt2").write_bytes(content[:place] + b"[" + content[place + 1 :])
+    with pytest.raises(DataError, match=r"card\.json' is damaged"):
+        Generator.load(tmp_path / "card.pt2")
+    deep = as_it_was(parts_of(good) | {PROGRAM: b"[" * 100_000})
+    with pytest.raises(DataError, match="is no JSON"):
+        Generator.load(packed(tmp_path / "deep.pt2", deep))
+
+
 def test_a_program_that_does_not_fit_together_is_told_in_a_line(good: Path, tmp_path: Path) -> None:
     parts = parts_of(good)
     program = json.loads(parts[PROGRAM])

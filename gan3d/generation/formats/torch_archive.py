@@ -28,6 +28,9 @@ PART = re.compile(r"data/weights/weight_\d+|data/constants/tensor_\d+")
 #: In the folder of all, for torch's reader: one name for it, whatever it was called.
 ROOT = "generator"
 
+#: What zipfile raises of what is no archive, or a damaged one.
+DAMAGE = (OSError, zipfile.BadZipFile, ValueError, RuntimeError, EOFError)
+
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WORDS = re.compile(r"[A-Za-z0-9_.+-]*")
 #: Kinds of values: of nodes' arguments, inputs and outputs. Not among them are strings, graphs, operators and objects.
@@ -53,7 +56,7 @@ def text_of_card(path: Path) -> str | None:
     """
     with opened(path) as archive:
         entry = _entries(archive, path).get(CARD)
-        return None if entry is None else archive.read(entry).decode(errors="replace")
+        return None if entry is None else _content(archive, entry, path).decode(errors="replace")
 
 
 def without_code(path: Path) -> io.BytesIO:
@@ -63,11 +66,7 @@ def without_code(path: Path) -> io.BytesIO:
         DataError: it holds something else, or is no program that `gan3d export` wrote.
     """
     with opened(path) as archive:
-        entries = _entries(archive, path)
-        try:
-            parts = {name: archive.read(entry) for name, entry in entries.items()}
-        except (RuntimeError, zipfile.BadZipFile, NotImplementedError) as problem:
-            raise _refused(path, f"it is damaged: {problem}") from problem
+        parts = {name: _content(archive, entry, path) for name, entry in _entries(archive, path).items()}
     if parts[FORMAT] != b"pt2":
         raise _refused(path, f"its {FORMAT} is {parts[FORMAT][:20]!r}, not pt2.")
     if not _is_of_tensors(parts[SAMPLE]):
@@ -91,8 +90,15 @@ def opened(path: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as problem:
+    except DAMAGE as problem:
         raise _refused(path, f"it is no exported program of torch: {problem}.") from problem
+
+
+def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bytes:
+    try:
+        return archive.read(entry)
+    except DAMAGE as problem:
+        raise _refused(path, f"its part {entry.filename!r} is damaged: {problem}.") from problem
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -112,15 +118,14 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
 
 def _checked(content: bytes, part: str, path: Path) -> Any:
     """What JSON says, without what is left out, when all of it is of kinds that are known."""
-    try:
-        said = json.loads(content)
-    except ValueError as problem:
-        raise _refused(path, f"its part {part} is no JSON: {problem}.") from problem
 
     def refuse(what: object) -> DataError:
         return _refused(path, f"its part {part} would run code when it is loaded, or may: {str(what)[:200]!r}.")
 
-    return _seen(said, "", refuse)
+    try:
+        return _seen(json.loads(content), "", refuse)
+    except (ValueError, RecursionError) as problem:
+        raise _refused(path, f"its part {part} is no JSON: {problem}.") from problem
 
 
 def _seen(value: Any, key: str, refuse: Callable[[object], DataError]) -> Any:
