@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from gan3d.terminal.words import short_paths
 from gan3d.verdict.recipes import TOLD
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
@@ -24,11 +25,12 @@ def page(document: dict[str, Any]) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
     environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
     environment.filters |= {"gate": gate, "held": held, "reached": reached, "to_target": to_target}
-    environment.filters |= {"file_name": lambda path: Path(path).name, "monte_carlo": monte_carlo}
+    environment.filters |= {"monte_carlo": monte_carlo}
     figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
     return environment.get_template("verdict_page.html").render(
         document=document,
         told=told(document["recommended"]),
+        generators=generators(document),
         mixed_teams=len({one["workers"] for one in document["recipes"]}) > 1,
         varying=varying(document["recipes"]),
         recipes=sorted(document["recipes"], key=lambda one: one["distance"]["value"]),
@@ -117,6 +119,11 @@ def scaling_figure(document: dict[str, Any]) -> go.Figure | None:
     return arranged(figure, "workers", "speed-up of training")
 
 
+def generators(document: dict[str, Any]) -> dict[str, str]:
+    """What timed generators are called, by their paths: trials of two studies may have one number."""
+    return short_paths(row["model"] for timing in document["generation"] for row in timing["rows"])
+
+
 def generation_figure(document: dict[str, Any]) -> go.Figure | None:
     """Milliseconds per shower by batch, a line for each generator with each number of threads on each machine."""
     if not document["generation"]:
@@ -126,14 +133,14 @@ def generation_figure(document: dict[str, Any]) -> go.Figure | None:
         for row in timing["rows"]:
             kind = (place, timing["machine"]["processor"], row["model"], row["format"], row["precision"], row["threads"])
             lines.setdefault(kind, []).append(row)
-    figure = go.Figure()
+    figure, names = go.Figure(), generators(document)
     for number, ((_, processor, model, name, precision, threads), rows) in enumerate(lines.items()):
         figure.add_scatter(
             x=[row["batch"] for row in rows],
             y=[row["mean_ms"] for row in rows],
             error_y={"type": "data", "array": [row["spread_ms"] for row in rows]},
             mode="lines+markers",
-            name=f"{name}, {precision}, {threads} thread{'s' if threads > 1 else ''} ({Path(model).name})<br>{processor}",
+            name=f"{name}, {precision}, {threads} thread{'s' if threads > 1 else ''} ({names[model]})<br>{processor}",
             line={"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
         )
     figure = arranged(figure, "showers to a call", "ms per shower")

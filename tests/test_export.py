@@ -38,6 +38,20 @@ ENERGY = np.linspace(10, 100, CHUNK + 5).astype(np.float32)
 #: Of the deposited energy of a shower with the same noise, at most.
 DIFFERENCES = {"fp32": 1e-5, "bf16": 0.05, "int8": 0.1}
 KINDS = [(name, precision) for name, kind in FORMATS.items() for precision in DIFFERENCES if precision not in kind.lacks]
+CARD = Card(
+    format="onnx",
+    precision="fp32",
+    grid=(2, 2, 1),
+    cells="square",
+    crop=False,
+    polar_angle=False,
+    num_noise=4,
+    threshold_gev=0.0,
+    study_settings="x",
+    epoch=1,
+    parent_sha256="x",
+    gan3d="x",
+)
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +186,35 @@ def test_a_graph_from_elsewhere_has_no_card(tmp_path: Path) -> None:
         Generator.load(tmp_path / "other.onnx")
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("place", ["near.bin", "../far.bin", "link.bin", "{folder}/far.bin"])
+def test_a_graph_that_names_other_files_is_refused(tmp_path: Path, suffix: str, place: str) -> None:
+    """OpenVINO reads ONNX graphs too, whatever they are called."""
+    import onnx
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for file in (tmp_path / "far.bin", folder / "near.bin"):
+        np.arange(4, dtype=np.float32).tofile(file)
+    (folder / "link.bin").symlink_to(tmp_path / "far.bin")
+    outside = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", place.format(folder=tmp_path)), ("offset", "0"), ("length", "16")):
+        outside.external_data.add(key=key, value=value)
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [4]) for name in ("x", "cells")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "w"], ["cells"])], "g", ends[:1], ends[1:], [outside])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.helper.set_model_props(model, {"gan3d_card": CARD.as_json()})
+    path = folder / f"generator{suffix}"
+    path.write_bytes(model.SerializeToString())
+    path.with_suffix(".bin").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cannot (load|read) it|holds no generator's card"):
+        Generator.load(path)
+
+
 def test_a_missing_package_is_named_with_the_way_to_it(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (trial / "empty.onnx").write_text("")
-    with pytest.raises(ConfigError, match=r"pip install 'gan3d\[export\]'"):
+    with pytest.raises(ConfigError, match=r"In the checkout of gan3d: pip install '\.\[export\]'"):
         Generator.load(trial / "empty.onnx")
 
 

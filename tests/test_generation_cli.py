@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from trained_states import settings, write
 from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
-from gan3d.data.shower_file import open_shower_file
+from gan3d.data.shower_file import open_shower_file, write_clic_file
+from gan3d.data.showers import Showers
+from gan3d.errors import ConfigError, DataError
+from gan3d.generation.conditions import Listed
+from gan3d.generation.production import Production, produce
 from gan3d.generation.trained import trial_folder
 
 
@@ -61,6 +66,50 @@ def test_a_file_that_is_there_is_not_replaced_unasked(trial: Path) -> None:
     assert generate(trial, "showers.h5", "--showers", 3, "--force", "--processes", 1).exit_code == 0
 
 
+def test_a_row_that_no_shower_can_have_is_told_before_any_is_made(trial: Path) -> None:
+    assert generate(trial, "like.h5", "--showers", 300, "--processes", 1).exit_code == 0
+    for value in (np.nan, np.inf):
+        with h5py.File("like.h5", "r+") as file:
+            file["energy"][290], file["target"][290, 1] = value, value
+        told = generate(trial, "x.h5", "--like", "like.h5", "--processes", 1)
+        assert told.exit_code == 2
+        said = " ".join(told.output.split())
+        assert f"like.h5[290]: its incident energy is {value:g} GeV" in said
+        assert "--showers 290" in said
+        assert not list(Path().glob("*x.h5*"))
+    assert generate(trial, "x.h5", "--like", "like.h5", "--showers", 290, "--processes", 1).exit_code == 0
+
+
+@pytest.mark.parametrize("angle", [np.nan, 0.0, np.float32(np.pi)])
+def test_an_angle_that_no_shower_can_have_is_told_with_its_row(tmp_path: Path, angle: float) -> None:
+    cells, energy, angles = (np.full(shape, value, np.float32) for shape, value in (((200, 2, 2, 2), 1e-3), (200, 50), (200, 1.4)))
+    showers = Showers(cells, energy, angles, np.arange(200))
+    showers.polar_angle[150] = angle
+    write_clic_file(tmp_path / "like.h5", showers)
+    with pytest.raises(DataError, match=r"like\.h5\[150\]: its polar angle is .* with 1 of 200 showers"):
+        Listed.of_file(tmp_path / "like.h5")
+    assert Listed.of_file(tmp_path / "like.h5", 150).num_showers == 150
+
+
+def test_conditions_of_every_chunk_are_looked_at_before_the_first(trial: Path) -> None:
+    energy = np.full(300, 50, np.float32)
+    energy[290] = np.nan
+    made: list[int] = []
+    with pytest.raises(ConfigError, match="finite numbers above 0"):
+        produce(Production(trial, Listed(energy, None), 1), Path("x.h5"), progress=made.append)
+    assert not made
+
+
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_an_output_that_is_a_folder_is_told_at_once(trial: Path, options: tuple[str, ...]) -> None:
+    Path("folder").mkdir()
+    # A file that is no study: were the output not looked at first, this would be told.
+    told = [generate("nothing", "folder", *options), CliRunner().invoke(app, ["simulate", "folder", "--showers", "1", *options])]
+    for one in told:
+        assert one.exit_code == 2
+        assert "there is a folder of that name. Give the name of a file in it" in " ".join(one.output.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -69,6 +118,7 @@ def test_a_file_that_is_there_is_not_replaced_unasked(trial: Path) -> None:
         (("TRIAL", "x.h5", "--energy", 50, 10), "must be above 0, finite, and rise"),
         (("TRIAL", "x.h5", "--like", "y.h5", "--angle", 60, 120), "both say at which angles"),
         (("TRIAL", "x.h5", "--like", "y.h5", "--energy", 10, 100), "both say at which energies"),
+        (("TRIAL", "x.h5", "--like", "THREE", "--spectrum", "uniform"), "--spectrum and --like three.h5 both say at which energies"),
         (("TRIAL", "x.h5", "--like", "THREE", "--showers", 500), "conditions of 3 showers, not of 500"),
         (("TRIAL", "x.h5", "--angle", 90, 181), "angle = 90 to 181 degrees must lie between 0 and 180"),
         (("TRIAL", "x.h5", "--seed", 2**63), "9223372036854775807"),
@@ -76,7 +126,7 @@ def test_a_file_that_is_there_is_not_replaced_unasked(trial: Path) -> None:
         (("results/small/trials/0001/epoch_0099.pt", "x.h5"), "there is no such state"),
         (("TRIAL", "x.h5", "--address", "auto", "--processes", 2), "--address is of a cluster. Give one"),
     ],
-    ids=["model", "angle", "energy", "both", "both energies", "too few", "beyond", "seed", "trial", "state", "cluster"],
+    ids=["model", "angle", "energy", "both", "both energies", "spectrum", "too few", "beyond", "seed", "trial", "state", "cluster"],
 )
 def test_what_cannot_be_made_is_refused_with_the_reason(trial: Path, arguments: tuple[object, ...], message: str) -> None:
     if "THREE" in arguments:

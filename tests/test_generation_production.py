@@ -127,6 +127,28 @@ def test_parts_of_other_showers_are_not_taken_for_these(tmp_path: Path, change: 
     assert_same(output, tmp_path / "whole.h5")
 
 
+def test_a_model_that_is_trained_on_meanwhile_is_not_mixed_with_itself(tmp_path: Path) -> None:
+    """Processes load it when they start: all but the first here when the trial has another best epoch."""
+    asked, output = Production(model(tmp_path), drawn(), 5), tmp_path / "showers.h5"
+    best = asked.model / "best.pt"
+    before = best.read_bytes()
+
+    def started_one_after_the_other(work: Callable[[int], int], pieces: Sequence[int]) -> Iterator[int]:
+        yield work(pieces[0])
+        write(best, settings(filters=6))
+        yield from processes(2)(work, pieces[1:])
+
+    with pytest.raises(DataError, match=r"0001: the model has changed .* --fresh"):
+        produce(asked, output, executor=started_one_after_the_other)
+    assert not output.exists()
+    with pytest.raises(ConfigError, match="parts of other showers lie here"):
+        produce(asked, output)
+    best.write_bytes(before)
+    assert produce(asked, output) == SHOWERS_PER_PART, "the parts that are there are of one model"
+    produce(asked, tmp_path / "whole.h5")
+    assert_same(output, tmp_path / "whole.h5")
+
+
 def test_a_part_that_cannot_be_written_says_so_and_that_the_others_are_kept(tmp_path: Path) -> None:
     asked, output = Production(model(tmp_path), drawn(), 5), tmp_path / "showers.h5"
 

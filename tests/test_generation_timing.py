@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from trained_states import settings, write
 from typer.testing import CliRunner, Result
 
 from gan3d.cli.app import app
+from gan3d.cli.benchmarking import as_document, show
 from gan3d.data.shower_file import write_clic_file
 from gan3d.data.showers import Showers
 from gan3d.errors import DataError
 from gan3d.generation.generator import CHUNK, Floats, Generator
 from gan3d.generation.monte_carlo_time import MonteCarloTime, monte_carlo_time
-from gan3d.generation.timing import Timed, time_generators, timed
+from gan3d.generation.timing import Timed, peak_memory_mb, time_generators, timed
 from gan3d.generation.trained import trial_folder
 
 
@@ -161,6 +164,14 @@ def test_the_table_says_what_it_is_beside_and_on_which_machines(trials: list[Pat
     assert "of an [Epyc]" in benchmark(*asked, "--monte-carlo", nameless, "--monte-carlo-machine", "an [Epyc]").output.replace("\n", " ")
 
 
+def test_the_table_tells_trials_of_two_studies_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    trials = [f"results/{study}/trials/0003" for study in ("a", "b")]
+    show(as_document([Timed(trial, "trial", "fp32", 1, 8, (1.0,), 100.0) for trial in trials], None))
+    printed = capsys.readouterr().out
+    assert "a/trials/0003" in printed
+    assert "b/trials/0003" in printed
+
+
 def test_a_machine_without_its_file_is_refused(trials: list[Path]) -> None:
     told = benchmark(trials[0], "--monte-carlo-machine", "an Epyc")
     assert told.exit_code == 2
@@ -197,3 +208,11 @@ def test_what_was_measured_is_shown_though_it_cannot_be_kept(trials: list[Path],
     assert [row["batch"] for row in measured["rows"]] == [1, 500]
     assert "What was measured stands above" in problem["error"]["message"]
     assert "Traceback" not in errors
+
+
+def test_a_process_does_not_count_the_memory_of_the_one_that_started_it() -> None:
+    """Linux's getrusage does."""
+    large = np.ones(50_000_000)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        peak = pool.submit(peak_memory_mb).result()
+    assert 10 < peak < peak_memory_mb() - large.nbytes / 2e6

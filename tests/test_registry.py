@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from gan3d.generation.card import Card, Verdict
 from gan3d.generation.formats.catalog import FORMATS
 from gan3d.generation.formats.made import Calibration
 from gan3d.generation.generator import Generator, card_of
-from gan3d.generation.registry import PASSES, fetched, register
+from gan3d.generation.registry import PASSES, fetched, register, requirements_of
 from gan3d.generation.trained import load_trained, trial_folder
 from gan3d.models.shower_graph import ShowerGraph
 from gan3d.tracking import frames
@@ -71,6 +72,17 @@ def test_versions_carry_the_verdict_and_the_newest_that_passed_has_a_name(result
     assert (good.run_id, good.tags["epoch"]) == (run_id, "5")
 
 
+def test_a_version_keeps_its_bytes_when_another_is_called_alike(results: Path, tmp_path: Path) -> None:
+    uri, run_id = default_tracking_uri(results), (results / "run").read_text()
+    passed = register(*written(results, "alike", PASSED), "alike", uri, run_id)
+    before = (results / "alike.pt2").read_bytes()
+    forced = register(*written(results, "alike", FALLEN), "alike", uri, run_id)
+    after = (results / "alike.pt2").read_bytes()
+    assert before != after
+    found = [fetched(name, uri, tmp_path).read_bytes() for name in (passed.uri, forced.uri, f"models:/alike@{PASSES}")]
+    assert found == [before, after, before]
+
+
 def test_mlflow_serves_it_by_its_signature(results: Path, tmp_path: Path) -> None:
     uri = default_tracking_uri(results)
     version = register(*written(results, "served"), "served", uri, (results / "run").read_text())
@@ -114,17 +126,71 @@ def test_showers_are_generated_by_its_name(results: Path, tmp_path: Path, monkey
     assert "models:/named/9 is not registered at" in missing.output.replace("\n", " ")
 
 
+@pytest.mark.parametrize("name", ["a@b", "a/b", "a:b", "it's", 'a"b', "a%b", "", " a", "..", "a\nb"])
+def test_a_name_that_no_uri_can_hold_is_refused_before_anything_is_logged(results: Path, name: str) -> None:
+    uri, run_id = default_tracking_uri(results), (results / "run").read_text()
+    before = sorted((results / "artifacts").rglob("*"))
+    with pytest.raises(ConfigError, match="cannot be the name of a registered model"):
+        register(*written(results, "unnamed"), name, uri, run_id)
+    assert sorted((results / "artifacts").rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["2 in one", "a.b_c-d+e", "größer"])
+def test_other_names_lead_to_their_versions(results: Path, tmp_path: Path, name: str) -> None:
+    uri = default_tracking_uri(results)
+    file, card = written(results, "odd", PASSED)
+    version = register(file, card, name, uri, (results / "run").read_text())
+    for found in (version.uri, f"models:/{name}@{PASSES}"):
+        assert fetched(found, uri, tmp_path).read_bytes() == file.read_bytes()
+
+
+LOADED = """
+import sys
+for name in sys.argv[2:]:
+    sys.modules[name] = None
+import mlflow
+print(mlflow.pyfunc.load_model(sys.argv[1]).predict({"incident_energy_gev": [20.0], "polar_angle": [1.4]}).shape)
+"""
+
+
+def test_its_requirements_can_be_installed_and_are_enough(results: Path, tmp_path: Path) -> None:
+    uri = default_tracking_uri(results)
+    version = register(*written(results, "needed"), "needed", uri, (results / "run").read_text())
+    folder = fetched(version.uri, uri, tmp_path).parents[2]
+    listed = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
+    assert "gan3d" not in listed, "it is on no index"
+    assert listed["torch"] == metadata.version("torch").partition("+")[0]
+    # What this package needs otherwise, and MLflow does not bring along.
+    others = ["ray", "optuna", "cmaes", "moocore", "skimage", "rich", "typer", "psutil", "onnx", "onnxscript", "onnxruntime", "openvino"]
+    assert not set(others) & listed.keys()
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", LOADED, folder, *others], check=False, capture_output=True, text=True)
+    assert done.stdout.strip() == "(1, 12, 12, 12)", done.stderr
+    assert [requirements_of(Card.model_construct(format=name))[-1].partition("==")[0] for name in FORMATS] == [
+        "onnxruntime",
+        "openvino",
+        "torch",
+    ]
+
+
 def test_results_that_were_copied_find_their_own_models(results: Path, tmp_path: Path) -> None:
-    register(*written(results, "moved"), "moved", default_tracking_uri(results), (results / "run").read_text())
+    run_id = (results / "run").read_text()
+    register(*written(results, "moved"), "moved", default_tracking_uri(results), run_id)
+    file, card = written(results, "later", PASSED)
+    file_bytes = file.read_bytes()
     copied = tmp_path / "laptop" / "small"
     shutil.copytree(results, copied)
     kept = results.rename(results.with_name("away"))
     try:
-        with pytest.raises(ConfigError, match="is not registered at"):
-            fetched("models:/moved/1", default_tracking_uri(copied), tmp_path / "a")
+        uri = default_tracking_uri(copied)
+        assert Generator.load(fetched("models:/moved/1", uri, tmp_path / "a")).card.epoch == 5
+        # What is registered there lies there, for gan3d ui too.
+        later = register(copied / file.name, card, "later", uri, run_id)
+        assert not results.exists()
+        assert len(list(copied.glob("artifacts/**/later.pt2"))) == 1
         shown = pointing_here(copied / "tracking.db", copied, tmp_path)
-        found = fetched("models:/moved/1", uri_of(shown), tmp_path / "b")
-        assert Generator.load(found).card.epoch == 5
+        assert fetched(later.uri, uri_of(shown), tmp_path / "b").read_bytes() == file_bytes
+        again = copied.rename(tmp_path / "elsewhere")
+        assert fetched(later.uri, default_tracking_uri(again), tmp_path / "c").read_bytes() == file_bytes
     finally:
         kept.rename(results)
 

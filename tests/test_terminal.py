@@ -19,7 +19,7 @@ from gan3d.terminal import Terminal
 from gan3d.terminal.console import console_for, is_live
 from gan3d.terminal.display import display
 from gan3d.terminal.standing import Standing
-from gan3d.terminal.words import duration_text, number_text, sample_text, short_names
+from gan3d.terminal.words import duration_text, number_text, sample_text, short_names, short_paths
 
 STUDIES = Path(__file__).parent.parent / "studies"
 
@@ -233,6 +233,14 @@ def test_a_short_name_ends_only_one_knob() -> None:
     names = short_names(["training.generator.filters.0", "training.global_batch"])
     assert list(names.values()) == ["generator.filters.0", "global_batch"]
     assert sample_text({"training.generator.filters.0": 16, "training.global_batch": 8}, names) == "generator.filters.0=16 global_batch=8"
+
+
+def test_a_path_is_as_short_as_the_others_allow() -> None:
+    trials = {f"results/{study}/trials/000{number}": "" for study in ("mine", "other") for number in (1, 2)}
+    assert list(short_paths(trials).values()) == ["mine/trials/0001", "mine/trials/0002", "other/trials/0001", "other/trials/0002"]
+    assert short_paths(["a/one.onnx", "a/two.onnx"]) == {"a/one.onnx": "one.onnx", "a/two.onnx": "two.onnx"}
+    assert short_paths(["a/b", "/x/a/b", "a/b"]) == {"a/b": "a/b", "/x/a/b": "x/a/b"}
+    assert short_paths(["/", "."]) == {"/": "/", ".": "."}
 
 
 def test_numbers_and_durations_are_short() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gan3d.tracking.client import open_client
+from gan3d.errors import ConfigError
+from gan3d.tracking.additions import VERDICT_TAG, add_verdict
+from gan3d.tracking.client import artifacts_of, open_client
 from gan3d.tracking.store import RUN_FILE, default_tracking_uri
 from gan3d.tracking.viewing import database_of, pointing_here, study_page, uri_of
 
@@ -81,3 +83,32 @@ def test_the_page_is_that_of_the_studys_run(results: Path) -> None:
     assert not study_page(results, results / "tracking.db")
     (results / RUN_FILE).unlink()
     assert not study_page(results, results / "tracking.db")
+
+
+def test_what_is_added_to_a_copied_study_lies_with_the_copy(results: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "laptop" / "small"
+    copied.parent.mkdir()
+    shutil.move(results, copied)
+    (tmp_path / "here").rename(tmp_path / "gone")
+    run_id, page = (copied / RUN_FILE).read_text(), tmp_path / "verdict.html"
+    page.write_text("the answer")
+    uri = default_tracking_uri(copied)
+    add_verdict(uri, run_id, [page], "a sentence")
+    assert not (tmp_path / "here").exists()
+    assert [file.is_relative_to(copied / "artifacts") for file in tmp_path.rglob("verdict/verdict.html")] == [True]
+    shown = artifacts_of(uri_of(pointing_here(copied / "tracking.db", copied, tmp_path)), run_id)
+    assert [file.path for file in shown.list_artifacts("verdict")] == ["verdict/verdict.html"]
+    assert open_client(uri).get_run(run_id).data.tags[VERDICT_TAG] == "a sentence"
+
+
+def test_nothing_is_added_to_a_study_whose_artefacts_were_left_behind(results: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "laptop" / "small"
+    copied.mkdir(parents=True)
+    for name in ("tracking.db", RUN_FILE):
+        shutil.move(results / name, copied / name)
+    (tmp_path / "here").rename(tmp_path / "gone")
+    page = tmp_path / "verdict.html"
+    page.write_text("the answer")
+    with pytest.raises(ConfigError, match=r"Copy the folder artifacts as well"):
+        add_verdict(default_tracking_uri(copied), (copied / RUN_FILE).read_text(), [page], "a sentence")
+    assert not (tmp_path / "here").exists()

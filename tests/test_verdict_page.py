@@ -32,14 +32,15 @@ def run(*arguments: str, output: Path) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a search and its confirmation, with timings."""
     output = tmp_path_factory.mktemp("verdict")
-    row = {"model": "m.onnx", "format": "onnx", "precision": "int8", "threads": 1, "mean_ms": 1.5, "spread_ms": 0.1, "median_ms": 1.5}
+    row = {"format": "onnx", "precision": "int8", "threads": 1, "mean_ms": 1.5, "spread_ms": 0.1, "median_ms": 1.5}
     rows = [row | {"batch": batch, "repeats": 10, "peak_memory_mb": 321.0, "speed_up": 467.0} for batch in (1, 128)]
     rows += [one | {"threads": 2} for one in rows]
     seed = {"geant4_seconds": 17.0, "3dgan_seconds": 0.007, "batch": 128, "cores": 56, "machine": "two Platinums", "energy_gev": [10, 500]}
     timing = {"energy_gev": [10, 100], "monte_carlo_seconds": 0.7, "monte_carlo_machine": "A Xeon", "seed": seed, "rows": rows}
     for number, processor in enumerate(("A </script> processor", "Another processor")):
         machine = {"processor": processor, "cores": 2, "system": "Linux"}
-        (output / f"times{number}.json").write_text(json.dumps(timing | {"machine": machine}))
+        own = [one | {"model": f"results/study_{number}/trials/0003"} for one in rows]
+        (output / f"times{number}.json").write_text(json.dumps(timing | {"machine": machine, "rows": own}))
     places = [str(ROOT / "studies" / "published" / name) for name in (NAME, f"{NAME}_confirmation")]
     uris = [word for place in places for word in ("--tracking-uri", place)]
     done = run(NAME, f"{NAME}_confirmation", *uris, "--generation", "times0.json", "times1.json", output=output)
@@ -118,8 +119,9 @@ def test_speed_ups_stand_beside_both_machines(folder: Path) -> None:
     table = page[page.index('class="speed-ups"') :]
     body = table[table.index("<tbody>") : table.index("</tbody>")]
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in body.split("<tr>")[1:]]
-    ours = ["m.onnx", "onnx, int8", "1", "1", "1.5 ± 0.1", "321", "467", "A &lt;/script&gt; processor", "A Xeon: 0.7 s on one core, 55 GeV"]
-    assert rows[0] == ours
+    ours = ["onnx, int8", "1", "1", "1.5 ± 0.1", "321", "467", "A &lt;/script&gt; processor", "A Xeon: 0.7 s on one core, 55 GeV"]
+    assert rows[0][1:] == ours
+    assert [row[0] for row in rows[:8]] == ["study_0/trials/0003"] * 4 + ["study_1/trials/0003"] * 4, "trials of two studies"
     assert [row[7] for row in rows[4:8]] == ["Another processor"] * 4
     assert rows[-1][6:] == ["2429", "two Platinums", "the same: 17 s, 10 to 500 GeV"]
 
@@ -130,6 +132,7 @@ def test_curves_of_two_machines_are_told_apart(opened: tuple[Page, list[str]]) -
     lines = page.evaluate("document.getElementById('generation-plot').data.map(one => [one.name, one.line.color + one.line.dash])")
     assert len(lines) == 4
     assert len({name for name, _ in lines}) == len({colour for _, colour in lines}) == 4
+    assert all(f"(study_{place // 2}/trials/0003)" in name for place, (name, _) in enumerate(lines))
     assert [name.rpartition("<br>")[2] for name, _ in lines] == ["A </script> processor"] * 2 + ["Another processor"] * 2
 
 

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from gan3d.cli.generation import best_of
@@ -19,6 +20,7 @@ from gan3d.errors import ConfigError, DataError
 from gan3d.generation.monte_carlo_time import MonteCarloTime, monte_carlo_time
 from gan3d.generation.timing import BATCHES, ENERGY_GEV, Timed, time_generators
 from gan3d.terminal.console import console_for
+from gan3d.terminal.words import short_paths
 from gan3d.writing import write_atomically, write_text
 
 #: The seed's, of the machine that both ran on: Geant4 for a shower, and its 3DGAN with that batch on all cores [s].
@@ -144,8 +146,9 @@ def show(document: dict[str, Any]) -> None:
     theirs, console = document["monte_carlo_seconds"], console_for()
     columns = ["model", "format", "threads", "batch", "ms per shower", "median", "peak memory [MB]"]
     table = Table(*columns, *(() if theirs is None else ("Monte Carlo over this",)))
+    names = short_paths(row["model"] for row in document["rows"])
     for row in document["rows"]:
-        cells = [Path(row["model"]).name, f"{row['format']}, {row['precision']}", str(row["threads"]), str(row["batch"])]
+        cells = [escape(names[row["model"]]), f"{row['format']}, {row['precision']}", str(row["threads"]), str(row["batch"])]
         cells += [f"{row['mean_ms']:.2f} ± {row['spread_ms']:.2f}", f"{row['median_ms']:.2f}", f"{row['peak_memory_mb']:.0f}"]
         table.add_row(*cells, *(() if theirs is None else (f"{row['speed_up']:.0f}",)))
     console.print(table)

@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from gan3d.cli.generation import best_of
+from gan3d.cli.outputs import refuse_taken
 from gan3d.data.paths import find_files
 from gan3d.errors import ConfigError, DataError
 from gan3d.generation.card import FormatName, Precision
@@ -26,8 +27,6 @@ from gan3d.validation.exporting import Export, Judged, tried
 from gan3d.validation.loading import detector_of
 from gan3d.validation.refusals import SMALLEST_NUMBER
 from gan3d.validation.seen import refuse_learnt, seen_by, warnings_of
-
-EXISTS = "the file exists already. Give --replace to write it anew, or another name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +113,7 @@ def refuse_place(output: Path, kind: Format, *, may_replace: bool) -> None:
         ConfigError: one is there already and may not be replaced, or is a folder; or the folder cannot be written to.
     """
     for file in kind.files(output):
-        if file.is_dir() or (file.exists() and not may_replace):
-            message = "there is a folder of that name. Give another one." if file.is_dir() else EXISTS
-            raise ConfigError(message, where=str(file))
+        refuse_taken(file, may_replace=may_replace, option="--replace to write it anew")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

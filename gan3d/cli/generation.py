@@ -13,6 +13,7 @@ from typing import Literal
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gan3d.cli.outputs import refuse_taken
 from gan3d.errors import ConfigError
 from gan3d.generation.conditions import Conditions, Drawn, Listed
 from gan3d.generation.executors import processes, ray_tasks
@@ -34,7 +35,7 @@ class Wanted:
     num_showers: int | None
     energy_gev: tuple[float, float] | None
     angle_degrees: tuple[float, float] | None
-    spectrum: Literal["uniform", "log_uniform"]
+    spectrum: Literal["uniform", "log_uniform"] | None
     like: Path | None
     seed: int
 
@@ -46,13 +47,15 @@ class Wanted:
             DataError: the file cannot be read.
         """
         if self.like is not None:
-            for key, what, given in (("angle", "angles", self.angle_degrees), ("energy", "energies", self.energy_gev)):
+            energies = (("energy", "energies", self.energy_gev), ("spectrum", "energies", self.spectrum))
+            for key, what, given in (("angle", "angles", self.angle_degrees), *energies):
                 if given is not None:
                     message = f"--{key} and --like {self.like} both say at which {what}. Give one."
                     raise ConfigError(message, key=key)
             return Listed.of_file(self.like, self.num_showers)
         angle = None if self.angle_degrees is None else (math.radians(self.angle_degrees[0]), math.radians(self.angle_degrees[1]))
-        return Drawn(self.num_showers or DEFAULT_SHOWERS, self.energy_gev or DEFAULT_ENERGY_GEV, angle, self.spectrum, self.seed)
+        number, energy = self.num_showers or DEFAULT_SHOWERS, self.energy_gev or DEFAULT_ENERGY_GEV
+        return Drawn(number, energy, angle, self.spectrum or "uniform", self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,10 @@ def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_
     """Generate, and say where the showers are.
 
     Raises:
-        ConfigError: the file exists and may not be replaced, or the model cannot make such showers.
+        ConfigError: a folder is there, or a file that may not be replaced, or the model cannot make such showers.
         DataError: the model or a file cannot be read, or nothing can be written.
     """
-    if output.exists() and not how.may_replace:
-        message = "the file exists already. Give --force to replace it, or another name."
-        raise ConfigError(message, where=str(output))
+    refuse_taken(output, may_replace=how.may_replace)
     asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed)
     if how.address is not None and how.processes is not None:
         message = "--processes are of this machine, --address is of a cluster. Give one."

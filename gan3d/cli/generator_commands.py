@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from gan3d.cli.failures import FAILED, reported
-from gan3d.cli.options import AsJson, Spectrum
+from gan3d.cli.options import AsJson
 from gan3d.generation.card import LARGEST_SEED
 
 
@@ -54,7 +54,12 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
         tuple[float, float] | None,
         typer.Option(metavar="LOW HIGH", help="Incident energies between these [GeV]. By default 10 to 100.", show_default=False),
     ] = None,
-    spectrum: Spectrum = "uniform",
+    spectrum: Annotated[
+        Literal["uniform", "log_uniform"] | None,
+        typer.Option(
+            help="Of the energies, by default uniform; log_uniform: as many below their geometric mean as above.", show_default=False
+        ),
+    ] = None,
     angle: Annotated[
         tuple[float, float] | None,
         typer.Option(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gan3d.errors import ConfigError
+from gan3d.cli.outputs import refuse_taken
 from gan3d.physics.calorimeter_file import calorimeter
 from gan3d.simulation.simulate import LogUniform, simulate
 from gan3d.terminal.console import console_for, is_live
@@ -38,12 +38,10 @@ def write_showers(output: Path, beam: Beam, *, processes: int, force: bool) -> N
     """Simulate and say where the showers are.
 
     Raises:
-        ConfigError: the file exists and may not be replaced, or the beam cannot be simulated.
+        ConfigError: a folder is there, or a file that may not be replaced, or the beam cannot be simulated.
         DataError: nothing can be written there.
     """
-    if output.exists() and not force:
-        message = "the file exists already. Give --force to replace it, or another name."
-        raise ConfigError(message, where=str(output))
+    refuse_taken(output, may_replace=force)
     console = console_for()
     columns = (TextColumn("Simulating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not is_live(console)) as progress:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan3d.data.shower_file import open_shower_file
-from gan3d.errors import ConfigError
+from gan3d.errors import ConfigError, DataError
 from gan3d.generation.generator import CHUNK
 
 Floats = NDArray[np.float32]
@@ -93,14 +93,30 @@ class Listed:
 
         Raises:
             ConfigError: the file has fewer.
-            DataError: it cannot be read.
+            DataError: it cannot be read, or one of its showers has an energy or an angle that none can have.
         """
         layout = open_shower_file(path).layout
         if number is not None and number > len(layout.incident_energy):
             message = f"the file has conditions of {len(layout.incident_energy)} showers, not of {number}. Ask for at most as many."
             raise ConfigError(message, where=str(path), key="showers")
         angle = layout.polar_angle
-        return cls(layout.incident_energy[:number], None if angle is None else angle[:number])
+        found = cls(layout.incident_energy[:number], None if angle is None else angle[:number])
+        found._refuse_impossible(path)
+        return found
+
+    def _refuse_impossible(self, path: Path) -> None:
+        """Files are read with such showers, which training drops."""
+        kinds = [("incident energy", self.incident_energy, "GeV, which is no finite number above 0", np.inf)]
+        if self.polar_angle is not None:
+            kinds.append(("polar angle", self.polar_angle, "rad, which does not lie between 0 and pi", np.pi))
+        for what, values, why, end in kinds:
+            wrong = np.flatnonzero(~((values > 0) & (values < end)))
+            if len(wrong):
+                row = int(wrong[0])
+                first = f", or ask for those before it with --showers {row}" if row else ""
+                message = f"its {what} is {values[row]:g} {why}; so it is with {len(wrong)} of {len(values)} showers."
+                message += f" Leave them out of the file{first}."
+                raise DataError(message, file=str(path), index=row)
 
     @property
     def num_showers(self) -> int:

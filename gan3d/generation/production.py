@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -52,11 +52,9 @@ class Production:
         """Showers of a part."""
         return min(SHOWERS_PER_PART, self.conditions.num_showers - number * SHOWERS_PER_PART)
 
-    def digest(self) -> str:
+    def digest(self, model_sha256: str) -> str:
         """Of all that decides what the showers are: the model's bytes, the seed, every energy and angle."""
-        found = hashlib.sha256()
-        for file in files_of(self.model):
-            found.update(file.read_bytes())
+        found = hashlib.sha256(model_sha256.encode())
         found.update(json.dumps([self.seed, self.conditions.num_showers, CHUNK]).encode())
         for number in range(-(-self.conditions.num_showers // CHUNK)):
             for values in self.conditions.of_chunk(number):
@@ -83,20 +81,22 @@ def produce(
 
     Raises:
         ConfigError: angles do not fit the generator, or another request's parts lie there.
-        DataError: the model cannot be read, or nothing can be written.
+        DataError: the model cannot be read or changes meanwhile, or nothing can be written.
         OSError: the disk is full; parts that were done are kept.
     """
     generator = Generator.load(asked.model)
-    generator.conditions(*asked.conditions.of_chunk(0))
+    for number in range(-(-asked.conditions.num_showers // CHUNK)):
+        generator.conditions(*asked.conditions.of_chunk(number))
     # Tasks of a cluster run in folders of their own.
     output, asked = output.absolute(), replace(asked, model=asked.model.absolute())
-    folder, digest = parts_folder(output), asked.digest()
+    folder, model_sha256 = parts_folder(output), sha256_of(asked.model)
+    digest = asked.digest(model_sha256)
     _claim(folder, digest, is_fresh=is_fresh)
     missing = [number for number in range(asked.num_parts) if not _is_whole(part_file(folder, number), asked.size_of_part(number))]
     made_before = asked.conditions.num_showers - sum(map(asked.size_of_part, missing))
     tell = progress or (lambda _: None)
     tell(made_before)
-    for number in (executor or processes(1))(PartMaker(asked, folder, digest), missing):
+    for number in (executor or processes(1))(PartMaker(asked, folder, model_sha256), missing):
         tell(asked.size_of_part(number))
     _join([part_file(folder, number) for number in range(asked.num_parts)], output)
     shutil.rmtree(folder)
@@ -145,14 +145,14 @@ class PartMaker:
 
     asked: Production
     folder: Path
-    digest: str
-    """Of the request, for a process that makes parts of several, perhaps of a model that was trained on in between."""
+    model_sha256: str
+    """Of the model when the request was made; its trial may train on meanwhile, and processes load it when they start."""
 
     def __call__(self, number: int) -> int:
         """Write one part, which appears when it is complete; returns its number.
 
         Raises:
-            DataError: it cannot be written.
+            DataError: it cannot be written, or the model is not what it was.
             OSError: the disk is full.
         """
         # How sums are split over threads is in their last digits: with one thread every process makes the same.
@@ -160,7 +160,7 @@ class PartMaker:
         torch.set_num_threads(1)
         try:
             with _writing(part_file(self.folder, number), f". {GO_ON}"):
-                self._write(_loaded(self.asked.model, self.digest), number)
+                self._write(_loaded(self.asked.model, self.model_sha256), number)
         finally:
             torch.set_num_threads(threads)
         return number
@@ -178,9 +178,34 @@ class PartMaker:
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Path, _digest: str) -> Generator:
-    """Once for a process and a request."""
-    return Generator.load(model, threads=1)
+def _loaded(model: Path, sha256: str) -> Generator:
+    """Once for a process and a model.
+
+    Raises:
+        DataError: the model has other bytes now: one file would hold showers of two generators.
+    """
+    # What was loaded is what was asked for only if it is still there behind that, for it is read twice.
+    found = Generator.load(model, threads=1) if sha256_of(model) == sha256 else None
+    if found is None or sha256_of(model) != sha256:
+        message = (
+            "the model has changed since its first showers were made: its trial trains on, or the file was written anew. No file was made. "
+            "Wait for the trial's end, or generate from a copy of best.pt or an exported file; then give --fresh, or another output."
+        )
+        raise DataError(message, file=str(model))
+    return found
+
+
+def sha256_of(model: Path) -> str:
+    """Of the files that decide what a generator makes; of one that is gone, of nothing.
+
+    Raises:
+        ConfigError: it is no generator.
+    """
+    found = hashlib.sha256()
+    for file in files_of(model):
+        with suppress(FileNotFoundError):
+            found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def _origin(generator: Generator, seed: int) -> dict[str, str | int]:

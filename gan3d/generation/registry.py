@@ -7,11 +7,14 @@ one that has passed.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,19 @@ from gan3d.data.showers import NORMAL_INCIDENCE_RAD
 from gan3d.errors import ConfigError
 from gan3d.generation.card import ANY_SEED, Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
-from gan3d.tracking.client import failures, load_mlflow, open_client
+from gan3d.tracking.client import artifacts_of, failures, load_mlflow, open_client
+from gan3d.tracking.viewing import artifacts_here
 
 SCHEME = "models:/"
 #: Alias of the newest version that has passed the gate.
 PASSES = "passes-gate"
 #: Run by MLflow, not imported here: it takes seconds.
 SERVED = Path(__file__).with_name("served.py")
+#: What it imports beside this package, of all formats and of one.
+SERVED_WITH = ("h5py", "mlflow", "numpy", "pandas", "pydantic", "pyyaml", "torch")
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+#: Of a registered model: what its URI and MLflow's searches tell apart from what stands beside it.
+NAME = re.compile(r"\w[\w .+-]*")
 #: In the run of the trial.
 FOLDER = "generators"
 EXAMPLE_GEV = (20.0, 80.0)
@@ -59,15 +68,23 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
         run_id: of the trial.
 
     Raises:
-        ConfigError: the tracking server does not answer, or refuses.
+        ConfigError: a name that no URI can hold, the tracking server does not answer, or refuses, or the run's artefacts are not here.
     """
+    if not NAME.fullmatch(name):
+        message = (
+            f"{name!r} cannot be the name of a registered model, which is part of {SCHEME}NAME/VERSION and {SCHEME}NAME@ALIAS: "
+            "give one of letters, digits, spaces, and . _ + -, that begins with a letter or digit."
+        )
+        raise ConfigError(message, key="name")
     client = open_client(tracking_uri)
     with tempfile.TemporaryDirectory() as temporary:
         model = Path(temporary) / "model"
         _save(file, card, model)
         try:
-            folder = f"{FOLDER}/{file.stem}_{card.precision}_{card.format}"
-            client.log_artifacts(run_id, str(model), folder)
+            folder = f"{FOLDER}/{file.stem}_{card.precision}_{card.format}_{digest_of(file)}"
+            with artifacts_here(tracking_uri, run_id) as here:
+                artifacts_of(here, run_id).log_artifacts(str(model), folder)
+            # As the database has it, so that it is found with the others wherever the study's folder goes.
             source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(name, description=f"Generators of showers of {card.grid} cells.")
@@ -78,6 +95,15 @@ def register(file: Path, card: Card, name: str, tracking_uri: str, run_id: str) 
             message = f"{tracking_uri} does not take the model: {problem}"
             raise ConfigError(message, key="tracking_uri") from problem
     return Version(name, int(found.version))
+
+
+def digest_of(file: Path) -> str:
+    """Of the bytes of an exported file, in short: what a version is made of is not written over by one that is called alike."""
+    kind, found = format_of(file), hashlib.sha256()
+    assert kind is not None
+    for part in kind.files(file):
+        found.update(part.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def tags_of(card: Card) -> dict[str, str]:
@@ -119,16 +145,18 @@ def fetched(uri: str, tracking_uri: str, folder: Path) -> Path:
     Raises:
         ConfigError: there is no such version, or it is no generator.
     """
-    client, named = open_client(tracking_uri), uri.removeprefix(SCHEME)
+    named = uri.removeprefix(SCHEME)
     try:
-        if "@" in named:
-            name, _, alias = named.partition("@")
-            found = client.get_model_version_by_alias(name, alias)
-        else:
-            name, _, number = named.partition("/")
-            found = client.get_model_version(name, number)
-        source = client.get_model_version_download_uri(found.name, found.version)
-        local = Path(load_mlflow().artifacts.download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=tracking_uri))
+        with artifacts_here(tracking_uri) as here:
+            client = open_client(here)
+            if "@" in named:
+                name, _, alias = named.partition("@")
+                found = client.get_model_version_by_alias(name, alias)
+            else:
+                name, _, number = named.partition("/")
+                found = client.get_model_version(name, number)
+            source = client.get_model_version_download_uri(found.name, found.version)
+            local = Path(load_mlflow().artifacts.download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=here))
     except failures() as problem:
         message = f"{uri} is not registered at {tracking_uri} ({problem}). Its form is models:/NAME/VERSION or models:/NAME@ALIAS."
         raise ConfigError(message, key="model") from problem
@@ -156,8 +184,16 @@ def _save(file: Path, card: Card, folder: Path) -> None:
             artifacts={"generator": str(together)},
             signature=signature_of(card, mlflow),
             input_example=example_of(card),
-            pip_requirements=[f"gan3d[export]=={gan3d.__version__}"],
+            pip_requirements=requirements_of(card),
+            metadata={"gan3d": gan3d.__version__},
         )
+
+
+def requirements_of(card: Card) -> list[str]:
+    """What the code that loads it imports, as it is installed here. This package is on no index and is not among them."""
+    names = [*SERVED_WITH, *([RUNTIMES[card.format]] if card.format in RUNTIMES else [])]
+    # A build's own mark (2.13.0+cpu) is known to its index only.
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]
 
 
 def signature_of(card: Card, mlflow: Any) -> Any:

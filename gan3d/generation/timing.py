@@ -155,7 +155,7 @@ def _serve(connection: Connection, model: Path, threads: int) -> None:
     random = np.random.default_rng(1)
     while True:
         batch = connection.recv()
-        connection.send(timed(generator, batch, random) if batch else _peak_memory_mb())
+        connection.send(timed(generator, batch, random) if batch else peak_memory_mb())
 
 
 def timed(generator: Generator, batch: int, random: np.random.Generator) -> float:
@@ -170,7 +170,15 @@ def timed(generator: Generator, batch: int, random: np.random.Generator) -> floa
     return seconds
 
 
-def _peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes, but bytes on macOS.
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far [MB].
+
+    Not getrusage's where the system counts it itself: on Linux that begins with the memory of the process that started this one.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return next(float(line.split()[1]) * 1.024e-3 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Kilobytes, but bytes on macOS.
+        return peak / (1e6 if sys.platform == "darwin" else 1e3)

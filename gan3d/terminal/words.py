@@ -1,10 +1,11 @@
-"""Samples, numbers and durations as short text."""
+"""Samples, paths, numbers and durations as short text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 from gan3d.config.keys import knobs
@@ -25,6 +26,17 @@ def _short_name(key: str) -> str:
     parts = key.split(".")
     ends = (".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1) if not parts[start].isdecimal())
     return next(end for end in ends if end == key or not any(other != key and other.endswith(f".{end}") for other in knobs()))
+
+
+def short_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Each path's shortest end, in whole names, that no other has: `0003`, or `mine/trials/0003` where another study has one, too."""
+    parts = {path: PurePath(path).parts for path in paths}
+    found = {}
+    for path, own in parts.items():
+        ends = (own[-length:] for length in range(1, len(own) + 1))
+        alone = (end for end in ends if sum(other[-len(end) :] == end for other in parts.values()) == 1)
+        found[path] = str(PurePath(*next(alone, own)))
+    return found
 
 
 def sample_text(sample: Mapping[str, Any], names: Mapping[str, str]) -> str:

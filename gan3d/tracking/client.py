@@ -65,6 +65,12 @@ def sqlite_file(tracking_uri: str) -> Path | None:
     return Path(tracking_uri.removeprefix(SQLITE)).absolute()
 
 
+def artifacts_of(tracking_uri: str, run_id: str) -> Any:
+    """The place of a run's artefacts as this tracking URI has it; MLflow's client takes the first that its process saw of that run."""
+    registry = importlib.import_module("mlflow.store.artifact.artifact_repository_registry")
+    return registry.get_artifact_repository(open_client(tracking_uri).get_run(run_id).info.artifact_uri, tracking_uri=tracking_uri)
+
+
 def failures() -> tuple[type[Exception], ...]:
     """What MLflow raises when a server or database fails; connections are ``OSError``, a missing driver is ``ImportError``."""
     exceptions = load_mlflow().exceptions

@@ -7,9 +7,13 @@ database is made that points here; the study's own is only read.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlparse
 
+from gan3d.errors import ConfigError
 from gan3d.tracking.client import SQLITE, sqlite_file
 from gan3d.tracking.store import RUN_FILE, default_tracking_uri
 
@@ -62,6 +66,45 @@ def pointing_here(database: Path, results: Path, folder: Path) -> Path:
                 )
         write.commit()
     return copy
+
+
+@contextmanager
+def artifacts_here(tracking_uri: str, run_id: str | None = None) -> Iterator[str]:
+    """Where MLflow finds artefacts, and puts them, in the block: a database that was copied with them has them beside it.
+
+    Tags and registered models are the study's own and belong into ``tracking_uri`` itself; what is written to the copy is lost.
+
+    Args:
+        tracking_uri: of a study.
+        run_id: whose artefacts are to be written.
+
+    Raises:
+        ConfigError: that run's artefacts are neither where the database has them nor beside it.
+    """
+    database = sqlite_file(tracking_uri)
+    if database is None or not database.is_file():
+        yield tracking_uri
+        return
+    if run_id is not None:
+        _refuse_lost(database, run_id)
+    with TemporaryDirectory(prefix="gan3d-artifacts-") as folder:
+        yield uri_of(pointing_here(database, database.parent, Path(folder)))
+
+
+def _refuse_lost(database: Path, run_id: str) -> None:
+    """MLflow would make the folder anew, on a machine where nobody looks for it."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as read:
+        command = "SELECT artifact_location FROM experiments JOIN runs USING (experiment_id) WHERE run_uuid = ?"
+        found = read.execute(command, (run_id,)).fetchone()
+    place = urlparse(found[0]) if found else None
+    if place is None or place.scheme not in {"", "file"} or f"/{ARTIFACTS}/" not in place.path:
+        return
+    there, here = Path(unquote(place.path)), database.parent.absolute() / ARTIFACTS
+    if not there.is_dir() and there != here / there.name and not (here / there.name).is_dir():
+        message = (
+            f"the study's artefacts lie neither in {there} nor in {here / there.name}. Copy the folder {ARTIFACTS} as well, beside it."
+        )
+        raise ConfigError(message, where=str(database), key="tracking_uri")
 
 
 def _locations(database: Path) -> list[str]:

@@ -75,5 +75,5 @@ def needed(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as problem:
-        message = f"this needs the package {name.partition('.')[0]} ({problem}). Install it with: pip install 'gan3d[export]'."
+        message = f"this needs the package {name.partition('.')[0]} ({problem}). In the checkout of gan3d: pip install '.[export]'."
         raise ConfigError(message) from problem

@@ -135,7 +135,8 @@ def _session(path: Path, threads: int | None) -> tuple[Any, Card]:
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     try:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # Of bytes: a model without a place cannot name other files to be read.
+        session = runtime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # its own exceptions have no base class but this one
         message = f"onnxruntime cannot load it: {problem}"
         raise DataError(message, file=str(path)) from problem
