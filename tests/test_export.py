@@ -121,6 +121,15 @@ def test_files_are_made_alike_by_any_number_of_processes(trial: Path, reference:
     assert np.array_equal(one, two)
 
 
+@pytest.mark.parametrize("name", [*FORMATS, "trial"])
+def test_a_device_is_asked_for_by_its_name_and_another_is_refused_with_those_there(trial: Path, reference: Path, name: Any) -> None:
+    model = trial if name == "trial" else exported(trial, reference, name, "fp32")
+    named, default = (Generator.load(model, **device).sample(ENERGY[:3]) for device in ({"device": "cpu"}, {}))
+    assert np.array_equal(named, default)
+    with pytest.raises(ConfigError, match=r"has no device 'tpu:7' here; it has .*cpu"):
+        Generator.load(model, device="tpu:7")
+
+
 @pytest.mark.parametrize(("name", "precision"), [("onnx", "bf16"), ("torch-export", "int8")])
 def test_what_a_format_has_not_is_refused_with_what_there_is(trial: Path, reference: Path, name: FormatName, precision: Precision) -> None:
     with pytest.raises(ConfigError, match=r"is not to be had: .* There are onnx \(fp32, int8\), openvino \(fp32, bf16, int8\)"):

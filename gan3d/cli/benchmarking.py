@@ -41,6 +41,7 @@ class Asked:
     models: tuple[Path, ...]
     batches: tuple[int, ...]
     threads: tuple[int, ...]
+    device: str
     repeats: int
     monte_carlo: Path | None
     monte_carlo_machine: str | None
@@ -62,10 +63,11 @@ def benchmark_and_show(asked: Asked, *, as_json: bool) -> None:
         models,
         batches=asked.batches or BATCHES,
         threads=asked.threads or (1,),
+        device=asked.device,
         repeats=asked.repeats,
         progress=lambda batch: console.print(f"batch {batch} done"),
     )
-    document = as_document(found, theirs)
+    document = as_document(found, theirs, asked.device)
     # Shown before it is kept: what was measured is not lost with a disk.
     if as_json:
         typer.echo(json.dumps(document, allow_nan=False))
@@ -105,7 +107,7 @@ def _keep(document: dict[str, Any], output: Path) -> None:
         raise DataError(message, file=str(output)) from problem
 
 
-def as_document(found: list[Timed], monte_carlo: MonteCarloTime | None) -> dict[str, Any]:
+def as_document(found: list[Timed], monte_carlo: MonteCarloTime | None, device: str = "cpu") -> dict[str, Any]:
     """With the machines, and what the numbers are to be held against."""
     rows = [
         {
@@ -125,6 +127,7 @@ def as_document(found: list[Timed], monte_carlo: MonteCarloTime | None) -> dict[
     ]
     return {
         "machine": {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
+        "device": device,
         "energy_gev": list(ENERGY_GEV),
         "monte_carlo_seconds": None if monte_carlo is None else monte_carlo.seconds,
         "monte_carlo_machine": None if monte_carlo is None else monte_carlo.machine,
@@ -153,7 +156,9 @@ def show(document: dict[str, Any]) -> None:
         table.add_row(*cells, *(() if theirs is None else (f"{row['speed_up']:.0f}",)))
     console.print(table)
     machine, (low, high) = document["machine"], document["energy_gev"]
-    text = f"{machine['processor']}, {machine['cores']} cores; {low:g} to {high:g} GeV, with noise, inverse transform, threshold, copy."
+    device = "" if document["device"] == "cpu" else f", device {document['device']}"
+    text = f"{machine['processor']}, {machine['cores']} cores{device}; {low:g} to {high:g} GeV"
+    text += ", with noise, inverse transform, threshold, copy."
     if theirs is not None:
         text += f" Monte Carlo: {theirs:.2g} s per shower of {(low + high) / 2:g} GeV on one core of"
         text += f" {document['monte_carlo_machine'] or 'a machine that its file does not name (--monte-carlo-machine)'}."

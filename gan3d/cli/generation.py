@@ -67,6 +67,8 @@ class How:
     is_fresh: bool
     may_replace: bool
     tracking_uri: str | None = None
+    device: str = "cpu"
+    """Decides the last digits of cells."""
 
 
 def best_of(model: Path, tracking_uri: str | None = None) -> Path:
@@ -104,11 +106,12 @@ def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_
         DataError: the model or a file cannot be read, or nothing can be written.
     """
     refuse_taken(output, may_replace=how.may_replace)
-    asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed)
+    asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed, how.device)
     if how.address is not None and how.processes is not None:
         message = "--processes are of this machine, --address is of a cluster. Give one."
         raise ConfigError(message, key="processes")
-    executor = processes(how.processes or len(os.sched_getaffinity(0))) if how.address is None else ray_tasks(how.address)
+    number = len(os.sched_getaffinity(0)) if how.device == "cpu" else 1
+    executor = processes(how.processes or number) if how.address is None else ray_tasks(how.address)
     console = console_for(stderr=as_json)
     columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     start = time.monotonic()

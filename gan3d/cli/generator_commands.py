@@ -12,6 +12,15 @@ from gan3d.cli.failures import FAILED, reported
 from gan3d.cli.options import AsJson
 from gan3d.generation.card import LARGEST_SEED
 
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What computes, as the generator's library calls it: cuda for trials, .pt2 and .onnx, gpu for .xml; one process unless"
+        " --processes says more.",
+    ),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Make them commands of it."""
@@ -78,6 +87,7 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
         str | None,
         typer.Option(metavar="ADDRESS", help="Of a Ray cluster to generate on, whose nodes all see these files.", show_default=False),
     ] = None,
+    device: Device = "cpu",
     tracking_uri: Annotated[
         str | None,
         typer.Option(metavar="URI", help="Where a registered model is. By default $MLFLOW_TRACKING_URI.", show_default=False),
@@ -92,7 +102,7 @@ def generate(  # noqa: PLR0913, PLR0917 - one per option
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is being made is finished, and kept
     with reported(as_json=as_json, go_on="the same command"):
         wanted = Wanted(showers, energy, angle, spectrum, like, seed)
-        generate_showers(model, output, wanted, How(processes, address, fresh, force, tracking_uri), as_json=as_json)
+        generate_showers(model, output, wanted, How(processes, address, fresh, force, tracking_uri, device), as_json=as_json)
 
 
 def export(  # noqa: PLR0913, PLR0917 - one per option
@@ -158,7 +168,7 @@ def register(
         register_and_show(file, study, name, as_json=as_json)
 
 
-def generation(
+def generation(  # noqa: PLR0913, PLR0917 - one per option
     models: Annotated[
         list[Path],
         typer.Argument(
@@ -173,6 +183,7 @@ def generation(
         list[int] | None,
         typer.Option(min=1, metavar="N", help="Of each generator. May be repeated. By default 1.", show_default=False),
     ] = None,
+    device: Device = "cpu",
     repeats: Annotated[int, typer.Option(min=1, metavar="N", help="Calls that count, of each batch.")] = 10,
     monte_carlo: Annotated[
         Path | None,
@@ -191,5 +202,5 @@ def generation(
     from gan3d.cli.benchmarking import Asked, benchmark_and_show
 
     with reported(as_json=as_json):
-        asked = Asked(tuple(models), tuple(batch or ()), tuple(threads or ()), repeats, monte_carlo, monte_carlo_machine, output)
+        asked = Asked(tuple(models), tuple(batch or ()), tuple(threads or ()), device, repeats, monte_carlo, monte_carlo_machine, output)
         benchmark_and_show(asked, as_json=as_json)

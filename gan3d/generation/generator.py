@@ -22,7 +22,7 @@ import gan3d
 from gan3d.errors import ConfigError
 from gan3d.generation.card import LARGEST_SEED, Card
 from gan3d.generation.formats.catalog import FORMATS, format_of
-from gan3d.generation.formats.made import Make
+from gan3d.generation.formats.made import Computing, Make, device_of
 from gan3d.generation.registry import SCHEME, downloaded
 from gan3d.generation.trained import Trained, load_trained
 from gan3d.training.checkpoint import TrialFolder
@@ -45,18 +45,20 @@ class Generator:
     """From noise, energies and angles to cells."""
 
     @classmethod
-    def load(cls, model: str | Path, *, threads: int | None = None, tracking_uri: str | None = None) -> Self:
+    def load(cls, model: str | Path, *, threads: int | None = None, device: str = "cpu", tracking_uri: str | None = None) -> Self:
         """From a trial's folder, at its best epoch; a state of it (``best.pt``, ``epoch_0007.pt``); an exported file; or a registered one.
 
         Args:
             model: which; ``models:/NAME/VERSION`` is of MLflow's registry.
             threads: of an exported file's library; None: as it likes. Trials and programs of torch compute with torch's threads.
+            device: what computes, as the library calls it: ``cuda`` for a trial, a ``.pt2`` or an ``.onnx``, ``gpu`` for an ``.xml``.
             tracking_uri: where a registered one is; by default what the environment's MLFLOW_TRACKING_URI says.
 
         Raises:
-            ConfigError: there is no such trial, state, file or registered model, or a package is missing.
+            ConfigError: there is no such trial, state, file, registered model or device, or a package is missing.
             DataError: it is of another version of this package, or of none.
         """
+        computing = Computing(threads, device)
         path = downloaded(str(model), tracking_uri) if str(model).startswith(SCHEME) else Path(model)
         if kind := format_of(path):
             for file in kind.files(path):
@@ -64,10 +66,10 @@ class Generator:
                     message = "there is no such file. An exported generator is a file that gan3d export wrote."
                     raise ConfigError(message, where=str(file))
             card = kind.read_card(path)
-            return cls(card, kind.open(path, card, threads))
+            return cls(card, kind.open(path, card, computing))
         folder, state = place_of(path)
         trained = load_trained(folder, state)
-        return cls(card_of(trained, state or folder.best), make_with(trained))
+        return cls(card_of(trained, state or folder.best), make_with(trained, device_of(computing)))
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -163,12 +165,13 @@ def noise_of_chunk(num_showers: int, num_noise: int, *, seed: int, number: int) 
     return found
 
 
-def make_with(trained: Trained) -> Make:
-    """With a trial's own network."""
+def make_with(trained: Trained, device: torch.device) -> Make:
+    """With a trial's own network, which is moved to the device."""
+    trained.generator.to(device)
 
     def make(noise: Floats, energy: Floats, angle: Floats | None) -> Floats:
-        angles = None if angle is None else torch.from_numpy(angle)
-        found: Floats = trained.showers_of(torch.from_numpy(noise), torch.from_numpy(energy), angles).numpy()
+        angles = None if angle is None else torch.from_numpy(angle).to(device)
+        found: Floats = trained.showers_of(torch.from_numpy(noise).to(device), torch.from_numpy(energy).to(device), angles).cpu().numpy()
         return found
 
     return make

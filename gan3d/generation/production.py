@@ -42,6 +42,8 @@ class Production:
     """A trial's folder, a state of it, or an exported file."""
     conditions: Conditions
     seed: int
+    device: str = "cpu"
+    """Of `Generator.load`."""
 
     @property
     def num_parts(self) -> int:
@@ -53,9 +55,9 @@ class Production:
         return min(SHOWERS_PER_PART, self.conditions.num_showers - number * SHOWERS_PER_PART)
 
     def digest(self, model_sha256: str) -> str:
-        """Of all that decides what the showers are: the model's bytes, the seed, every energy and angle."""
+        """Of all that decides what the showers are: the model's bytes, the seed, the device (its last digits), every energy and angle."""
         found = hashlib.sha256(model_sha256.encode())
-        found.update(json.dumps([self.seed, self.conditions.num_showers, CHUNK]).encode())
+        found.update(json.dumps([self.seed, self.conditions.num_showers, CHUNK, self.device]).encode())
         for number in range(-(-self.conditions.num_showers // CHUNK)):
             for values in self.conditions.of_chunk(number):
                 found.update(b"none" if values is None else values.tobytes())
@@ -84,7 +86,7 @@ def produce(
         DataError: the model cannot be read or changes meanwhile, or nothing can be written.
         OSError: the disk is full; parts that were done are kept.
     """
-    generator = Generator.load(asked.model)
+    generator = Generator.load(asked.model, device=asked.device)
     for number in range(-(-asked.conditions.num_showers // CHUNK)):
         generator.conditions(*asked.conditions.of_chunk(number))
     # Tasks of a cluster run in folders of their own.
@@ -160,7 +162,7 @@ class PartMaker:
         torch.set_num_threads(1)
         try:
             with _writing(part_file(self.folder, number), f". {GO_ON}"):
-                self._write(_loaded(self.asked.model, self.model_sha256), number)
+                self._write(_loaded(self.asked.model, self.model_sha256, self.asked.device), number)
         finally:
             torch.set_num_threads(threads)
         return number
@@ -178,14 +180,14 @@ class PartMaker:
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Path, sha256: str) -> Generator:
+def _loaded(model: Path, sha256: str, device: str) -> Generator:
     """Once for a process and a model.
 
     Raises:
         DataError: the model has other bytes now: one file would hold showers of two generators.
     """
     # What was loaded is what was asked for only if it is still there behind that, for it is read twice.
-    found = Generator.load(model, threads=1) if sha256_of(model) == sha256 else None
+    found = Generator.load(model, threads=1, device=device) if sha256_of(model) == sha256 else None
     if found is None or sha256_of(model) != sha256:
         message = (
             "the model has changed since its first showers were made: its trial trains on, or the file was written anew. No file was made. "

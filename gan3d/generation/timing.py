@@ -68,6 +68,7 @@ def time_generators(
     *,
     batches: Sequence[int] = BATCHES,
     threads: Sequence[int] = (1,),
+    device: str = "cpu",
     repeats: int = REPEATS,
     progress: Callable[[int], None] = lambda _batch: None,
 ) -> list[Timed]:
@@ -77,6 +78,7 @@ def time_generators(
         models: trials, states or exported files.
         batches: showers to a call.
         threads: each of which every generator is timed with.
+        device: of `Generator.load`.
         repeats: calls that count, of each batch.
         progress: hears of each batch that is done.
 
@@ -85,7 +87,7 @@ def time_generators(
     """
     kinds = [(model, number) for model in models for number in threads]
     found: list[Timed] = []
-    with _processes(kinds) as processes:
+    with _processes(kinds, device) as processes:
         cards = [Generator.load(model).card for model, _ in kinds]
         for batch in sorted(batches):
             calls: list[list[float]] = [[] for _ in kinds]
@@ -126,13 +128,13 @@ class _Process:
 
 
 @contextmanager
-def _processes(kinds: Sequence[tuple[Path, int]]) -> Iterator[list[_Process]]:
+def _processes(kinds: Sequence[tuple[Path, int]], device: str) -> Iterator[list[_Process]]:
     spawn = multiprocessing.get_context("spawn")
     started, found = [], []
     try:
         for model, threads in kinds:
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_serve, args=(theirs, model, threads), daemon=True)
+            process = spawn.Process(target=_serve, args=(theirs, model, threads, device), daemon=True)
             process.start()
             theirs.close()
             started.append(process)
@@ -144,10 +146,10 @@ def _processes(kinds: Sequence[tuple[Path, int]]) -> Iterator[list[_Process]]:
             process.join()
 
 
-def _serve(connection: Connection, model: Path, threads: int) -> None:
+def _serve(connection: Connection, model: Path, threads: int, device: str) -> None:
     torch.set_num_threads(threads)
     try:
-        generator = Generator.load(model, threads=threads)
+        generator = Generator.load(model, threads=threads, device=device)
     except Gan3dError as problem:
         connection.recv()
         connection.send(problem)

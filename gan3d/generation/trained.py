@@ -33,7 +33,7 @@ class Trained:
     """A generator as training left it, with all that generating showers needs."""
 
     generator: GeneratorNetwork
-    """In evaluation mode, on the CPU."""
+    """In evaluation mode; loaded on the CPU."""
     settings: TrialSettings
     """The trial's effective settings."""
     transform: Transform

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +40,30 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Computing:
+    """With what a library computes."""
+
+    threads: int | None = None
+    """None: as it likes."""
+    device: str = "cpu"
+    """As the library calls it: an execution provider of onnxruntime (`cuda`, `tensorrt`, ...), a device of OpenVINO (`gpu`) or of torch
+    (`cuda:0`)."""
+
+    def see_that_there_is(self, library: str, there: Collection[str]) -> None:
+        """The device, among those (in small letters) that a library has.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if self.device.lower() not in there:
+            message = (
+                f"{library} has no device {self.device!r} here; it has {', '.join(sorted(there))}. Name one of these, or install the build"
+                f" of {library} that has it."
+            )
+            raise ConfigError(message, key="device")
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """One kind of file."""
 
@@ -49,8 +73,7 @@ class Format:
     """Precisions that it has not, and why."""
     export: Callable[[ShowerGraph, Card, Calibration], Save]
     read_card: Callable[[Path], Card]
-    open: Callable[[Path, Card, int | None], Make]
-    """With so many threads; None: as the library likes."""
+    open: Callable[[Path, Card, Computing], Make]
     files: Callable[[Path], tuple[Path, ...]] = lambda path: (path,)
     """All that belong to it."""
 
@@ -64,6 +87,19 @@ def program_of(graph: ShowerGraph) -> torch.export.ExportedProgram:
     arguments = (noise, energy, *angle)
     with torch.no_grad():
         return torch.export.export(graph, arguments, dynamic_shapes=tuple({0: torch.export.Dim("showers")} for _ in arguments))
+
+
+def device_of(computing: Computing) -> torch.device:
+    """Of torch.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    accelerator = torch.accelerator.current_accelerator()
+    kinds = ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+    numbered = [f"{kind}:{number}" for kind in kinds[1:] for number in range(torch.accelerator.device_count())]
+    computing.see_that_there_is("torch", [*kinds, *numbered])
+    return torch.device(computing.device)
 
 
 def needed(name: str) -> ModuleType:

@@ -14,13 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gan3d.errors import DataError
+from gan3d.errors import ConfigError, DataError
 from gan3d.generation.card import OUTPUT, Card
-from gan3d.generation.formats.made import Calibration, Floats, Make, Save, needed, program_of
+from gan3d.generation.formats.made import Calibration, Computing, Floats, Make, Save, needed, program_of
 from gan3d.models.shower_graph import ShowerGraph
 
 SUFFIX = ".onnx"
 CARD = "gan3d_card"
+#: Behind the name of a device, in that of what computes on it; where that lacks an operator onnxruntime takes the CPU for it.
+PROVIDER = "ExecutionProvider"
+#: Providers that send what is computed to another machine.
+ELSEWHERE = ("AzureExecutionProvider",)
 
 
 def export(graph: ShowerGraph, card: Card, calibration: Calibration) -> Save:
@@ -107,17 +111,17 @@ def read_card(path: Path) -> Card:
         ConfigError: a package is missing.
         DataError: it is no ONNX file, or has no card.
     """
-    return _session(path, 1)[1]
+    return _session(path, Computing(threads=1))[1]
 
 
-def open_session(path: Path, card: Card, threads: int | None) -> Make:
+def open_session(path: Path, card: Card, computing: Computing) -> Make:
     """Ready to make showers.
 
     Raises:
-        ConfigError: a package is missing.
+        ConfigError: a package or the device is missing.
         DataError: it is no ONNX file.
     """
-    session, _ = _session(path, threads)
+    session, _ = _session(path, computing)
 
     def make(noise: Floats, incident_energy: Floats, polar_angle: Floats | None) -> Floats:
         given = zip(card.inputs, (noise, incident_energy, polar_angle), strict=False)
@@ -127,17 +131,24 @@ def open_session(path: Path, card: Card, threads: int | None) -> Make:
     return make
 
 
-def _session(path: Path, threads: int | None) -> tuple[Any, Card]:
+def _session(path: Path, computing: Computing) -> tuple[Any, Card]:
     runtime = needed("onnxruntime")
     runtime.disable_telemetry_events()
+    there = {name.removesuffix(PROVIDER).lower(): name for name in runtime.get_available_providers() if name not in ELSEWHERE}
+    computing.see_that_there_is("onnxruntime", there)
+    provider = there[computing.device.lower()]
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = computing.threads or 0
     options.inter_op_num_threads = 1
     try:
         # Of bytes: a model without a place cannot name other files to be read.
-        session = runtime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(path.read_bytes(), options, providers=[provider])
     except Exception as problem:  # its own exceptions have no base class but this one
         message = f"onnxruntime cannot load it: {problem}"
         raise DataError(message, file=str(path)) from problem
+    if session.get_providers()[0] != provider:
+        # onnxruntime goes on with the CPU, and says so in a log only.
+        message = f"onnxruntime has {provider} but cannot start it. Are its driver and libraries of the version that it wants?"
+        raise ConfigError(message, key="device")
     return session, Card.read(session.get_modelmeta().custom_metadata_map.get(CARD), str(path))

@@ -11,7 +11,7 @@ from typing import Any
 
 from gan3d.errors import DataError
 from gan3d.generation.card import Card
-from gan3d.generation.formats.made import Calibration, Floats, Make, Save, needed
+from gan3d.generation.formats.made import Calibration, Computing, Floats, Make, Save, needed
 from gan3d.generation.formats.onnx_file import model_of
 from gan3d.models.shower_graph import ShowerGraph
 
@@ -50,18 +50,20 @@ def read_card(path: Path) -> Card:
     return _read(path)[1]
 
 
-def open_request(path: Path, card: Card, threads: int | None) -> Make:
-    """Ready to make showers, on a CPU.
+def open_request(path: Path, card: Card, computing: Computing) -> Make:
+    """Ready to make showers.
 
     Raises:
-        ConfigError: a package is missing.
+        ConfigError: a package or the device is missing.
         DataError: it is no OpenVINO file.
     """
     openvino = needed("openvino")
     asked: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if card.precision == "bf16" else "f32", "NUM_STREAMS": 1}
-    if threads is not None:
-        asked["INFERENCE_NUM_THREADS"] = threads
-    request = openvino.Core().compile_model(_read(path)[0], "CPU", asked).create_infer_request()
+    core, device = openvino.Core(), computing.device.upper()
+    computing.see_that_there_is("OpenVINO", [name.lower() for name in core.available_devices])
+    if computing.threads is not None and device == "CPU":
+        asked["INFERENCE_NUM_THREADS"] = computing.threads
+    request = core.compile_model(_read(path)[0], device, asked).create_infer_request()
 
     def make(noise: Floats, incident_energy: Floats, polar_angle: Floats | None) -> Floats:
         given = [noise, incident_energy] if polar_angle is None else [noise, incident_energy, polar_angle]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch.export.passes import move_to_device_pass
 
 from gan3d.errors import DataError
 from gan3d.generation.card import Card
-from gan3d.generation.formats.made import Calibration, Floats, Make, Save, program_of
+from gan3d.generation.formats.made import Calibration, Computing, Floats, Make, Save, device_of, program_of
 from gan3d.generation.formats.torch_archive import text_of_card, without_code
 from gan3d.models.shower_graph import ShowerGraph
 
@@ -38,27 +39,29 @@ def read_card(path: Path) -> Card:
     return Card.read(text_of_card(path), str(path))
 
 
-def open_program(path: Path, card: Card, threads: int | None) -> Make:
-    """Ready to make showers; ``threads`` are torch's, of the whole process.
+def open_program(path: Path, card: Card, computing: Computing) -> Make:
+    """Ready to make showers; threads are torch's, of the whole process.
 
     Raises:
+        ConfigError: the device is missing.
         DataError: it is no such file, or holds what may be code.
     """
+    device = device_of(computing)
     try:
-        program = torch.export.load(without_code(path)).module()
+        program = move_to_device_pass(torch.export.load(without_code(path)), device).module()
     except DataError:
         raise
     except Exception as problem:  # of a program that does not fit together; its errors have no base class but this one
         message = f"torch cannot load it: {str(problem).splitlines()[0]}"
         raise DataError(message, file=str(path)) from problem
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if computing.threads is not None:
+        torch.set_num_threads(computing.threads)
 
     @torch.no_grad()
     def make(noise: Floats, incident_energy: Floats, polar_angle: Floats | None) -> Floats:
-        angle = (torch.from_numpy(polar_angle),) if card.polar_angle and polar_angle is not None else ()
-        cells: torch.Tensor = program(torch.from_numpy(noise), torch.from_numpy(incident_energy), *angle)
-        found: Floats = cells.numpy()
+        angle = (polar_angle,) if card.polar_angle and polar_angle is not None else ()
+        cells: torch.Tensor = program(*(torch.from_numpy(one).to(device) for one in (noise, incident_energy, *angle)))
+        found: Floats = cells.cpu().numpy()
         return found
 
     return make
