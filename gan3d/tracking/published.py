@@ -6,7 +6,8 @@
     epochs.csv.gz   one row per epoch of these
 
 A study that was run in parts, here or there, is published part by part into one folder: trials are told apart by their runs, and count
-on in the order in which they were started; of two trials of one recipe (digest) the complete one stays, of equals the newer one.
+on in the order in which they were started, those of a part in the order of their numbers; of two trials of one recipe (digest) the
+complete one stays, of equals the newer one.
 
 The folder's path stands for a tracking URI in ``gan3d.tracking.frames``, so every script of ``analysis/`` draws from it.
 """
@@ -25,6 +26,7 @@ from gan3d.tracking.outcome import UNTRAINED
 
 STUDY, TEXT, TRIALS, EPOCHS = "study.json", "study.yaml", "trials.csv", "epochs.csv.gz"
 RUNNING = "running"
+TURN = "turn"
 _TIMES = ("started", "ended", "logged_at")
 #: Provenance that names a place on somebody's machine.
 _PRIVATE = ("command",)
@@ -52,14 +54,14 @@ def publish(folder: Path, facts: dict[str, Any], yaml_text: str, trials: pd.Data
         ConfigError: The folder holds another study.
     """
     provenance = {key: value for key, value in facts["provenance"].items() if key not in _PRIVATE}
-    ended = trials[(trials["state"] != RUNNING) & ~trials["reason"].str.startswith(UNTRAINED)]
+    ended = _with_turns(trials[(trials["state"] != RUNNING) & ~trials["reason"].str.startswith(UNTRAINED)])
     rows = epochs[epochs["run_id"].isin(ended["run_id"])]
     if is_published(str(folder)):
         there, yaml_text = read_facts(folder, facts["name"]), read_text(folder)
-        ended = pd.concat([_without(read_trials(folder), ended), ended], ignore_index=True)
+        ended = pd.concat([_without(_with_turns(read_trials(folder)), ended), ended], ignore_index=True)
         rows = pd.concat([_without(read_epochs(folder), rows), rows], ignore_index=True)
         provenance |= {"parts": str(int(there["provenance"].get("parts", 1)) + (there["run_id"] != facts["run_id"]))}
-    kept = _one_per_recipe(ended).sort_values("started", ignore_index=True)
+    kept = _one_per_recipe(ended).sort_values([TURN, "trial"], ignore_index=True).drop(columns=TURN)
     numbers = {run_id: number for number, run_id in enumerate(kept["run_id"])}
     rows = rows[rows["run_id"].isin(numbers)]
     rows = rows.assign(trial=rows["run_id"].map(numbers)).sort_values(["trial", "epoch"])
@@ -123,6 +125,11 @@ def value_of(text: str) -> Any:
     except ValueError:
         return text
     return int(text) if text.lstrip("+-").isdigit() else number
+
+
+def _with_turns(trials: pd.DataFrame) -> pd.DataFrame:
+    """With when each comes, none before one of a smaller number: of two that start at once either may be the first by the clock."""
+    return trials.assign(**{TURN: trials.sort_values("trial")["started"].cummax()})
 
 
 def _without(there: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
