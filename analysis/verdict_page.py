@@ -24,7 +24,7 @@ def page(document: dict[str, Any]) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
     environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
     environment.filters |= {"gate": gate, "held": held, "reached": reached, "to_target": to_target}
-    environment.filters |= {"file_name": lambda path: Path(path).name, "monte_carlo": monte_carlo}
+    environment.filters |= {"file_name": lambda path: Path(path).name, "monte_carlo": monte_carlo, "spent": spent, "sorted_by": sorted_by}
     figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
     return environment.get_template("verdict_page.html").render(
         document=document,
@@ -169,6 +169,25 @@ def embedded_json(content: Any) -> Markup:
 def number(value: float | None, digits: int = 3) -> str:
     """With so many digits."""
     return UNKNOWN if value is None else f"{value:.{digits}g}"
+
+
+def spent(study: dict[str, Any]) -> str:
+    """Core-hours of a study's trials, as far as they are known."""
+    missing = study["trials_without_cost"]
+    if not missing:
+        return f"{number(study['core_hours'])} core-hours"
+    least = f"at least {number(study['core_hours'])} core-hours" if study["core_hours"] is not None else f"core-hours {UNKNOWN}"
+    return f"{least}, {trials(missing)} without a cost"
+
+
+def trials(count: int) -> str:
+    """So many of them."""
+    return f"{count} trial{'s' if count != 1 else ''}"
+
+
+def sorted_by(value: dict[str, Any]) -> float:
+    """By which a column sorts: what is not known comes last."""
+    return 1e12 if value["value"] is None else float(value["value"])
 
 
 def hours(value: float | None) -> str:

@@ -83,7 +83,8 @@ class Answer:
         unheld = f"whether it passes the gate is not known, {held}" if recipe.num_held else "was not held against the gate"
         gate = {True: "passes the gate", False: "does not pass the gate", None: unheld}[recipe.passes]
         floor = f", floor {recipe.floor:.3g}" if math.isfinite(recipe.floor) else ""
-        told = f"shower distance {recipe.distance.value:.3g}{floor}, {recipe.core_hours.value:.3g} core-hours"
+        cost = f"{recipe.core_hours.value:.3g} core-hours" if math.isfinite(recipe.core_hours.value) else "core-hours not known"
+        told = f"shower distance {recipe.distance.value:.3g}{floor}, {cost}"
         return f"{recipe.name} ({self.rule}): {told}; {gate}."
 
     def _workers(self) -> list[dict[str, Any]]:
@@ -132,7 +133,7 @@ class Answer:
         yield from unknown.of_gates(self.recommended, self.recipes, self.stray_gates)
         yield from unknown.of_ranking(self.measure, self.recipes, self.not_ranked, self._without_recipes())
         yield from unknown.of_scaling(self.recommended, self.recipes, self.curves)
-        yield from unknown.of_cost(self.recommended)
+        yield from unknown.of_cost(self.recommended, self.studies)
         if not self.timings:
             yield "Generation was not timed (gan3d benchmark generation ... --output FILE, then --generation FILE)."
         if not self.is_target_given:
@@ -181,7 +182,7 @@ def answer_of(
 
 
 def _study(records: Records) -> dict[str, Any]:
-    core_hours = records.trials["core_hours"].sum() if "core_hours" in records.trials else math.nan
+    costs = records.costs
     return {
         "name": records.info.name,
         "question": records.info.question,
@@ -189,7 +190,8 @@ def _study(records: Records) -> dict[str, Any]:
         "state": records.info.state,
         "trials": len(records.trials),
         "states": {str(name): int(number) for name, number in records.trials["state"].value_counts().items()},
-        "core_hours": float(core_hours),
+        "core_hours": float(costs.sum(min_count=1)),
+        "trials_without_cost": int(costs.isna().sum()),
         "run_id": records.info.run_id,
     }
 

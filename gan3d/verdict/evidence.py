@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,11 @@ class Records:
     def has_physics(self) -> bool:
         """Whether its epochs were held against Monte Carlo."""
         return DISTANCE in self.epochs and bool(self.epochs[DISTANCE].notna().any())
+
+    @property
+    def costs(self) -> pd.Series:
+        """Core-hours of each trial; not a number of those that run, or were killed before they were told what they had cost."""
+        return self.trials["core_hours"] if "core_hours" in self.trials else pd.Series(math.nan, index=self.trials.index)
 
     @property
     def rates(self) -> Rates:

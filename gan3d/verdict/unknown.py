@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from gan3d.verdict.evidence import Gated
+from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
 from gan3d.verdict.recipes import Recipe
 from gan3d.verdict.teams import Curve
@@ -101,8 +101,14 @@ def of_scaling(recommended: Recipe, recipes: Sequence[Recipe], curves: Sequence[
             )
 
 
-def of_cost(recommended: Recipe) -> Iterator[str]:
-    """Of energy and money."""
+def of_cost(recommended: Recipe, studies: Sequence[Records]) -> Iterator[str]:
+    """Of core-hours, energy and money."""
+    for one in studies:
+        if missing := int(one.costs.isna().sum()):
+            yield (
+                f"{missing} of {len(one.trials)} trials of {one.info.name} {'has' if missing == 1 else 'have'} no cost, as trials that run or "
+                "were killed have none: the core-hours of the study are without them, and recipes of such trials alone are listed, not drawn."
+            )
     if "declared" in recommended.energy_source:
         yield "Energy is declared (watts per core times core-hours), not measured."
     if not math.isfinite(recommended.money.value):
