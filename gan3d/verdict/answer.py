@@ -131,6 +131,8 @@ class Answer:
         """What a reader might take for known, and is not."""
         yield from unknown.of_physics(self.recommended, self.recipes)
         yield from unknown.of_gates(self.recommended, self.recipes, self.stray_gates)
+        for one in (*self.recipes, *self.not_ranked):
+            yield from unknown.of_states(one)
         yield from unknown.of_ranking(self.measure, self.recipes, self.not_ranked, self._without_recipes())
         yield from unknown.of_scaling(self.recommended, self.recipes, self.curves)
         yield from unknown.of_cost(self.recommended, self.studies)
@@ -177,7 +179,7 @@ def answer_of(
         curves=tuple(curves_of(records)),
         timings=tuple(timings),
         asked=asked,
-        stray_gates=tuple(gate for gate in gates if not any(gate in (*recipe.gates, *recipe.exported) for recipe in found)),
+        stray_gates=tuple(gate for gate in gates if not any(gate in (*recipe.gates, *recipe.exported, *recipe.other_states) for recipe in found)),
     )
 
 

@@ -35,6 +35,8 @@ class JudgedGenerator(_Document):
     format: str
     """`trial`, or that of an exported file."""
     precision: str
+    epoch: int | None = Field(default=None, ge=0)
+    """After which the state was; None: of a version that did not say."""
     parent_sha256: str
     """Of the state that it was made of."""
 

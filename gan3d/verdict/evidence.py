@@ -88,6 +88,8 @@ class Gated:
     precision: str = "fp32"
     parent: str = ""
     """SHA-256 of the state whose showers they are, or that the file was made of; empty: not recorded."""
+    epoch: int | None = None
+    """After which this state was; None: not recorded."""
 
     @property
     def is_of_trial(self) -> bool:
@@ -111,7 +113,7 @@ def read_gates(paths: Sequence[Path]) -> list[Gated]:
         judged = (document.settings, document.passes, flagged, len(document.findings), document.num_judged)
         gated = Gated(*judged, auc.value if auc else None, str(path), document.what)
         if one := document.generator:
-            gated = replace(gated, format=one.format, precision=one.precision, parent=one.parent_sha256)
+            gated = replace(gated, format=one.format, precision=one.precision, parent=one.parent_sha256, epoch=one.epoch)
         found.append(gated)
     return found
 

@@ -23,6 +23,7 @@ from gan3d.scaling.ablation import mean_interval
 from gan3d.search.sample_rows import sample_of
 from gan3d.verdict.epochs import best_of_trials, first_within, judged_epochs
 from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records
+from gan3d.verdict.gates import held_of
 from gan3d.verdict.measure import Measure
 
 SEED = "training.seed"
@@ -107,11 +108,15 @@ class Recipe:
     energy_source: str
     money: Quantity
     currency: str
+    best_epochs: tuple[int, ...] = ()
+    """Of each trial whose distance counts: the one it is of."""
     gates: tuple[Gated, ...] = ()
     not_held: tuple[int, ...] = ()
     """Trials whose distance counts and that were not held against the gate."""
     exported: tuple[Gated, ...] = ()
     """What the gate said of files that were exported from its trials: nothing of the trials."""
+    other_states: tuple[Gated, ...] = ()
+    """What the gate said of other epochs of its trials than the best ones: nothing of the recipe."""
 
     @property
     def num_held(self) -> int:
@@ -170,7 +175,8 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
     sample = {key: value for key, value in sample_of(first, records.study.search_space).items() if key != SEED}
     settings = trial_settings(records, sample)
     best, last = best_of_trials(judged), judged.groupby("trial").last()
-    held, exported, not_held = _gates(records, rows, set(best.index), gates)
+    best_epochs = judged[judged["is_best"]].groupby("trial")["epoch"].last()
+    held = held_of(_digests(records, rows), best_epochs.astype(int).to_dict(), set(best.index), gates)
     reached = first_within(judged, target)
     hours_to_target, core_hours_to_target = (
         Quantity.until((reached[name] / SECONDS_PER_HOUR).tolist(), len(best)) for name in ("seconds", "core_seconds")
@@ -199,22 +205,18 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
         energy_source="+".join(sorted({str(one) for one in told if one})) or "declared",
         money=Quantity.of(_money(core_hours, kwh, records).tolist()),
         currency=rates.currency,
-        gates=held,
-        not_held=not_held,
-        exported=exported,
+        best_epochs=tuple(int(number) for number in best["epoch"]),
+        gates=held.own,
+        not_held=held.not_held,
+        exported=held.exported,
+        other_states=held.other_states,
     )
 
 
-def _gates(
-    records: Records, rows: pd.DataFrame, counting: set[int], gates: Sequence[Gated]
-) -> tuple[tuple[Gated, ...], tuple[Gated, ...], tuple[int, ...]]:
-    """What was found of these trials, of files exported from them, and those of the counting trials of which nothing was."""
+def _digests(records: Records, rows: pd.DataFrame) -> dict[int, str]:
+    """Of each trial's settings, wherever its shower files lie."""
     space = records.study.search_space
-    digests = {int(row["trial"]): trial_settings(records, sample_of(row, space)).portable_digest() for _, row in rows.iterrows()}
-    known = [one for one in gates if one.settings in digests.values()]
-    own, exported = (tuple(one for one in known if one.is_of_trial == is_own) for is_own in (True, False))
-    held = {one.settings for one in own}
-    return own, exported, tuple(trial for trial, digest in digests.items() if trial in counting and digest not in held)
+    return {int(row["trial"]): trial_settings(records, sample_of(row, space)).portable_digest() for _, row in rows.iterrows()}
 
 
 def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series:

@@ -52,6 +52,25 @@ def of_gates(recommended: Recipe, recipes: Sequence[Recipe], strays: Sequence[Ga
         )
 
 
+def of_states(recipe: Recipe) -> Iterator[str]:
+    """Of documents of a recipe's trials that tell of other states than its distance does, or may."""
+    for gate in recipe.other_states:
+        yield (
+            f"{gate.file} tells of epoch {gate.epoch} of a trial of {recipe.name}, whose distance is that of epoch "
+            f"{', '.join(map(str, sorted(set(recipe.best_epochs))))}: what the gate found there is left out."
+        )
+    for gate in recipe.gates:
+        if gate.epoch is None:
+            yield f"{gate.file} does not say which epoch it tells of: it is taken for that of the distance of {recipe.name}."
+    states = {gate.settings: {one.parent for one in recipe.gates if one.settings == gate.settings and one.parent} for gate in recipe.gates}
+    for found in states.values():
+        if len(found) > 1:
+            yield (
+                f"{len(found)} different states of one trial of {recipe.name} were held against the gate, as of a study that was run twice: "
+                "which of them the distance is of is not recorded."
+            )
+
+
 def of_ranking(measure: Measure, recipes: Sequence[Recipe], not_ranked: Sequence[Recipe], others: Sequence[str]) -> Iterator[str]:
     """What was left out of the ranking, and what is in it although it may not be the same; ``others``: studies without a recipe."""
     for study in others:
