@@ -10,21 +10,18 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+from verdict_words import FILTERS, setting
 
 from gan3d.verdict.recipes import TOLD
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
 COLOURS, DASHES = (BLUE, ORANGE, GREEN, RED, GREY), ("solid", "dash", "dot", "dashdot")
-#: What stands in place of a number that is not known.
-UNKNOWN = "not known"
 
 
 def page(document: dict[str, Any]) -> str:
     """The whole page, self-contained."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
-    environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
-    environment.filters |= {"gate": gate, "held": held, "reached": reached, "to_target": to_target}
-    environment.filters |= {"file_name": lambda path: Path(path).name, "monte_carlo": monte_carlo, "spent": spent, "sorted_by": sorted_by}
+    environment.filters |= FILTERS | {"differing": differing}
     figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
     return environment.get_template("verdict_page.html").render(
         document=document,
@@ -164,82 +161,3 @@ def embedded(figure: go.Figure) -> Markup:
 def embedded_json(content: Any) -> Markup:
     """JSON that no text in it can end a script with."""
     return Markup(json.dumps(content).replace("</", "<\\/"))  # noqa: S704, RUF100 - escaped here
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """With so many digits."""
-    return UNKNOWN if value is None else f"{value:.{digits}g}"
-
-
-def spent(study: dict[str, Any]) -> str:
-    """Core-hours of a study's trials, as far as they are known."""
-    missing = study["trials_without_cost"]
-    if not missing:
-        return f"{number(study['core_hours'])} core-hours"
-    least = f"at least {number(study['core_hours'])} core-hours" if study["core_hours"] is not None else f"core-hours {UNKNOWN}"
-    return f"{least}, {trials(missing)} without a cost"
-
-
-def trials(count: int) -> str:
-    """So many of them."""
-    return f"{count} trial{'s' if count != 1 else ''}"
-
-
-def sorted_by(value: dict[str, Any]) -> float:
-    """By which a column sorts: what is not known comes last."""
-    return 1e12 if value["value"] is None else float(value["value"])
-
-
-def hours(value: float | None) -> str:
-    """In minutes where it is less than one."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:.3g} h" if value >= 1 else f"{60 * value:.3g} min"
-
-
-def quantity(value: dict[str, Any], digits: int = 3) -> str:
-    """With its interval, where there is one."""
-    if value["value"] is None:
-        return UNKNOWN
-    interval = "" if value["low"] is None else f" [{value['low']:.{digits}g}, {value['high']:.{digits}g}]"
-    return f"{value['value']:.{digits}g}{interval}"
-
-
-def monte_carlo(timing: dict[str, Any]) -> str:
-    """Where it ran, and what it took there."""
-    seconds, (low, high) = timing["monte_carlo_seconds"], timing["energy_gev"]
-    if seconds is None:
-        return UNKNOWN
-    return f"{timing['monte_carlo_machine'] or UNKNOWN}: {number(seconds)} s on one core, {number((low + high) / 2)} GeV"
-
-
-def gate(recipe: dict[str, Any]) -> str:
-    """What it says of a recipe."""
-    unknown = UNKNOWN if recipe["held_against_the_gate"]["trials"] else "not held"
-    return {True: "passes", False: "does not pass", None: unknown}[recipe["passes_the_gate"]]
-
-
-def held(recipe: dict[str, Any]) -> str:
-    """How many of its trials were held against the gate."""
-    counts = recipe["held_against_the_gate"]
-    return f"{counts['trials']} of {counts['of']}"
-
-
-def reached(recipe: dict[str, Any]) -> str:
-    """How many of its trials came to the target."""
-    return f"{recipe['num_reached']} of {recipe['hours_to_target']['num_trials']}"
-
-
-def to_target(recipe: dict[str, Any]) -> str:
-    """How long it takes: the median, which there is if more than half of its trials came to the target."""
-    value = recipe["hours_to_target"]["value"]
-    if value is None:
-        return "not by most" if recipe["num_reached"] else "not reached"
-    return hours(value)
-
-
-def setting(value: Any) -> str:
-    """As a reader writes it."""
-    if isinstance(value, list):
-        return " / ".join(map(str, value))
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -15,8 +15,9 @@ from gan3d.verdict.choice import cheapest_that_passes, front_of, knee_of, recomm
 from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
 from gan3d.verdict.names import with_names_of_their_own
+from gan3d.verdict.on_teams import fastest, recommended_teams
 from gan3d.verdict.recipes import Recipe, best_distances, first_measure, recipes_of
-from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, TeamSize, curves_of, on_team
+from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, curves_of
 
 #: Where no target is given: so much above the best distance of all trials that are ranked.
 NEAR = 1.1
@@ -60,7 +61,7 @@ class Answer:
             "studies": [_study(one) for one in self.studies],
             "target": {"distance": self.target, "given": self.is_target_given},
             "recommended": _recipe(self.recommended) | {"rule": self.rule},
-            "workers": self._workers(),
+            "workers": list(recommended_teams(self.recommended, self.curves, self.asked.least_efficiency)),
             "knee": None if self.knee is None else self.knee.name,
             "cheapest_that_passes_the_gate": None if self.cheapest_passing is None else self.cheapest_passing.name,
             "fastest_on_at_most": list(self.fastest()),
@@ -87,40 +88,9 @@ class Answer:
         told = f"shower distance {recipe.distance.value:.3g}{floor}, {cost}"
         return f"{recipe.name} ({self.rule}): {told}; {gate}."
 
-    def _workers(self) -> list[dict[str, Any]]:
-        """Of each curve the team that is recommended, and what it makes of the recommended recipe."""
-        rows = []
-        for curve in self.curves:
-            size = curve.recommended(self.asked.least_efficiency)
-            recipe = self.recommended
-            hours, core_hours = on_team(recipe.hours.value, recipe.core_hours.value, recipe.workers, size, curve)
-            rows.append(
-                {
-                    "study": curve.study,
-                    "kind": curve.kind,
-                    "size": asdict(size),
-                    "wall_hours": hours,
-                    "core_hours": core_hours,
-                    "kwh": recipe.kwh.value * core_hours / recipe.core_hours.value if recipe.core_hours.value else math.nan,
-                    "money": recipe.money.value * core_hours / recipe.core_hours.value if recipe.core_hours.value else math.nan,
-                }
-            )
-        return rows
-
     def fastest(self) -> Iterator[dict[str, Any]]:
-        """For each number of workers: the recipe that is at the target first, on the fastest team of at most so many.
-
-        First by the median over its trials, so that one lucky trial of several is not enough, and on that team, whatever team each recipe
-        was trained by.
-        """
-        reaching = [one for one in self.recipes if math.isfinite(one.hours_to_target.value)]
-        for curve in self.curves if reaching else ():
-            for most in [size.workers for size in curve.sizes]:
-                size = curve.at_most(most)
-                (hours, core_hours), best = min(((_to_target(one, size, curve), one) for one in reaching), key=lambda pair: pair[0][0])
-                named = {"study": curve.study, "kind": curve.kind, "at_most": most, "workers": size.workers, "recipe": best.name}
-                told = {"num_reached": best.num_reached, "num_trials": best.hours_to_target.num_trials}
-                yield named | told | {"hours_to_target": hours, "core_hours_to_target": core_hours}
+        """For each number of workers the recipe that is at the target first."""
+        return fastest(self.recipes, self.curves)
 
     def _without_recipes(self) -> list[str]:
         """Names of scaling studies with physics beside searches."""
@@ -179,7 +149,7 @@ def answer_of(
         curves=tuple(curves_of(records)),
         timings=tuple(timings),
         asked=asked,
-        stray_gates=tuple(gate for gate in gates if not any(gate in (*recipe.gates, *recipe.exported, *recipe.other_states) for recipe in found)),
+        stray_gates=tuple(gate for gate in gates if not any(recipe.is_told_of(gate) for recipe in found)),
     )
 
 
@@ -196,11 +166,6 @@ def _study(records: Records) -> dict[str, Any]:
         "trials_without_cost": int(costs.isna().sum()),
         "run_id": records.info.run_id,
     }
-
-
-def _to_target(recipe: Recipe, size: TeamSize, curve: Curve) -> tuple[float, float]:
-    """Hours and core-hours on that team."""
-    return on_team(recipe.hours_to_target.value, recipe.core_hours_to_target.value, recipe.workers, size, curve)
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from moocore import is_nondominated
 from scipy import stats
 
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.verdict.recipes import Quantity, Recipe
+from gan3d.verdict.quantity import Quantity
+from gan3d.verdict.recipes import Recipe
 
 #: In place of times and costs that are not known: no recipe is on the front for them.
 NEVER = 1e12

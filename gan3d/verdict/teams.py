@@ -13,6 +13,7 @@ import pandas as pd
 from gan3d.errors import ConfigError
 from gan3d.scaling.speedup import SEED_KEY, scaling_table
 from gan3d.verdict.evidence import Records
+from gan3d.verdict.quantity import Quantity, exactly
 
 #: Least parallel efficiency, at the lower end of its interval, of a team that is recommended.
 LEAST_EFFICIENCY = 0.7
@@ -31,6 +32,12 @@ class TeamSize:
     efficiency_high: float
     num_blocks: int
 
+    @property
+    def known(self) -> Quantity:
+        """The speed-up; that of the team to which all are compared is 1 for sure."""
+        ends = (1.0, 1.0) if self.speed_up == 1.0 else (self.speed_up_low, self.speed_up_high)
+        return Quantity(self.speed_up, *ends, self.num_blocks)
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -44,12 +51,22 @@ class Curve:
     """Of the driver's machine; 0: not recorded."""
     sizes: tuple[TeamSize, ...]
 
-    def speed_up(self, workers: int) -> float:
+    def speed_up(self, workers: int) -> Quantity:
         """Of any number of workers: between two measured ones on the straight line of logarithms, beyond them ideal."""
         sizes = [one.workers for one in self.sizes]
         nearest = min(max(workers, sizes[0]), sizes[-1])
-        measured = np.interp(math.log(nearest), np.log(sizes), np.log([one.speed_up for one in self.sizes]))
-        return math.exp(measured) * workers / nearest
+        ends = zip(*([one.known.value, one.known.low, one.known.high] for one in self.sizes), strict=True)
+        logs = [np.interp(math.log(nearest), np.log(sizes), np.log(end)) for end in ends]
+        value, low, high = (math.exp(log) * workers / nearest for log in logs)
+        if nearest != workers:  # taken for ideal, nobody knows how surely
+            low = high = math.nan
+        return Quantity(value, low, high, min(one.num_blocks for one in self.sizes))
+
+    def faster(self, workers: int, size: TeamSize) -> Quantity:
+        """How many times as fast a team is as one of ``workers`` workers; of the same team that is known for sure."""
+        if size.workers == workers:
+            return exactly(1.0)
+        return size.known.times(self.speed_up(workers).inverse())
 
     def at_most(self, workers: int) -> TeamSize:
         """The fastest team of at most so many workers."""
@@ -100,7 +117,7 @@ def _number(value: Any) -> float:
     return float(value) if pd.notna(value) else math.nan
 
 
-def on_team(hours: float, core_hours: float, workers: int, size: TeamSize, curve: Curve) -> tuple[float, float]:
+def on_team(hours: Quantity, core_hours: Quantity, workers: int, size: TeamSize, curve: Curve) -> tuple[Quantity, Quantity]:
     """Wall hours and core-hours of what took so much on ``workers`` workers, on another team of the curve."""
-    faster = size.speed_up / curve.speed_up(workers)
-    return hours / faster, core_hours * (size.workers / workers) / faster
+    slower = curve.faster(workers, size).inverse()
+    return hours.times(slower), core_hours.times(slower).times(exactly(size.workers / workers))

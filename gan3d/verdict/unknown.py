@@ -66,7 +66,7 @@ def of_states(recipe: Recipe) -> Iterator[str]:
     for found in states.values():
         if len(found) > 1:
             yield (
-                f"{len(found)} different states of one trial of {recipe.name} were held against the gate, as of a study that was run twice: "
+                f"{len(found)} different states of one trial of {recipe.name} were held against the gate, as of a study run twice: "
                 "which of them the distance is of is not recorded."
             )
 
@@ -125,8 +125,8 @@ def of_cost(recommended: Recipe, studies: Sequence[Records]) -> Iterator[str]:
     for one in studies:
         if missing := int(one.costs.isna().sum()):
             yield (
-                f"{missing} of {len(one.trials)} trials of {one.info.name} {'has' if missing == 1 else 'have'} no cost, as trials that run or "
-                "were killed have none: the core-hours of the study are without them, and recipes of such trials alone are listed, not drawn."
+                f"{missing} of {len(one.trials)} trials of {one.info.name} {'has' if missing == 1 else 'have'} no cost (trials that run or "
+                "were killed have none): the study's core-hours are without them, and recipes of such trials alone are listed, not drawn."
             )
     if "declared" in recommended.energy_source:
         yield "Energy is declared (watts per core times core-hours), not measured."
