@@ -21,12 +21,24 @@ def spent(study: dict[str, Any]) -> str:
     if not missing:
         return f"{number(study['core_hours'])} core-hours"
     least = f"at least {number(study['core_hours'])} core-hours" if study["core_hours"] is not None else f"core-hours {UNKNOWN}"
-    return f"{least}, {trials(missing)} without a cost"
+    return f"{least}, {counted(missing, 'trial')} without a cost"
 
 
-def trials(count: int) -> str:
+def counted(count: int, what: str) -> str:
     """So many of them."""
-    return f"{count} trial{'s' if count != 1 else ''}"
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def team(row: dict[str, Any]) -> str:
+    """Its workers, and on how many nodes they were, where that is recorded."""
+    return counted(row["workers"], "worker") + (f" on {counted(row['nodes'], 'node')}" if row["nodes"] else "")
+
+
+def known(row: dict[str, Any]) -> str:
+    """How the time on a team is known."""
+    curve = f"{row['study']}, {row['kind']} scaling"
+    ways = {"scaled": f"scaled by {curve}", "ideal": f"scaled by {curve}, ideal beyond what it measured"}
+    return ways.get(row["known"], "measured: its own team")
 
 
 def sorted_by(value: dict[str, Any]) -> float:
@@ -134,4 +146,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "monte_carlo": monte_carlo,
     "spent": spent,
     "sorted_by": sorted_by,
+    "counted": counted,
+    "team": team,
+    "known": known,
 }

@@ -15,7 +15,7 @@ from gan3d.verdict.choice import cheapest_that_passes, front_of, knee_of, recomm
 from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
 from gan3d.verdict.names import with_names_of_their_own
-from gan3d.verdict.on_teams import fastest, recommended_teams
+from gan3d.verdict.on_teams import fastest, fastest_on_nodes, recommended_teams
 from gan3d.verdict.recipes import Recipe, best_distances, first_measure, recipes_of
 from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, curves_of
 
@@ -65,6 +65,7 @@ class Answer:
             "knee": None if self.knee is None else self.knee.name,
             "cheapest_that_passes_the_gate": None if self.cheapest_passing is None else self.cheapest_passing.name,
             "fastest_on_at_most": list(self.fastest()),
+            "fastest_on_at_most_nodes": list(fastest_on_nodes(self.recipes, self.curves)),
             "front": [one.name for one in self.front],
             "measured_on": self.measure.in_words(),
             "recipes": [_recipe(one) for one in self.recipes],

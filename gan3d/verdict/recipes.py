@@ -70,6 +70,8 @@ class Recipe:
     energy_source: str
     money: Quantity
     currency: str
+    nodes: int = 0
+    """On which its workers were; of several trials the most. 0: not recorded."""
     best_epochs: tuple[int, ...] = ()
     """Of each trial whose distance counts: the one it is of."""
     gates: tuple[Gated, ...] = ()
@@ -159,6 +161,7 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
         sample=sample,
         settings=dict(_told(settings)),
         workers=int(first["world_size"]),
+        nodes=records.most_nodes(int(number) for number in rows["trial"]),
         measure=measure_of(records, settings),
         distance=Quantity.of(best[DISTANCE].tolist()),
         floor=float(judged[FLOOR].mean()) if FLOOR in judged else math.nan,

@@ -31,6 +31,8 @@ class TeamSize:
     efficiency_low: float
     efficiency_high: float
     num_blocks: int
+    nodes: int = 0
+    """On which the workers were; of several trials the most. 0: not recorded."""
 
     @property
     def known(self) -> Quantity:
@@ -73,6 +75,10 @@ class Curve:
         fitting = [one for one in self.sizes if one.workers <= workers] or [self.sizes[0]]
         return max(fitting, key=lambda one: one.speed_up)
 
+    def on_at_most(self, nodes: int) -> TeamSize:
+        """The fastest team that is known to have been on at most so many nodes."""
+        return max((one for one in self.sizes if 0 < one.nodes <= nodes), key=lambda one: one.speed_up)
+
     def recommended(self, least: float = LEAST_EFFICIENCY) -> TeamSize:
         """The largest team that is surely efficient enough; the smallest that was measured, if none is."""
         sure = [one for one in self.sizes if max(one.efficiency_low, 0.0) >= least or one is self.sizes[0]]
@@ -98,18 +104,19 @@ def _curves(records: Records, warmup_epochs: int) -> list[Curve]:
     told = records.info.provenance
     cores = int(float(told.get("usable_cores") or told.get("logical_cores") or 0))
     return [
-        Curve(records.info.name, str(kind), int(rows["fixed"].iloc[0]), cores, tuple(_sizes(rows)))
+        Curve(records.info.name, str(kind), int(rows["fixed"].iloc[0]), cores, tuple(_sizes(rows, records)))
         for kind, rows in table.groupby("kind", sort=False)
     ]
 
 
-def _sizes(rows: pd.DataFrame) -> list[TeamSize]:
+def _sizes(rows: pd.DataFrame, records: Records) -> list[TeamSize]:
     names = [f"{name}{end}" for name in ("speedup", "efficiency") for end in ("", "_low", "_high")]
     found = []
     for _, row in rows.sort_values("world_size").iterrows():
         speed_up, faster_low, faster_high, efficiency, low, high = (_number(row[name]) for name in names)
-        sizes = (int(row["world_size"]), speed_up, faster_low, faster_high, efficiency, low, high, int(row["blocks"]))
-        found.append(TeamSize(*sizes))
+        workers = int(row["world_size"])
+        sizes = (workers, speed_up, faster_low, faster_high, efficiency, low, high, int(row["blocks"]))
+        found.append(TeamSize(*sizes, nodes=records.nodes_of(workers)))
     return found
 
 

@@ -100,9 +100,12 @@ def of_scaling(recommended: Recipe, recipes: Sequence[Recipe], curves: Sequence[
     """Of times and costs on other numbers of workers."""
     if not curves:
         yield "No scaling study: how times and costs change with the number of workers is not known."
-    elif all(curve.sizes[-1].workers <= curve.cores for curve in curves):
+    elif all(_is_on_one_node(curve) for curve in curves):
         largest = max(curve.sizes[-1].workers for curve in curves)
         yield f"No team was larger than one machine ({largest} workers, {curves[0].cores} cores): there was no network between nodes."
+    unplaced = {curve.study for curve in curves if not all(one.nodes for one in curve.sizes)}
+    for study in sorted(unplaced | {one.study for one in recipes if not one.nodes}):
+        yield f"On how many nodes the workers of {study} were is not recorded: its teams are told by their workers."
     for workers in sorted({one.workers for one in recipes}):
         missing = [curve.study for curve in curves if not curve.sizes[0].workers <= workers <= curve.sizes[-1].workers]
         if missing:
@@ -118,6 +121,12 @@ def of_scaling(recommended: Recipe, recipes: Sequence[Recipe], curves: Sequence[
                 f"Strong scaling ({curve.study}) was measured with batch {curve.fixed_batch}, {recommended.name} has {batch}: "
                 "its efficiency is carried over."
             )
+
+
+def _is_on_one_node(curve: Curve) -> bool:
+    """By its records, else by the cores of the driver's machine."""
+    largest = curve.sizes[-1]
+    return largest.nodes == 1 if largest.nodes else largest.workers <= curve.cores
 
 
 def of_cost(recommended: Recipe, studies: Sequence[Records]) -> Iterator[str]:
