@@ -104,8 +104,8 @@ def scaling_figure(document: dict[str, Any]) -> go.Figure | None:
             y=[one["speed_up"] for one in sizes],
             error_y={"type": "data", "symmetric": False, "array": up, "arrayminus": down},
             mode="lines+markers",
-            name=f"{curve['study']}, {curve['kind']}",
-            line={"color": colour},
+            name=f"{curve['study']}, {curve['kind']}" + (f", predicted on {curve['predicted_on']}" if curve["predicted_on"] else ""),
+            line={"color": colour, "dash": "dash" if curve["predicted_on"] else "solid"},
             text=[f"efficiency {one['efficiency']:.0%}" for one in sizes],
             hovertemplate="%{x} workers: %{y:.2f} times, %{text}<extra></extra>",
         )

@@ -37,7 +37,11 @@ def team(row: dict[str, Any]) -> str:
 def known(row: dict[str, Any]) -> str:
     """How the time on a team is known."""
     curve = f"{row['study']}, {row['kind']} scaling"
-    ways = {"scaled": f"scaled by {curve}", "ideal": f"scaled by {curve}, ideal beyond what it measured"}
+    ways = {
+        "scaled": f"scaled by {curve}",
+        "ideal": f"scaled by {curve}, ideal beyond what it measured",
+        "predicted": f"predicted on {row['predicted_on']} from {curve}",
+    }
     return ways.get(row["known"], "measured: its own team")
 
 

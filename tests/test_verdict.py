@@ -147,7 +147,7 @@ def test_a_recipe_of_two_workers_is_compared_with_the_curves_two() -> None:
 
 def test_what_scaling_does_not_say_is_said(search: Records) -> None:
     told = "\n".join(answer_of([search, scaling({1: 1.0, 2: 0.9})]).not_measured())
-    assert "was measured with batch 16, search 3 has 32" in told
+    assert "is that of batch 16, search 3 has 32" in told
     assert "No team was larger than one machine (2 workers, 8 cores)" in told
     assert "No scaling study" in "\n".join(answer_of([search]).not_measured())
 

@@ -114,7 +114,11 @@ class Answer:
 
 
 def answer_of(
-    records: Sequence[Records], gates: Sequence[Gated] = (), timings: Sequence[dict[str, Any]] = (), asked: Asked | None = None
+    records: Sequence[Records],
+    gates: Sequence[Gated] = (),
+    timings: Sequence[dict[str, Any]] = (),
+    asked: Asked | None = None,
+    predictions: Sequence[Curve] = (),
 ) -> Answer:
     """Join them. Recipes are ranked that were measured on the same showers as the first study's.
 
@@ -147,7 +151,7 @@ def answer_of(
         rule=rule,
         target=target,
         is_target_given=asked.target is not None,
-        curves=tuple(curves_of(records)),
+        curves=(*curves_of(records), *predictions),
         timings=tuple(timings),
         asked=asked,
         stray_gates=tuple(gate for gate in gates if not any(recipe.is_told_of(gate) for recipe in found)),

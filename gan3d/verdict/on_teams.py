@@ -19,7 +19,8 @@ def recommended_teams(recipe: Recipe, curves: Sequence[Curve], least_efficiency:
         hours, core_hours = on_team(recipe.hours, recipe.core_hours, recipe.workers, size, curve)
         _, kwh = on_team(recipe.hours, recipe.kwh, recipe.workers, size, curve)
         _, money = on_team(recipe.hours, recipe.money, recipe.workers, size, curve)
-        row: dict[str, Any] = {"study": curve.study, "kind": curve.kind, "size": asdict(size), "num_trials": recipe.hours.num_trials}
+        row: dict[str, Any] = {"study": curve.study, "kind": curve.kind, "predicted_on": curve.predicted_on, "size": asdict(size)}
+        row["num_trials"] = recipe.hours.num_trials
         for name, quantity in (("wall_hours", hours), ("core_hours", core_hours), ("kwh", kwh), ("money", money)):
             row |= flat(name, quantity)
         yield row | {"known": known_how(recipe, size, curve), "energy_source": recipe.energy_source, "currency": recipe.currency}
@@ -53,9 +54,14 @@ def reaching_of(recipes: Sequence[Recipe]) -> list[Recipe]:
 
 
 def known_how(recipe: Recipe, size: TeamSize, curve: Curve) -> str:
-    """What a recipe takes on a team of a curve: `measured`, `scaled` by the curve, or taken to scale ideally (`ideal`) from beyond it."""
+    """What a recipe takes on a team of a curve: `measured`, `scaled` by the curve, or taken to scale ideally (`ideal`) from beyond it.
+
+    `predicted` where the cost model predicts the curve.
+    """
     if size.workers == recipe.workers:
         return "measured"
+    if curve.predicted_on:
+        return "predicted"
     return "scaled" if curve.sizes[0].workers <= recipe.workers <= curve.sizes[-1].workers else "ideal"
 
 
@@ -77,13 +83,15 @@ def _first_on(size: TeamSize, curve: Curve, reaching: Sequence[Recipe]) -> dict[
     taken = [on_team(one.hours_to_target, one.core_hours_to_target, one.workers, size, curve) for one in reaching]
     place = min(range(len(taken)), key=lambda number: taken[number][0].value)
     best, (hours, core_hours) = reaching[place], taken[place]
-    team = {"study": curve.study, "kind": curve.kind, "workers": size.workers, "nodes": size.nodes or None}
+    team: dict[str, Any] = {"study": curve.study, "kind": curve.kind, "predicted_on": curve.predicted_on}
+    team |= {"workers": size.workers, "nodes": size.nodes or None}
     return team | {"known": known_how(best, size, curve)} | _told(best, hours, core_hours)
 
 
 def _on_its_own(recipe: Recipe) -> dict[str, Any]:
     """A recipe on the team that trained it."""
-    team = {"study": recipe.study, "kind": None, "workers": recipe.workers, "nodes": recipe.nodes or None, "known": "measured"}
+    team: dict[str, Any] = {"study": recipe.study, "kind": None, "predicted_on": ""}
+    team |= {"workers": recipe.workers, "nodes": recipe.nodes or None, "known": "measured"}
     return team | _told(recipe, recipe.hours_to_target, recipe.core_hours_to_target)
 
 

@@ -52,6 +52,8 @@ class Curve:
     cores: int
     """Of the driver's machine; 0: not recorded."""
     sizes: tuple[TeamSize, ...]
+    predicted_on: str = ""
+    """The network for which the cost model predicts it; empty: it was measured."""
 
     def speed_up(self, workers: int) -> Quantity:
         """Of any number of workers: between two measured ones on the straight line of logarithms, beyond them ideal."""

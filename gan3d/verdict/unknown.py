@@ -100,27 +100,45 @@ def of_scaling(recommended: Recipe, recipes: Sequence[Recipe], curves: Sequence[
     """Of times and costs on other numbers of workers."""
     if not curves:
         yield "No scaling study: how times and costs change with the number of workers is not known."
-    elif all(_is_on_one_node(curve) for curve in curves):
-        largest = max(curve.sizes[-1].workers for curve in curves)
-        yield f"No team was larger than one machine ({largest} workers, {curves[0].cores} cores): there was no network between nodes."
-    unplaced = {curve.study for curve in curves if not all(one.nodes for one in curve.sizes)}
+    measured = [curve for curve in curves if not curve.predicted_on]
+    for curve in curves:
+        if curve.predicted_on:
+            yield f"Teams on {curve.predicted_on} are predicted by the cost model from {curve.study}, not measured."
+    if measured and all(_is_on_one_node(curve) for curve in measured):
+        largest = max(curve.sizes[-1].workers for curve in measured)
+        yield f"No team was larger than one machine ({largest} workers, {measured[0].cores} cores): there was no network between nodes."
+    yield from _of_sizes(recipes, measured)
+    yield from _of_batches(recommended, curves)
+
+
+def _of_sizes(recipes: Sequence[Recipe], measured: Sequence[Curve]) -> Iterator[str]:
+    """Of teams that were not measured, or not placed."""
+    unplaced = {curve.study for curve in measured if not all(one.nodes for one in curve.sizes)}
     for study in sorted(unplaced | {one.study for one in recipes if not one.nodes}):
         yield f"On how many nodes the workers of {study} were is not recorded: its teams are told by their workers."
     for workers in sorted({one.workers for one in recipes}):
-        missing = [curve.study for curve in curves if not curve.sizes[0].workers <= workers <= curve.sizes[-1].workers]
+        missing = [curve.study for curve in measured if not curve.sizes[0].workers <= workers <= curve.sizes[-1].workers]
         if missing:
             trained = f"{workers} worker{'s' if workers > 1 else ''}"
             names = ", ".join(dict.fromkeys(missing))
             yield f"{names} measured nothing as far as {trained}, as recipes have: ideal scaling is taken beyond."
+
+
+def _of_batches(recommended: Recipe, curves: Sequence[Curve]) -> Iterator[str]:
+    """Of curves of other batches than the recommended recipe's."""
     batch = recommended.settings.get(BATCH)
     for curve in curves:
         if curve.kind == "weak":
-            yield f"Weak scaling ({curve.study}) lets the batch grow with the workers; what that does to the physics is not in it."
+            yield f"Weak scaling ({_called(curve)}) lets the batch grow with the workers; what that does to the physics is not in it."
         elif curve.fixed_batch != batch:
             yield (
-                f"Strong scaling ({curve.study}) was measured with batch {curve.fixed_batch}, {recommended.name} has {batch}: "
+                f"Strong scaling ({_called(curve)}) is that of batch {curve.fixed_batch}, {recommended.name} has {batch}: "
                 "its efficiency is carried over."
             )
+
+
+def _called(curve: Curve) -> str:
+    return f"{curve.study}, predicted on {curve.predicted_on}" if curve.predicted_on else curve.study
 
 
 def _is_on_one_node(curve: Curve) -> bool:
