@@ -111,7 +111,12 @@ def scaling_figure(document: dict[str, Any]) -> go.Figure | None:
         )
     base = document["scaling"][0]["sizes"][0]["workers"]
     figure.add_scatter(x=[base, base * largest], y=[1, largest], mode="lines", name="ideal", line={"color": GREY, "dash": "dot"})
-    return arranged(figure, "workers", "speed-up of training")
+    figure = arranged(figure, "workers", "speed-up of training")
+    if any(one["predicted_on"] for one in document["scaling"]):  # many times larger than what was measured
+        ticks = sorted({one["workers"] for curve in document["scaling"] for one in curve["sizes"]})
+        figure.update_xaxes(type="log", tickvals=ticks)
+        figure.update_yaxes(type="log", tickvals=ticks)
+    return figure
 
 
 def generation_figure(document: dict[str, Any]) -> go.Figure | None:
@@ -145,6 +150,7 @@ def arranged(figure: go.Figure, x: str, y: str) -> go.Figure:
         template="plotly_white",
         margin={"l": 60, "r": 15, "t": 20, "b": 50},
         legend={"orientation": "h", "y": -0.25},
+        showlegend=True,
         xaxis_title=x,
         yaxis_title=y,
         height=420,

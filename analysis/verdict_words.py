@@ -8,6 +8,8 @@ from typing import Any
 
 #: What stands in place of a number that is not known.
 UNKNOWN = "not known"
+#: Of times: how many are an hour.
+UNITS = ((1, "h"), (60, "min"), (3600, "s"))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -51,10 +53,10 @@ def sorted_by(value: dict[str, Any]) -> float:
 
 
 def hours(value: dict[str, Any], *, worded: bool = True) -> str:
-    """In minutes where it is less than one, with its interval, else words for that it has none."""
+    """In minutes or seconds where it is less than one of the next, with its interval, else words for that it has none."""
     if value["value"] is None:
         return UNKNOWN
-    factor, unit = (1, "h") if value["value"] >= 1 else (60, "min")
+    factor, unit = next((pair for pair in UNITS if pair[0] * value["value"] >= 1), UNITS[-1])
     return f"{factor * value['value']:.3g} {unit}{interval(value, factor, worded=worded)}"
 
 

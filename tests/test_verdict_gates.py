@@ -79,7 +79,7 @@ def test_a_file_that_was_exported_from_another_epoch_is_not_the_recipes(search: 
 def test_a_document_that_does_not_say_its_epoch_is_taken_with_a_word(search: Records, tmp_path: Path) -> None:
     answer = answer_of([search], [old := of_epoch(search, 0, None, tmp_path)])
     assert answer.recipes[0].passes is True
-    assert told(answer, old.file) == [f"{old.file} does not say which epoch it tells of: it is taken for that of the distance of search 0."]
+    assert told(answer, old.file) == [f"{old.file} does not say which epoch it tells of: taken for those of the distance of search 0."]
 
 
 def test_two_states_of_one_epoch_are_told(search: Records, tmp_path: Path) -> None:

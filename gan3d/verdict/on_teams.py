@@ -35,8 +35,7 @@ def fastest(recipes: Sequence[Recipe], curves: Sequence[Curve]) -> Iterator[dict
     reaching = reaching_of(recipes)
     if reaching:
         teams = [(one.workers, curve.at_most(one.workers), curve) for curve in curves for one in curve.sizes]
-        on_curves = [{"at_most": most} | _first_on(size, curve, reaching) for most, size, curve in teams]
-        yield from _with_own(on_curves, [(one.workers, one) for one in reaching])
+        yield from _with_own(_on_curves(teams, reaching), [(one.workers, one) for one in reaching])
 
 
 def fastest_on_nodes(recipes: Sequence[Recipe], curves: Sequence[Curve]) -> Iterator[dict[str, Any]]:
@@ -44,8 +43,7 @@ def fastest_on_nodes(recipes: Sequence[Recipe], curves: Sequence[Curve]) -> Iter
     reaching = reaching_of(recipes)
     if reaching:
         teams = [(most, curve.on_at_most(most), curve) for curve in curves for most in sorted({one.nodes for one in curve.sizes} - {0})]
-        on_curves = [{"at_most": most} | _first_on(size, curve, reaching) for most, size, curve in teams]
-        yield from _with_own(on_curves, [(one.nodes, one) for one in reaching if one.nodes])
+        yield from _with_own(_on_curves(teams, reaching), [(one.nodes, one) for one in reaching if one.nodes])
 
 
 def reaching_of(recipes: Sequence[Recipe]) -> list[Recipe]:
@@ -70,12 +68,19 @@ def flat(name: str, quantity: Quantity) -> dict[str, float]:
     return {name: quantity.value, f"{name}_low": quantity.low, f"{name}_high": quantity.high}
 
 
+def _on_curves(teams: Sequence[tuple[int, TeamSize, Curve]], reaching: Sequence[Recipe]) -> list[dict[str, Any]]:
+    """A line for each, without what a prediction leads back to: the teams that trained the recipes."""
+    lines = [{"at_most": most} | _first_on(size, curve, reaching) for most, size, curve in teams]
+    return [one for one in lines if not (one["predicted_on"] and one["known"] == "measured")]
+
+
 def _with_own(on_curves: list[dict[str, Any]], own: Sequence[tuple[int, Recipe]]) -> Iterator[dict[str, Any]]:
-    """Lines of curves, then those of teams that trained recipes and are on none: by themselves, or by what curves say of smaller teams."""
-    yield from on_curves
-    for most in sorted({size for size, _ in own} - {row["at_most"] for row in on_curves}):
+    """Lines of curves and of teams that trained recipes and are on none, by size: by themselves, or by what curves say of smaller teams."""
+    lines = list(on_curves)
+    for most in {size for size, _ in own} - {row["at_most"] for row in on_curves}:
         smaller = [_on_its_own(recipe) for size, recipe in own if size <= most] + [row for row in on_curves if row["at_most"] <= most]
-        yield min(smaller, key=lambda row: float(row["hours_to_target"])) | {"at_most": most}
+        lines.append(min(smaller, key=lambda row: float(row["hours_to_target"])) | {"at_most": most})
+    yield from sorted(lines, key=lambda row: int(row["at_most"]))
 
 
 def _first_on(size: TeamSize, curve: Curve, reaching: Sequence[Recipe]) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def of_states(recipe: Recipe) -> Iterator[str]:
             f"{gate.file} tells of epoch {gate.epoch} of a trial of {recipe.name}, whose distance is that of epoch "
             f"{', '.join(map(str, sorted(set(recipe.best_epochs))))}: what the gate found there is left out."
         )
-    for gate in recipe.gates:
-        if gate.epoch is None:
-            yield f"{gate.file} does not say which epoch it tells of: it is taken for that of the distance of {recipe.name}."
+    if silent := [gate.file for gate in recipe.gates if gate.epoch is None]:
+        told = "does not say which epoch it tells" if len(silent) == 1 else "do not say which epochs they tell"
+        yield f"{', '.join(silent)} {told} of: taken for those of the distance of {recipe.name}."
     states = {gate.settings: {one.parent for one in recipe.gates if one.settings == gate.settings and one.parent} for gate in recipe.gates}
     for found in states.values():
         if len(found) > 1:
