@@ -165,5 +165,5 @@ def embedded(figure: go.Figure) -> Markup:
 
 
 def embedded_json(content: Any) -> Markup:
-    """JSON that no text in it can end a script with."""
-    return Markup(json.dumps(content).replace("</", "<\\/"))  # noqa: S704, RUF100 - escaped here
+    """JSON that no text in it can end a script with, nor begin another one or a comment in it."""
+    return Markup(json.dumps(content).replace("<", "\\u003c"))  # noqa: S704, RUF100 - escaped here
