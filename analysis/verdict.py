@@ -1,10 +1,11 @@
 """The answer to a question that several studies were run for: one page, and the same as JSON.
 
     python analysis/verdict.py STUDY [STUDY ...] [--tracking-uri URI|FOLDER ...] [--validation FILE.json ...] [--generation FILE.json ...]
-        [--target DISTANCE] [--least-efficiency SHARE] [--output DIR] [--log]
+        [--prediction FILE.json ...] [--target DISTANCE] [--least-efficiency SHARE] [--output DIR] [--log]
 
 Joins searches, confirmations and scaling studies, what ``gan3d validate TRIAL --json`` said of trials, and of files exported from them,
-which have a table of their own, and what ``gan3d benchmark generation --output`` measured. Recipes are ranked that were measured on the
+which have a table of their own, what ``gan3d benchmark generation --output`` measured, and what ``gan3d predict --json`` says of teams
+that nobody has formed. Recipes are ranked that were measured on the
 same validation showers as those of the first study that is not one of scaling; others are shown apart. Writes verdict.html, which needs no
 network, and verdict.json. What is chosen and how: ``gan3d.verdict``.
 """
@@ -25,6 +26,7 @@ from gan3d.tracking.published import is_published
 from gan3d.tracking.store import default_tracking_uri
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.evidence import Records, read_gates, read_timings
+from gan3d.verdict.predictions import read_predictions
 from gan3d.verdict.teams import LEAST_EFFICIENCY
 from gan3d.writing import write_atomically, write_text
 
@@ -36,7 +38,8 @@ def main() -> int:
         uris = tracking_uris(arguments)
         records = [Records.read(uri, name) for uri, name in zip(uris, arguments.studies, strict=True)]
         asked = Asked(arguments.target, arguments.least_efficiency)
-        answer = answer_of(records, read_gates(arguments.validation), read_timings(arguments.generation), asked)
+        gates, timings = read_gates(arguments.validation), read_timings(arguments.generation)
+        answer = answer_of(records, gates, timings, asked, read_predictions(arguments.prediction))
         written = write(answer, arguments.output)
         if arguments.log:
             log(answer, written, uris, records)
@@ -66,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--validation", type=Path, nargs="+", default=[], metavar="FILE", help="what gan3d validate TRIAL --json printed")
     found.add_argument("--generation", type=Path, nargs="+", default=[], metavar="FILE", help="what gan3d benchmark generation wrote")
+    found.add_argument("--prediction", type=Path, nargs="+", default=[], metavar="FILE", help="what gan3d predict --json printed")
     found.add_argument("--target", type=float, default=None, help="shower distance that counts as reached; without: 1.1 x the best one")
     found.add_argument("--least-efficiency", type=float, default=LEAST_EFFICIENCY, help="parallel efficiency of a team that is recommended")
     found.add_argument("--output", type=Path, default=Path("verdict"), help="folder of the page")

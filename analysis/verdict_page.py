@@ -10,22 +10,19 @@ import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+from verdict_words import FILTERS, setting
 
 from gan3d.terminal.words import short_paths
 from gan3d.verdict.recipes import TOLD
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#9A9A9A"
 COLOURS, DASHES = (BLUE, ORANGE, GREEN, RED, GREY), ("solid", "dash", "dot", "dashdot")
-#: What stands in place of a number that is not known.
-UNKNOWN = "not known"
 
 
 def page(document: dict[str, Any]) -> str:
     """The whole page, self-contained."""
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html"]))
-    environment.filters |= {"quantity": quantity, "number": number, "hours": hours, "setting": setting, "differing": differing}
-    environment.filters |= {"gate": gate, "held": held, "reached": reached, "to_target": to_target}
-    environment.filters |= {"monte_carlo": monte_carlo}
+    environment.filters |= FILTERS | {"differing": differing}
     figures = {"scaling": scaling_figure(document), "generation": generation_figure(document)}
     return environment.get_template("verdict_page.html").render(
         document=document,
@@ -109,14 +106,19 @@ def scaling_figure(document: dict[str, Any]) -> go.Figure | None:
             y=[one["speed_up"] for one in sizes],
             error_y={"type": "data", "symmetric": False, "array": up, "arrayminus": down},
             mode="lines+markers",
-            name=f"{curve['study']}, {curve['kind']}",
-            line={"color": colour},
+            name=f"{curve['study']}, {curve['kind']}" + (f", predicted on {curve['predicted_on']}" if curve["predicted_on"] else ""),
+            line={"color": colour, "dash": "dash" if curve["predicted_on"] else "solid"},
             text=[f"efficiency {one['efficiency']:.0%}" for one in sizes],
             hovertemplate="%{x} workers: %{y:.2f} times, %{text}<extra></extra>",
         )
     base = document["scaling"][0]["sizes"][0]["workers"]
     figure.add_scatter(x=[base, base * largest], y=[1, largest], mode="lines", name="ideal", line={"color": GREY, "dash": "dot"})
-    return arranged(figure, "workers", "speed-up of training")
+    figure = arranged(figure, "workers", "speed-up of training")
+    if any(one["predicted_on"] for one in document["scaling"]):  # many times larger than what was measured
+        ticks = sorted({one["workers"] for curve in document["scaling"] for one in curve["sizes"]})
+        figure.update_xaxes(type="log", tickvals=ticks)
+        figure.update_yaxes(type="log", tickvals=ticks)
+    return figure
 
 
 def generators(document: dict[str, Any]) -> dict[str, str]:
@@ -155,6 +157,7 @@ def arranged(figure: go.Figure, x: str, y: str) -> go.Figure:
         template="plotly_white",
         margin={"l": 60, "r": 15, "t": 20, "b": 50},
         legend={"orientation": "h", "y": -0.25},
+        showlegend=True,
         xaxis_title=x,
         yaxis_title=y,
         height=420,
@@ -169,65 +172,5 @@ def embedded(figure: go.Figure) -> Markup:
 
 
 def embedded_json(content: Any) -> Markup:
-    """JSON that no text in it can end a script with."""
-    return Markup(json.dumps(content).replace("</", "<\\/"))  # noqa: S704, RUF100 - escaped here
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """With so many digits."""
-    return UNKNOWN if value is None else f"{value:.{digits}g}"
-
-
-def hours(value: float | None) -> str:
-    """In minutes where it is less than one."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:.3g} h" if value >= 1 else f"{60 * value:.3g} min"
-
-
-def quantity(value: dict[str, Any], digits: int = 3) -> str:
-    """With its interval, where there is one."""
-    if value["value"] is None:
-        return UNKNOWN
-    interval = "" if value["low"] is None else f" [{value['low']:.{digits}g}, {value['high']:.{digits}g}]"
-    return f"{value['value']:.{digits}g}{interval}"
-
-
-def monte_carlo(timing: dict[str, Any]) -> str:
-    """Where it ran, and what it took there."""
-    seconds, (low, high) = timing["monte_carlo_seconds"], timing["energy_gev"]
-    if seconds is None:
-        return UNKNOWN
-    return f"{timing['monte_carlo_machine'] or UNKNOWN}: {number(seconds)} s on one core, {number((low + high) / 2)} GeV"
-
-
-def gate(recipe: dict[str, Any]) -> str:
-    """What it says of a recipe."""
-    unknown = UNKNOWN if recipe["held_against_the_gate"]["trials"] else "not held"
-    return {True: "passes", False: "does not pass", None: unknown}[recipe["passes_the_gate"]]
-
-
-def held(recipe: dict[str, Any]) -> str:
-    """How many of its trials were held against the gate."""
-    counts = recipe["held_against_the_gate"]
-    return f"{counts['trials']} of {counts['of']}"
-
-
-def reached(recipe: dict[str, Any]) -> str:
-    """How many of its trials came to the target."""
-    return f"{recipe['num_reached']} of {recipe['hours_to_target']['num_trials']}"
-
-
-def to_target(recipe: dict[str, Any]) -> str:
-    """How long it takes: the median, which there is if more than half of its trials came to the target."""
-    value = recipe["hours_to_target"]["value"]
-    if value is None:
-        return "not by most" if recipe["num_reached"] else "not reached"
-    return hours(value)
-
-
-def setting(value: Any) -> str:
-    """As a reader writes it."""
-    if isinstance(value, list):
-        return " / ".join(map(str, value))
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """JSON that no text in it can end a script with, nor begin another one or a comment in it."""
+    return Markup(json.dumps(content).replace("<", "\\u003c"))  # noqa: S704, RUF100 - escaped here

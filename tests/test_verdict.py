@@ -14,7 +14,7 @@ from gan3d.errors import ConfigError, DataError
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.choice import front_of, knee_of, recommended_of
 from gan3d.verdict.evidence import Gated, Records, read_gates, read_timings
-from gan3d.verdict.recipes import Quantity
+from gan3d.verdict.quantity import Quantity, exactly
 from gan3d.verdict.teams import Curve, TeamSize, on_team
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "studies" / "published"
@@ -141,12 +141,13 @@ def test_the_fastest_on_at_most_so_many_workers_may_use_fewer(search: Records) -
 def test_a_recipe_of_two_workers_is_compared_with_the_curves_two() -> None:
     sizes = tuple(TeamSize(n, s, s, s, s / n, s / n, s / n, 3) for n, s in ((1, 1.0), (2, 1.8), (4, 3.6)))
     curve = Curve("scaling", "strong", 16, 8, sizes)
-    assert on_team(1.0, 2.0, 2, sizes[2], curve) == (pytest.approx(0.5), pytest.approx(2.0))
+    hours, core_hours = on_team(exactly(1.0), exactly(2.0), 2, sizes[2], curve)
+    assert (hours.value, core_hours.value) == (pytest.approx(0.5), pytest.approx(2.0))
 
 
 def test_what_scaling_does_not_say_is_said(search: Records) -> None:
     told = "\n".join(answer_of([search, scaling({1: 1.0, 2: 0.9})]).not_measured())
-    assert "was measured with batch 16, search 3 has 32" in told
+    assert "is that of batch 16, search 3 has 32" in told
     assert "No team was larger than one machine (2 workers, 8 cores)" in told
     assert "No scaling study" in "\n".join(answer_of([search]).not_measured())
 

@@ -10,7 +10,7 @@ from verdict_records import gate, recipe, two_batches
 
 from gan3d.verdict.answer import answer_of
 from gan3d.verdict.choice import luck_limit, recommended_of
-from gan3d.verdict.recipes import Quantity
+from gan3d.verdict.quantity import Quantity
 
 
 def test_one_judged_trial_of_three_does_not_pass_a_recipe() -> None:

@@ -54,7 +54,7 @@ def test_counts_of_trials_stand_beside_gate_and_time(page: Callable[[Answer], st
     search = two_batches()
     text = page(answer_of([search], [gate(search, 0, passes=True)], asked=Asked(target=0.215)))
     large, small = rows_of(text, "recipes")
-    assert (large[3], large[4]) == ("2 h (3 of 3)", "not held")
+    assert (large[3], large[4]) == ("2 h (3 of 3, no interval)", "not held")
     assert (small[3], small[4]) == ("not by most (1 of 3)", "not known (1 of 3)")
     assert "0 of 3 trials held against it" in text
     assert "reached by 3 of 3" in text
@@ -65,7 +65,7 @@ def test_what_was_measured_otherwise_has_a_table_of_its_own(page: Callable[[Answ
     data = {"train": ["a.h5"], "validation": ["b.h5"], "max_validation_showers": 64}
     row = {"training.seed": 1, "training.global_batch": 16, "seconds": 10, "distances": [0.01]}
     text = page(answer_of([search, records("few", [row], SEEDS, data=data)]))
-    assert [row[:3] for row in rows_of(text, "not-ranked")] == [["few 0", "0.01", "0.05"]]
+    assert [row[:3] for row in rows_of(text, "not-ranked")] == [["few 0", "0.01 (one trial)", "0.05 (no interval)"]]
     assert {row[0] for row in rows_of(text, "recipes")} == {"search 0", "search 3"}
     assert "all measured on b.h5 (all)" in text
     assert 'id="not-ranked"' not in page(answer_of([search]))

@@ -8,6 +8,7 @@ from verdict_records import SEEDS, recipe, records
 from gan3d.verdict.answer import Answer, Asked, answer_of
 from gan3d.verdict.choice import front_of
 from gan3d.verdict.evidence import Records
+from gan3d.verdict.quantity import exactly
 from gan3d.verdict.teams import Curve, TeamSize, on_team
 
 CURVE = Curve("s", "strong", 16, 8, tuple(TeamSize(n, up, up, up, up / n, up / n, up / n, 3) for n, up in ((1, 1.0), (2, 1.8), (4, 3.6))))
@@ -55,14 +56,14 @@ def test_a_recipe_of_more_workers_than_were_measured_is_taken_to_scale_ideally_a
     [(4, 0, 3.6), (1, 2, 1 / 3.6), (8, 2, 2.0), (8, 0, 7.2)],
 )
 def test_hours_on_another_team(workers: int, size: int, hours: float) -> None:
-    found, core_hours = on_team(1.0, workers, workers, CURVE.sizes[size], CURVE)
-    assert found == pytest.approx(hours)
-    assert core_hours == pytest.approx(hours * CURVE.sizes[size].workers)
+    found, core_hours = on_team(exactly(1.0), exactly(workers), workers, CURVE.sizes[size], CURVE)
+    assert found.value == pytest.approx(hours)
+    assert core_hours.value == pytest.approx(hours * CURVE.sizes[size].workers)
 
 
 def test_between_measured_teams_the_speed_up_is_on_the_line_of_logarithms() -> None:
-    assert CURVE.speed_up(3) == pytest.approx(1.8 * (3 / 2) ** 1.0)
-    assert [CURVE.speed_up(size.workers) for size in CURVE.sizes] == pytest.approx([1.0, 1.8, 3.6])
+    assert CURVE.speed_up(3).value == pytest.approx(1.8 * (3 / 2) ** 1.0)
+    assert [CURVE.speed_up(size.workers).value for size in CURVE.sizes] == pytest.approx([1.0, 1.8, 3.6])
 
 
 def test_the_front_does_not_take_a_larger_team_for_a_faster_recipe() -> None:

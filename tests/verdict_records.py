@@ -15,7 +15,8 @@ from gan3d.search.sample_rows import sample_of
 from gan3d.tracking.frames import StudyInfo
 from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
-from gan3d.verdict.recipes import Quantity, Recipe, trial_settings
+from gan3d.verdict.quantity import Quantity
+from gan3d.verdict.recipes import Recipe, trial_settings
 
 RATES = {"price_per_core_hour": 0.1, "currency": "CHF"}
 

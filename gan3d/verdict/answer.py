@@ -15,8 +15,9 @@ from gan3d.verdict.choice import cheapest_that_passes, front_of, knee_of, recomm
 from gan3d.verdict.evidence import Gated, Records
 from gan3d.verdict.measure import Measure
 from gan3d.verdict.names import with_names_of_their_own
+from gan3d.verdict.on_teams import fastest, fastest_on_nodes, recommended_teams
 from gan3d.verdict.recipes import Recipe, best_distances, first_measure, recipes_of
-from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, TeamSize, curves_of, on_team
+from gan3d.verdict.teams import LEAST_EFFICIENCY, Curve, curves_of
 
 #: Where no target is given: so much above the best distance of all trials that are ranked.
 NEAR = 1.1
@@ -60,10 +61,11 @@ class Answer:
             "studies": [_study(one) for one in self.studies],
             "target": {"distance": self.target, "given": self.is_target_given},
             "recommended": _recipe(self.recommended) | {"rule": self.rule},
-            "workers": self._workers(),
+            "workers": list(recommended_teams(self.recommended, self.curves, self.asked.least_efficiency)),
             "knee": None if self.knee is None else self.knee.name,
             "cheapest_that_passes_the_gate": None if self.cheapest_passing is None else self.cheapest_passing.name,
             "fastest_on_at_most": list(self.fastest()),
+            "fastest_on_at_most_nodes": list(fastest_on_nodes(self.recipes, self.curves)),
             "front": [one.name for one in self.front],
             "measured_on": self.measure.in_words(),
             "recipes": [_recipe(one) for one in self.recipes],
@@ -83,43 +85,13 @@ class Answer:
         unheld = f"whether it passes the gate is not known, {held}" if recipe.num_held else "was not held against the gate"
         gate = {True: "passes the gate", False: "does not pass the gate", None: unheld}[recipe.passes]
         floor = f", floor {recipe.floor:.3g}" if math.isfinite(recipe.floor) else ""
-        told = f"shower distance {recipe.distance.value:.3g}{floor}, {recipe.core_hours.value:.3g} core-hours"
+        cost = f"{recipe.core_hours.value:.3g} core-hours" if math.isfinite(recipe.core_hours.value) else "core-hours not known"
+        told = f"shower distance {recipe.distance.value:.3g}{floor}, {cost}"
         return f"{recipe.name} ({self.rule}): {told}; {gate}."
 
-    def _workers(self) -> list[dict[str, Any]]:
-        """Of each curve the team that is recommended, and what it makes of the recommended recipe."""
-        rows = []
-        for curve in self.curves:
-            size = curve.recommended(self.asked.least_efficiency)
-            recipe = self.recommended
-            hours, core_hours = on_team(recipe.hours.value, recipe.core_hours.value, recipe.workers, size, curve)
-            rows.append(
-                {
-                    "study": curve.study,
-                    "kind": curve.kind,
-                    "size": asdict(size),
-                    "wall_hours": hours,
-                    "core_hours": core_hours,
-                    "kwh": recipe.kwh.value * core_hours / recipe.core_hours.value if recipe.core_hours.value else math.nan,
-                    "money": recipe.money.value * core_hours / recipe.core_hours.value if recipe.core_hours.value else math.nan,
-                }
-            )
-        return rows
-
     def fastest(self) -> Iterator[dict[str, Any]]:
-        """For each number of workers: the recipe that is at the target first, on the fastest team of at most so many.
-
-        First by the median over its trials, so that one lucky trial of several is not enough, and on that team, whatever team each recipe
-        was trained by.
-        """
-        reaching = [one for one in self.recipes if math.isfinite(one.hours_to_target.value)]
-        for curve in self.curves if reaching else ():
-            for most in [size.workers for size in curve.sizes]:
-                size = curve.at_most(most)
-                (hours, core_hours), best = min(((_to_target(one, size, curve), one) for one in reaching), key=lambda pair: pair[0][0])
-                named = {"study": curve.study, "kind": curve.kind, "at_most": most, "workers": size.workers, "recipe": best.name}
-                told = {"num_reached": best.num_reached, "num_trials": best.hours_to_target.num_trials}
-                yield named | told | {"hours_to_target": hours, "core_hours_to_target": core_hours}
+        """For each number of workers the recipe that is at the target first."""
+        return fastest(self.recipes, self.curves)
 
     def _without_recipes(self) -> list[str]:
         """Names of scaling studies with physics beside searches."""
@@ -130,9 +102,11 @@ class Answer:
         """What a reader might take for known, and is not."""
         yield from unknown.of_physics(self.recommended, self.recipes)
         yield from unknown.of_gates(self.recommended, self.recipes, self.stray_gates)
+        for one in (*self.recipes, *self.not_ranked):
+            yield from unknown.of_states(one)
         yield from unknown.of_ranking(self.measure, self.recipes, self.not_ranked, self._without_recipes())
         yield from unknown.of_scaling(self.recommended, self.recipes, self.curves)
-        yield from unknown.of_cost(self.recommended)
+        yield from unknown.of_cost(self.recommended, self.studies)
         if not self.timings:
             yield "Generation was not timed (gan3d benchmark generation ... --output FILE, then --generation FILE)."
         if not self.is_target_given:
@@ -140,7 +114,11 @@ class Answer:
 
 
 def answer_of(
-    records: Sequence[Records], gates: Sequence[Gated] = (), timings: Sequence[dict[str, Any]] = (), asked: Asked | None = None
+    records: Sequence[Records],
+    gates: Sequence[Gated] = (),
+    timings: Sequence[dict[str, Any]] = (),
+    asked: Asked | None = None,
+    predictions: Sequence[Curve] = (),
 ) -> Answer:
     """Join them. Recipes are ranked that were measured on the same showers as the first study's.
 
@@ -173,15 +151,15 @@ def answer_of(
         rule=rule,
         target=target,
         is_target_given=asked.target is not None,
-        curves=tuple(curves_of(records)),
+        curves=(*curves_of(records), *predictions),
         timings=tuple(timings),
         asked=asked,
-        stray_gates=tuple(gate for gate in gates if not any(gate in (*recipe.gates, *recipe.exported) for recipe in found)),
+        stray_gates=tuple(gate for gate in gates if not any(recipe.is_told_of(gate) for recipe in found)),
     )
 
 
 def _study(records: Records) -> dict[str, Any]:
-    core_hours = records.trials["core_hours"].sum() if "core_hours" in records.trials else math.nan
+    costs = records.costs
     return {
         "name": records.info.name,
         "question": records.info.question,
@@ -189,14 +167,10 @@ def _study(records: Records) -> dict[str, Any]:
         "state": records.info.state,
         "trials": len(records.trials),
         "states": {str(name): int(number) for name, number in records.trials["state"].value_counts().items()},
-        "core_hours": float(core_hours),
+        "core_hours": float(costs.sum(min_count=1)),
+        "trials_without_cost": int(costs.isna().sum()),
         "run_id": records.info.run_id,
     }
-
-
-def _to_target(recipe: Recipe, size: TeamSize, curve: Curve) -> tuple[float, float]:
-    """Hours and core-hours on that team."""
-    return on_team(recipe.hours_to_target.value, recipe.core_hours_to_target.value, recipe.workers, size, curve)
 
 
 def _recipe(recipe: Recipe) -> dict[str, Any]:

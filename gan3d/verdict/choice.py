@@ -10,7 +10,8 @@ from moocore import is_nondominated
 from scipy import stats
 
 from gan3d.scaling.draws import CONFIDENCE
-from gan3d.verdict.recipes import Quantity, Recipe
+from gan3d.verdict.quantity import Quantity
+from gan3d.verdict.recipes import Recipe
 
 #: In place of times and costs that are not known: no recipe is on the front for them.
 NEVER = 1e12
@@ -35,17 +36,19 @@ def knee_of(front: Sequence[Recipe]) -> Recipe | None:
     """The recipe furthest below the straight line between the cheapest and the best, in distance by log core-hours, both scaled to 1.
 
     The knee of Das, Structural Optimization 18 (1999) 107, for two quantities; None of a front too small or without such a recipe.
+    Recipes without a cost are left out.
     """
-    if len(front) < SMALLEST_FRONT:
+    priced = [one for one in front if math.isfinite(one.core_hours.value)]
+    if len(priced) < SMALLEST_FRONT:
         return None
-    cost = np.log([max(one.core_hours.value, 1e-12) for one in front])
-    distance = np.array([one.distance.value for one in front])
+    cost = np.log([max(one.core_hours.value, 1e-12) for one in priced])
+    distance = np.array([one.distance.value for one in priced])
     if np.ptp(cost) == 0 or np.ptp(distance) == 0:
         return None
     x, y = (cost - cost.min()) / np.ptp(cost), (distance - distance.min()) / np.ptp(distance)
     below = (1 - x) - y
     place = int(np.argmax(below))
-    return front[place] if below[place] > 0 else None
+    return priced[place] if below[place] > 0 else None
 
 
 def cheapest_that_passes(recipes: Sequence[Recipe]) -> Recipe | None:

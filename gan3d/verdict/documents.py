@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -35,6 +35,8 @@ class JudgedGenerator(_Document):
     format: str
     """`trial`, or that of an exported file."""
     precision: str
+    epoch: int | None = Field(default=None, ge=0)
+    """After which the state was; None: of a version that did not say."""
     parent_sha256: str
     """Of the state that it was made of."""
 
@@ -98,6 +100,42 @@ class Timing(_Document):
     monte_carlo_machine: str | None = None
     seed: Seed
     rows: tuple[Row, ...] = Field(min_length=1)
+
+
+class Network(_Document):
+    """That teams were predicted on."""
+
+    name: str
+
+
+class Calibrated(_Document):
+    """What a prediction was calibrated with."""
+
+    blocks: int = Field(ge=0)
+
+
+class PredictedTeam(_Document):
+    """One size of a predicted curve."""
+
+    world_size: int = Field(ge=1)
+    efficiency: FiniteFloat = Field(gt=0)
+    """Against one worker."""
+    efficiency_low: FiniteFloat | None = Field(gt=0)
+    efficiency_high: FiniteFloat | None = Field(gt=0)
+
+
+class Prediction(_Document):
+    """What `gan3d predict --json` prints."""
+
+    study: str
+    kind: Literal["strong", "weak"]
+    global_batch: int | None
+    batch_per_worker: FiniteFloat | None
+    workers_per_node: int = Field(ge=1)
+    wire: Network | None
+    software: Network | None
+    calibration: Calibrated
+    curve: tuple[PredictedTeam, ...] = Field(min_length=1)
 
 
 Kind = TypeVar("Kind", bound=_Document)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from gan3d.config.study import Study
 from gan3d.errors import ConfigError, DataError
 from gan3d.tracking import frames
 from gan3d.verdict.documents import Timing, Validation, read_document
+from gan3d.verdict.places import nodes_of_trials
 
 DISTANCE, FLOOR, EPOCH_SECONDS = "physics.shower_distance", "physics.shower_distance_floor", "timing.epoch_seconds"
 #: Format of a generator that is a trial itself, on its card (`gan3d.generation.card`).
@@ -29,6 +31,8 @@ class Records:
     study: Study
     trials: pd.DataFrame
     epochs: pd.DataFrame
+    nodes: Mapping[int, int] = field(default_factory=dict)
+    """By trial, as far as it is recorded: on how many its workers were."""
 
     @classmethod
     def read(cls, tracking_uri: str, name: str) -> Self:
@@ -45,7 +49,8 @@ class Records:
         if epochs.empty:
             message = f"study {name!r} has no finished epoch yet: nothing to judge."
             raise ConfigError(message)
-        return cls(info, read_study(info.yaml_text, f"study {name}"), frames.trials(tracking_uri, name), epochs)
+        study, trials = read_study(info.yaml_text, f"study {name}"), frames.trials(tracking_uri, name)
+        return cls(info, study, trials, epochs, nodes_of_trials(tracking_uri, info.run_id, study, trials))
 
     @property
     def is_of_scaling(self) -> bool:
@@ -56,6 +61,21 @@ class Records:
     def has_physics(self) -> bool:
         """Whether its epochs were held against Monte Carlo."""
         return DISTANCE in self.epochs and bool(self.epochs[DISTANCE].notna().any())
+
+    def nodes_of(self, workers: int) -> int:
+        """On how many nodes teams of so many workers were: the most of several; 0 while one of them is not known."""
+        teams = self.epochs.loc[self.epochs["world_size"] == workers, "trial"].unique()
+        return self.most_nodes(int(trial) for trial in teams)
+
+    def most_nodes(self, trials: Iterable[int]) -> int:
+        """Of these; 0 while one of them is not known."""
+        found = [self.nodes.get(trial, 0) for trial in trials]
+        return max(found) if found and all(found) else 0
+
+    @property
+    def costs(self) -> pd.Series:
+        """Core-hours of each trial; not a number of those that run, or were killed before they were told what they had cost."""
+        return self.trials["core_hours"] if "core_hours" in self.trials else pd.Series(math.nan, index=self.trials.index)
 
     @property
     def rates(self) -> Rates:
@@ -82,6 +102,8 @@ class Gated:
     precision: str = "fp32"
     parent: str = ""
     """SHA-256 of the state whose showers they are, or that the file was made of; empty: not recorded."""
+    epoch: int | None = None
+    """After which this state was; None: not recorded."""
 
     @property
     def is_of_trial(self) -> bool:
@@ -105,7 +127,7 @@ def read_gates(paths: Sequence[Path]) -> list[Gated]:
         judged = (document.settings, document.passes, flagged, len(document.findings), document.num_judged)
         gated = Gated(*judged, auc.value if auc else None, str(path), document.what)
         if one := document.generator:
-            gated = replace(gated, format=one.format, precision=one.precision, parent=one.parent_sha256)
+            gated = replace(gated, format=one.format, precision=one.precision, parent=one.parent_sha256, epoch=one.epoch)
         found.append(gated)
     return found
 

@@ -1,7 +1,8 @@
 """Recipes: what trials have in common that differ in the seed only; each with its physics, time and cost.
 
 A recipe's distance is the mean over its trials of the best epoch's, whose state is kept as `best.pt` (``gan3d.training.merit``); with two
-trials or more an interval stands beside it (Student's t). The time to a target is a median, which counts the trials that missed it.
+trials or more an interval stands beside it (Student's t). The time to a target is a median, which counts the trials that missed it, with an
+interval where there are six.
 What a search found best in one trial is the luckiest of many, and the answer says so: it has not been trained again.
 """
 
@@ -12,18 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
 from gan3d.config.training import TrialSettings
 from gan3d.cost.prices import SECONDS_PER_HOUR
-from gan3d.scaling.ablation import mean_interval
 from gan3d.search.sample_rows import sample_of
 from gan3d.verdict.epochs import best_of_trials, first_within, judged_epochs
 from gan3d.verdict.evidence import DISTANCE, FLOOR, Gated, Records
+from gan3d.verdict.gates import held_of
 from gan3d.verdict.measure import Measure
+from gan3d.verdict.quantity import Quantity
 
 SEED = "training.seed"
 #: Keys that say what a recipe is to a reader: architecture, batch, learning rates.
@@ -36,44 +37,6 @@ TOLD = (
     "training.discriminator.learning_rate",
     "training.optimiser.name",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A number and how sure it is."""
-
-    value: float
-    low: float
-    high: float
-    """Of the interval with 95 %; of a single trial, and of a median, not a number."""
-    num_trials: int
-    spread: float = math.nan
-    """Standard deviation over trials."""
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Quantity:
-        """The mean of those that are known."""
-        told = np.array([value for value in values if math.isfinite(value)])
-        if not len(told):
-            return cls(math.nan, math.nan, math.nan, 0)
-        if len(told) == 1:
-            return cls(float(told[0]), math.nan, math.nan, 1)
-        found = mean_interval(told)
-        ends = (found["difference_low"], found["difference_high"])
-        return cls(found["difference"], *ends, len(told), float(np.std(told, ddof=1)))
-
-    @classmethod
-    def until(cls, reached: Sequence[float], num_trials: int) -> Quantity:
-        """The median over trials of what it takes until something, infinite where half of them or more never came to it.
-
-        Args:
-            reached: of the trials that came to it.
-            num_trials: of all; the rest count as infinite.
-        """
-        if not num_trials:
-            return cls(math.nan, math.nan, math.nan, 0)
-        values = [*reached, *[math.inf] * (num_trials - len(reached))]
-        return cls(float(np.median(values)), math.nan, math.nan, num_trials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +70,26 @@ class Recipe:
     energy_source: str
     money: Quantity
     currency: str
+    nodes: int = 0
+    """On which its workers were; of several trials the most. 0: not recorded."""
+    best_epochs: tuple[int, ...] = ()
+    """Of each trial whose distance counts: the one it is of."""
     gates: tuple[Gated, ...] = ()
     not_held: tuple[int, ...] = ()
     """Trials whose distance counts and that were not held against the gate."""
     exported: tuple[Gated, ...] = ()
     """What the gate said of files that were exported from its trials: nothing of the trials."""
+    other_states: tuple[Gated, ...] = ()
+    """What the gate said of other epochs of its trials than the best ones: nothing of the recipe."""
 
     @property
     def num_held(self) -> int:
         """Of the trials whose distance counts, those that were held against the gate."""
         return self.distance.num_trials - len(self.not_held)
+
+    def is_told_of(self, gate: Gated) -> bool:
+        """Whether it is of one of its trials, in whatever state."""
+        return gate in (*self.gates, *self.exported, *self.other_states)
 
     @property
     def passes(self) -> bool | None:
@@ -170,7 +143,9 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
     sample = {key: value for key, value in sample_of(first, records.study.search_space).items() if key != SEED}
     settings = trial_settings(records, sample)
     best, last = best_of_trials(judged), judged.groupby("trial").last()
-    held, exported, not_held = _gates(records, rows, set(best.index), gates)
+    kept = judged[judged["is_best"]].drop_duplicates("trial", keep="last")
+    best_epochs = {int(trial): int(epoch) for trial, epoch in zip(kept["trial"], kept["epoch"], strict=True)}
+    held = held_of(_digests(records, rows), best_epochs, set(best.index), gates)
     reached = first_within(judged, target)
     hours_to_target, core_hours_to_target = (
         Quantity.until((reached[name] / SECONDS_PER_HOUR).tolist(), len(best)) for name in ("seconds", "core_seconds")
@@ -186,6 +161,7 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
         sample=sample,
         settings=dict(_told(settings)),
         workers=int(first["world_size"]),
+        nodes=records.most_nodes(int(number) for number in rows["trial"]),
         measure=measure_of(records, settings),
         distance=Quantity.of(best[DISTANCE].tolist()),
         floor=float(judged[FLOOR].mean()) if FLOOR in judged else math.nan,
@@ -199,22 +175,18 @@ def _recipe(records: Records, rows: pd.DataFrame, judged: pd.DataFrame, target: 
         energy_source="+".join(sorted({str(one) for one in told if one})) or "declared",
         money=Quantity.of(_money(core_hours, kwh, records).tolist()),
         currency=rates.currency,
-        gates=held,
-        not_held=not_held,
-        exported=exported,
+        best_epochs=tuple(int(number) for number in best["epoch"]),
+        gates=held.own,
+        not_held=held.not_held,
+        exported=held.exported,
+        other_states=held.other_states,
     )
 
 
-def _gates(
-    records: Records, rows: pd.DataFrame, counting: set[int], gates: Sequence[Gated]
-) -> tuple[tuple[Gated, ...], tuple[Gated, ...], tuple[int, ...]]:
-    """What was found of these trials, of files exported from them, and those of the counting trials of which nothing was."""
+def _digests(records: Records, rows: pd.DataFrame) -> dict[int, str]:
+    """Of each trial's settings, wherever its shower files lie."""
     space = records.study.search_space
-    digests = {int(row["trial"]): trial_settings(records, sample_of(row, space)).portable_digest() for _, row in rows.iterrows()}
-    known = [one for one in gates if one.settings in digests.values()]
-    own, exported = (tuple(one for one in known if one.is_of_trial == is_own) for is_own in (True, False))
-    held = {one.settings for one in own}
-    return own, exported, tuple(trial for trial, digest in digests.items() if trial in counting and digest not in held)
+    return {int(row["trial"]): trial_settings(records, sample_of(row, space)).portable_digest() for _, row in rows.iterrows()}
 
 
 def _money(core_hours: pd.Series, kwh: pd.Series, records: Records) -> pd.Series:
