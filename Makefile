@@ -79,7 +79,7 @@ samples/simulated/calochallenge_2_validation.h5: | $(READY)
 	$(BIN)/gan3d simulate $@ --calorimeter calochallenge_2 --showers 500 --energy 1 100 --spectrum log_uniform --seed 2
 
 test: $(READY) ## the tests, without those that take minutes each, two files at a time
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --durations 15 $(ARGS)
 
 test-slow: $(READY) ## the tests that take minutes each, two files at a time: kills, end to end, documentation
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --durations 15 $(ARGS)

@@ -29,12 +29,12 @@ MOST_SPREAD, MOST_BIAS = 0.05, 0.01
 
 @pytest.fixture(scope="module")
 def reference() -> Showers:
-    return inclined(300, 1, CLIC)
+    return inclined(200, 1, CLIC)
 
 
 @pytest.fixture(scope="module")
 def good() -> Showers:
-    return inclined(150, 2, CLIC)
+    return inclined(100, 2, CLIC)
 
 
 def bins_of(showers: Showers, reference: Showers) -> list[AngleBin]:
