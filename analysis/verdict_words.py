@@ -60,11 +60,11 @@ def hours(value: dict[str, Any], *, worded: bool = True) -> str:
     return f"{factor * value['value']:.3g} {unit}{interval(value, factor, worded=worded)}"
 
 
-def quantity(value: dict[str, Any], unit: str = "") -> str:
-    """With its interval, where there is one, else words for that."""
+def quantity(value: dict[str, Any], unit: str = "", *, worded: bool = True) -> str:
+    """With its interval, where there is one, else words for that if these are not said elsewhere."""
     if value["value"] is None:
         return f"{unit} {UNKNOWN}".strip()
-    return f"{value['value']:.3g}{unit and ' '}{unit}{interval(value)}"
+    return f"{value['value']:.3g}{unit and ' '}{unit}{interval(value, worded=worded)}"
 
 
 def interval(value: dict[str, Any], factor: float = 1, *, worded: bool = True) -> str:
@@ -109,10 +109,10 @@ def held(recipe: dict[str, Any]) -> str:
     return f"{counts['trials']} of {counts['of']}"
 
 
-def reached(recipe: dict[str, Any]) -> str:
-    """How many of its trials came to the target; of so few the median has no interval."""
+def reached(recipe: dict[str, Any], *, worded: bool = True) -> str:
+    """How many of its trials came to the target; of so few the median has no interval, if that is not said elsewhere."""
     median = recipe["hours_to_target"]
-    unsure = median["value"] is not None and median["low"] is None
+    unsure = worded and median["value"] is not None and median["low"] is None
     return f"{recipe['num_reached']} of {median['num_trials']}{', no interval' if unsure else ''}"
 
 

@@ -54,7 +54,7 @@ def test_counts_of_trials_stand_beside_gate_and_time(page: Callable[[Answer], st
     search = two_batches()
     text = page(answer_of([search], [gate(search, 0, passes=True)], asked=Asked(target=0.215)))
     large, small = rows_of(text, "recipes")
-    assert (large[3], large[4]) == ("2 h (3 of 3, no interval)", "not held")
+    assert (large[3], large[4]) == ("2 h (3 of 3)", "not held")
     assert (small[3], small[4]) == ("not by most (1 of 3)", "not known (1 of 3)")
     assert "0 of 3 trials held against it" in text
     assert "reached by 3 of 3" in text
