@@ -167,6 +167,56 @@ def test_code_in_the_programs_own_text_is_refused(good: Path, tmp_path: Path, ch
     assert not trace.exists()
 
 
+def beside_its_memory(program: dict[str, Any], _trace: Path) -> None:
+    """An operator of torch's that looks at no bounds."""
+    program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten._reshape_alias.default"
+
+
+def endless_symbol(program: dict[str, Any], _trace: Path) -> None:
+    """torch counts up to the number in it."""
+    program["range_constraints"] = {"u999999999999": {"min_val": 0, "max_val": None}}
+
+
+def endless_expression(program: dict[str, Any], _trace: Path) -> None:
+    """With two ways to read each digit, as many as 2 to the power of their number would be tried."""
+    expression = "1" * 60 + "!"
+    for value in program["graph_module"]["graph"]["tensor_values"].values():
+        for size in value["sizes"]:
+            if "as_expr" in size:
+                size["as_expr"]["expr_str"] = expression
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("change", [beside_its_memory, endless_symbol, endless_expression])
+def test_what_would_read_other_memory_or_never_end_is_refused(good: Path, tmp_path: Path, change: Callable[..., None]) -> None:
+    parts = parts_of(good)
+    program = json.loads(parts[PROGRAM])
+    change(program, tmp_path)
+    with pytest.raises(DataError, match=r"models/model\.json would run code when it is loaded, or may"):
+        Generator.load(packed(tmp_path / "bad.pt2", as_it_was(parts | {PROGRAM: json.dumps(program).encode()})))
+
+
+@pytest.mark.parametrize("changed", ["part", "sizes", "strides"])
+def test_tensors_that_are_not_of_the_size_of_their_part_are_refused(good: Path, tmp_path: Path, changed: str) -> None:
+    """Of a part of no bytes torch makes as many zeros as it says."""
+    parts, config = parts_of(good), "data/weights/model_weights_config.json"
+    said = json.loads(parts[config])
+    meta = said["config"]["network.dense.weight"]["tensor_meta"]
+    if changed == "part":
+        parts["data/weights/weight_0"] = b""
+    else:
+        meta[changed][0]["as_int"] *= 1000
+    with pytest.raises(DataError, match=r"its tensor 'network\.dense\.weight' is not of the size of its part"):
+        Generator.load(packed(tmp_path / "bad.pt2", as_it_was(parts | {config: json.dumps(said).encode()})))
+
+
+def test_the_sample_is_not_unpickled(good: Path, tmp_path: Path) -> None:
+    trace, sample = tmp_path / "trace", "data/sample_inputs/model.pt"
+    odd = packed(tmp_path / "odd.pt2", as_it_was(parts_of(good) | {sample: pickled(trace)}))
+    assert np.array_equal(Generator.load(odd).sample([20.0]), Generator.load(good).sample([20.0]))
+    assert not trace.exists()
+
+
 def test_guards_are_not_run(good: Path, tmp_path: Path) -> None:
     """torch compiles them into a function that every call runs. They are of no use here: the generator checks its conditions."""
     parts, trace = parts_of(good), tmp_path / "trace"

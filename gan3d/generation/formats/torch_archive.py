@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import re
 import zipfile
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from gan3d.errors import DataError
 
@@ -37,13 +35,30 @@ WORDS = re.compile(r"[A-Za-z0-9_.+-]*")
 VALUE = re.compile(
     r"as_(none|name|expr|device|layout|memory_format|scalar_type|(sym_)?(ints?|floats?|bools?)|int_lists|(optional_|nested_)?tensors?)"
 )
-#: A size: sums and products of whole numbers and of the number of showers.
+#: The number of showers, as torch calls it; it counts up to the number in such a name.
+SYMBOL = r"[su]\d{1,4}"
+#: A size: sums and products of whole numbers and of the number of showers. No text fits in two ways: that would take for ever to refuse.
 EXPRESSION = re.compile(
-    r"(?:(?:Symbol|Integer|Mul|Add|Max|Min|FloorDiv|Mod)\(|'[su]\d+'|(?:positive|integer|nonnegative)=True|-?\d+|[), ])*"
+    r"(?:(?:Symbol|Integer|Mul|Add|Max|Min|FloorDiv|Mod)\("
+    rf"|'{SYMBOL}'|(?:positive|integer|nonnegative)=True|-?\d{{1,18}}(?!\d)|[), ])*"
 )
 #: How arguments are nested, as JSON within JSON.
 NESTING = re.compile(r'(?:[\[\]{},: 0-9]|null|"(?:type|context|children_spec|null|\[\]|builtins\.(?:tuple|list|dict))")*')
 ARITHMETIC = {f"_operator.{name}" for name in ("add", "sub", "mul", "floordiv", "mod")}
+#: What this package's programs call of torch's: all of these look at their bounds. Others read and write beside a tensor's memory.
+NAMES = """
+    __and__.Tensor _assert_tensor_metadata.default add.Tensor arange.start batch_norm.default cat.default clamp.default
+    clamp_min.default contiguous.default conv3d.default div.Tensor exp.default expm1.default flatten.using_ints floor.default
+    gather.default ge.Scalar group_norm.default gt.Scalar index.Tensor leaky_relu.default lerp.Tensor linear.default log.default
+    lt.Scalar matmul.default maximum.default mul.Tensor neg.default numpy_T.default ones_like.default pad.default permute.default
+    pow.Tensor_Scalar relu.default remainder.Scalar reshape.default rsub.Scalar select.int slice.Tensor square.default
+    squeeze.dim stack.default sub.Tensor sum.dim_IntList sym_size.int to.dtype unbind.int unflatten.int unsqueeze.default
+    view.default where.ScalarOther where.ScalarSelf zeros_like.default
+"""
+OPERATORS = {f"torch.ops.aten.{name}" for name in NAMES.split()}
+#: Bytes of a number, by torch's mark of its type in such files: whole numbers, single precision, bf16.
+ITEM_BYTES = {5: 8, 7: 4, 13: 2}
+RANGED = re.compile(SYMBOL)
 #: What torch does not need to compute: it is left out of the copy, and may say what it likes.
 LEFT_OUT: dict[str, Any] = {"metadata": {}, "guards_code": []}
 
@@ -69,11 +84,12 @@ def without_code(path: Path) -> io.BytesIO:
         parts = {name: _content(archive, entry, path) for name, entry in _entries(archive, path).items()}
     if parts[FORMAT] != b"pt2":
         raise _refused(path, f"its {FORMAT} is {parts[FORMAT][:20]!r}, not pt2.")
-    if not _is_of_tensors(parts[SAMPLE]):
-        raise _refused(path, f"its part {SAMPLE} would run code when it is loaded.")
+    # torch would unpickle it, and needs it for nothing.
     parts[SAMPLE] = b""
     for name in (PROGRAM, *CONFIGS.values()):
         parts[name] = json.dumps(_checked(parts[name], name, path)).encode()
+    for folder, config in CONFIGS.items():
+        _see_that_tensors_fill(parts, folder, config, path)
     copy = io.BytesIO()
     with zipfile.ZipFile(copy, "w") as archive:
         for name, content in parts.items():
@@ -132,10 +148,8 @@ def _seen(value: Any, key: str, refuse: Callable[[object], DataError]) -> Any:
     """``value``, which stands under ``key``; lists stand under that of theirs."""
     if isinstance(value, dict):
         for name in value:
-            is_known = (
-                WORDS.fullmatch(name) if key == "config" else VALUE.fullmatch(name) if name.startswith("as_") else NAME.fullmatch(name)
-            )
-            if not is_known:
+            kind = {"config": WORDS, "range_constraints": RANGED}.get(key, VALUE if name.startswith("as_") else NAME)
+            if not kind.fullmatch(name):
                 raise refuse(name)
         return {name: LEFT_OUT[name] if name in LEFT_OUT else _seen(inner, name, refuse) for name, inner in value.items()}
     if isinstance(value, list):
@@ -150,7 +164,7 @@ def _seen(value: Any, key: str, refuse: Callable[[object], DataError]) -> Any:
 def _is_data(text: str, key: str) -> bool:
     match key:
         case "target":
-            return text in ARITHMETIC or _is_operator(text)
+            return text in ARITHMETIC or text in OPERATORS
         case "expr_str":
             return EXPRESSION.fullmatch(text) is not None
         case "in_spec" | "out_spec":
@@ -162,23 +176,24 @@ def _is_data(text: str, key: str) -> bool:
     return WORDS.fullmatch(text) is not None
 
 
-def _is_operator(target: str) -> bool:
-    """Whether it is one of torch's own on tensors and numbers; those that take a file's name get none, for no node may give strings."""
-    found: Any = torch.ops.aten
-    parts = target.split(".")
-    if parts[:3] != ["torch", "ops", "aten"] or len(parts) != 5 or not all(NAME.fullmatch(part) for part in parts):
-        return False
-    for part in parts[3:]:
-        found = getattr(found, part, None)
-    return isinstance(found, torch._ops.OpOverload)
+def _see_that_tensors_fill(parts: dict[str, bytes], folder: str, config: str, path: Path) -> None:
+    """Each its own part, neither more nor less: of a part of no bytes torch makes as many zeros as it says.
 
-
-def _is_of_tensors(content: bytes) -> bool:
-    try:
-        torch.load(io.BytesIO(content), weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):
-        return False
-    return True
+    Raises:
+        DataError: one does not.
+    """
+    for name, told in json.loads(parts[config])["config"].items():
+        try:
+            meta = told["tensor_meta"]
+            sizes, strides = ([one["as_int"] for one in meta[key]] for key in ("sizes", "strides"))
+            found = len(parts[folder + told["path_name"]])
+            # None of its numbers lies beyond the part, in whatever order they lie.
+            last = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+            fills = prod(sizes) * ITEM_BYTES[meta["dtype"]] == found > 0 and last == prod(sizes) - 1 and min(strides, default=0) >= 0
+        except (KeyError, TypeError, ValueError):
+            fills = False
+        if not fills or meta["storage_offset"] != {"as_int": 0}:
+            raise _refused(path, f"its tensor {name!r} is not of the size of its part.")
 
 
 def _refused(path: Path, why: str) -> DataError:

@@ -52,7 +52,7 @@ def open_program(path: Path, card: Card, computing: Computing) -> Make:
     except DataError:
         raise
     except Exception as problem:  # of a program that does not fit together; its errors have no base class but this one
-        message = f"torch cannot load it: {str(problem).splitlines()[0]}"
+        message = f"torch cannot load it: {type(problem).__name__} {str(problem).partition(chr(10))[0]}"
         raise DataError(message, file=str(path)) from problem
     if computing.threads is not None:
         torch.set_num_threads(computing.threads)
