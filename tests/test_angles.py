@@ -77,6 +77,15 @@ def test_broken_and_empty_showers_are_left_out(good: Showers, reference: Showers
         assert asdict(one) == pytest.approx(asdict(other))
 
 
+def test_showers_at_few_angles_are_each_in_one_bin(good: Showers, reference: Showers) -> None:
+    at_four, of_reference = (replace(one, polar_angle=np.resize(np.float32([1.1, 1.4, 1.7, 2.0]), len(one))) for one in (good, reference))
+    assert DEPTH is not None
+    found = angles_in_bins(at_four, of_reference, DEPTH)
+    assert sum(one.num_showers for one in found) == len(good)
+    (single,) = angles_in_bins(*(replace(one, polar_angle=np.full(len(one), 1.5, np.float32)) for one in (good, reference)), DEPTH)
+    assert single.num_showers == len(good)
+
+
 def test_showers_without_angles_count_as_of_normal_incidence(good: Showers, reference: Showers) -> None:
     normal = replace(good, polar_angle=None)
     assert (normal.polar_angle_or_normal == np.pi / 2).all()

@@ -134,6 +134,17 @@ def test_an_observable_that_training_showers_have_one_value_of_is_left_out() -> 
     assert cells.grad.isfinite().all()
 
 
+def test_an_observable_of_any_size_that_varies_is_kept() -> None:
+    """A sampling fraction of 1e-4 that spreads by 4 % spreads by 4e-6."""
+
+    def faint(seed: int, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        cells, energy = showers(200, seed)
+        return 0.005 * scale * cells, energy
+
+    distributions = ObservableDistributions.fit([faint(seed, 1.0) for seed in range(5)])
+    assert distributions.distance(*faint(20, 1.2)) > 10 * abs(distributions.distance(*faint(20, 1.0)))
+
+
 def test_showers_of_one_energy_can_be_fitted() -> None:
     cells, _ = showers(50, 1)
     energy = torch.full((50,), 50.0)

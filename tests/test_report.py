@@ -96,13 +96,25 @@ def test_the_ten_distances_see_the_angles_and_the_detectors_threshold_as_those_o
     assert validate_showers(*normal, DETECTOR, is_quick=True).physics_version == 1
 
 
-@pytest.mark.parametrize(("changed", "told"), [("incident_energy", "of nan GeV"), ("polar_angle", "at nan rad")])
-def test_a_shower_of_unknown_energy_or_angle_is_named(changed: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("changed", "value", "told"),
+    [
+        ("incident_energy", np.nan, "of nan GeV"),
+        ("incident_energy", np.inf, "of inf GeV"),
+        ("incident_energy", 0.0, "of 0 GeV"),
+        ("incident_energy", -5.0, "of -5 GeV"),
+        ("polar_angle", np.nan, "at nan rad"),
+    ],
+)
+@pytest.mark.parametrize("is_reference", [False, True])
+def test_a_shower_of_unknown_energy_or_angle_is_named(changed: str, value: float, told: str, *, is_reference: bool) -> None:
     reference, showers = make_showers(2 * SMALLEST_NUMBER, GRID, seed=1), make_showers(SMALLEST_NUMBER, GRID, seed=2)
-    values = np.full(len(showers), 1.5, np.float32)
-    values[[17, 30]] = np.nan
+    values = np.full(2 * SMALLEST_NUMBER if is_reference else SMALLEST_NUMBER, 1.5, np.float32)
+    values[[17, 30]] = value
+    changes = {changed: values}
+    sides = (showers, replace(reference, **changes)) if is_reference else (replace(showers, **changes), reference)
     with pytest.raises(DataError, match=rf"shower 17 is .*{told}.* \(2 such showers\)"):
-        validate_showers(replace(showers, **{changed: values}), reference, DETECTOR, is_quick=True)
+        validate_showers(*sides, DETECTOR, is_quick=True)
 
 
 def test_profiles_of_very_many_columns_have_a_furthest_place() -> None:

@@ -43,6 +43,15 @@ def test_hours_of_four_workers_are_not_held_against_hours_of_one() -> None:
     assert [row["core_hours_to_target"] for row in rows] == pytest.approx([1.5, 2 * 1.5 / 1.9, 4 * 1.5 / 3.6])
 
 
+def test_a_team_that_shares_no_block_with_the_smallest_is_no_point_of_a_curve() -> None:
+    pairs = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 4)]
+    rows = [{"training.seed": seed, "workers.per_trial": number, "seconds": 100 / number, "distances": [0.5] * 3} for seed, number in pairs]
+    apart = records("teams", rows, {"training.seed": {"choice": [1, 2, 3]}, "workers.per_trial": {"choice": [1, 2, 4]}})
+    document = answer_of([search("b", 1, 1.5), apart], asked=Asked(target=0.2)).as_document()
+    assert {size["workers"] for curve in document["scaling"] for size in curve["sizes"]} == {1, 2}
+    assert all(size["speed_up"] for curve in document["scaling"] for size in curve["sizes"])
+
+
 def test_a_recipe_of_more_workers_than_were_measured_is_taken_to_scale_ideally_and_that_is_said() -> None:
     answer = mixed(1, 2)
     assert {row["recipe"] for row in answer.fastest()} == {"b 0"}

@@ -106,11 +106,11 @@ def generate_showers(model: Path, output: Path, wanted: Wanted, how: How, *, as_
         DataError: the model or a file cannot be read, or nothing can be written.
     """
     refuse_taken(output, may_replace=how.may_replace)
-    asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed, how.device)
+    asked = Production(best_of(model, how.tracking_uri), wanted.conditions(), wanted.seed, how.device.lower())
     if how.address is not None and how.processes is not None:
         message = "--processes are of this machine, --address is of a cluster. Give one."
         raise ConfigError(message, key="processes")
-    number = len(os.sched_getaffinity(0)) if how.device == "cpu" else 1
+    number = len(os.sched_getaffinity(0)) if asked.device == "cpu" else 1
     executor = processes(how.processes or number) if how.address is None else ray_tasks(how.address)
     console = console_for(stderr=as_json)
     columns = (TextColumn("Generating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())

@@ -58,7 +58,7 @@ class Generator:
             ConfigError: there is no such trial, state, file, registered model or device, or a package is missing.
             DataError: it is of another version of this package, or of none.
         """
-        computing = Computing(threads, device)
+        computing = Computing(threads, device.lower())
         path = downloaded(str(model), tracking_uri) if str(model).startswith(SCHEME) else Path(model)
         if kind := format_of(path):
             for file in kind.files(path):

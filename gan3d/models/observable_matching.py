@@ -57,9 +57,9 @@ SMALLEST_CELL_GEV, SMALLEST_OCCUPANCY = 1e-7, 1e-6
 MIDDLE_ENERGY_GEV = 50.0
 #: Least spread that anything is divided by, and least size of a residual in a logarithm.
 SMALLEST_SPREAD = 1e-6
-#: Spread of an observable up to which training showers are taken to have one value of it: no distance can be counted in it, and the
-#: observable is left out. Of those of 2,400 Geant4 showers the least is 3e-4.
-NO_SPREAD = 1e-5
+#: Share of an observable's size that is rounding: training showers that spread by no more have one value of it. No distance can be counted
+#: in that spread, and the observable is left out.
+NO_SPREAD = 1e-6
 SQRT_2 = math.sqrt(2.0)
 #: Columns of the set ``moments`` on square cells, and among them those of the centre along x and y.
 NUM_MOMENTS, CENTRE = 11, slice(1, 3)
@@ -175,7 +175,7 @@ class ObservableDistributions:
         # gelsd takes showers of few energies too: of the solutions it returns the smallest.
         coefficients = torch.linalg.lstsq(terms, values, driver="gelsd").solution
         residuals = values - terms @ coefficients
-        spread = fitted_spread(residuals, terms[:, :2])
+        spread = fitted_spread(residuals, terms[:, :2], values)
         standard = residuals / (terms[:, :2] @ spread).exp()
         energies = torch.stack([terms[:, 1].mean(), terms[:, 1].std().clamp_min(SMALLEST_SPREAD)])
         directions = directions_of(standard) if kind == "layers" else standard.new_empty(standard.shape[1], 0)
@@ -239,16 +239,16 @@ def offset_of(standard_BK: torch.Tensor) -> torch.Tensor:
     return standard_BK[:, CENTRE].square().sum(dim=1)
 
 
-def fitted_spread(residuals_NK: torch.Tensor, terms_N2: torch.Tensor) -> torch.Tensor:
+def fitted_spread(residuals_NK: torch.Tensor, terms_N2: torch.Tensor, values_NK: torch.Tensor) -> torch.Tensor:
     """(2, K): the line in the logarithm of the energy that the logarithm of a residual's size follows, raised to where its square is 1.
 
-    Infinite (once out of the logarithm) where residuals have `NO_SPREAD`: whatever is divided by it is 0, and has a gradient of 0.
+    Infinite (once out of the logarithm) where residuals of the values have `NO_SPREAD`: what is divided by it is 0, and so is its gradient.
     """
     sizes = residuals_NK.abs().clamp_min(SMALLEST_SPREAD).log()
     line: torch.Tensor = torch.linalg.lstsq(terms_N2, sizes, driver="gelsd").solution
     relative = residuals_NK / (terms_N2 @ line).exp()
     line[0] += relative.square().mean(dim=0).sqrt().clamp_min(SMALLEST_SPREAD).log()
-    has_spread = residuals_NK.square().mean(dim=0).sqrt() > NO_SPREAD
+    has_spread = residuals_NK.square().mean(dim=0) > NO_SPREAD**2 * values_NK.square().mean(dim=0)
     return torch.where(has_spread, line, line.new_tensor([[LOG_OF_INFINITY], [0.0]]))
 
 

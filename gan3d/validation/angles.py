@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from gan3d.data.showers import Showers
 from gan3d.physics.observables import EMPTY_SHOWER_GEV, deposited_energy, shower_angle
 from gan3d.validation.collection import blocks
-from gan3d.validation.means import FEWEST, error_of_difference, size_of_nothing
+from gan3d.validation.means import FEWEST, bins_of, error_of_difference, size_of_nothing
 
 Array = NDArray[np.float64]
 
@@ -49,12 +48,12 @@ def angles_in_bins(one: Showers, reference: Showers, depth: torch.Tensor) -> lis
     """
     ours, theirs = (np.concatenate(list(_asked_and_missed(part, depth))) for part in (one, reference))
     found = []
-    for low, high in pairwise(np.quantile(theirs[:, 0], np.linspace(0, 1, NUM_BINS + 1))):
-        here, there = (side[(side[:, 0] >= low) & (side[:, 0] <= high), 1] for side in (ours, theirs))
+    for low, high, inside in bins_of(ours[:, 0], theirs[:, 0], NUM_BINS):
+        here, there = (side[rows, 1] for side, rows in zip((ours, theirs), inside, strict=True))
         if min(len(here), len(there)) >= FEWEST:
             difference, error = float(here.mean() - there.mean()), error_of_difference(here, there)
             spread, other = (float(side.std(ddof=1)) for side in (here, there))
-            found.append(AngleBin(float(low), float(high), difference, error, size_of_nothing(error), spread, other, len(here)))
+            found.append(AngleBin(low, high, difference, error, size_of_nothing(error), spread, other, len(here)))
     return found
 
 

@@ -44,11 +44,12 @@ def refuse_unconditioned(*sides: Showers) -> None:
         DataError: one's is not.
     """
     for one in sides:
-        wrong = np.flatnonzero(~(np.isfinite(one.incident_energy) & np.isfinite(one.polar_angle_or_normal)))
+        is_known = np.isfinite(one.incident_energy) & (one.incident_energy > 0) & np.isfinite(one.polar_angle_or_normal)
+        wrong = np.flatnonzero(~is_known)
         if len(wrong):
             first = wrong[0]
             message = (
                 f"shower {one.identity[first]} is of {one.incident_energy[first]:g} GeV at {one.polar_angle_or_normal[first]:g} rad"
-                f" ({len(wrong)} such showers): only of finite energies and angles it is known what to hold them against. Leave them out."
+                f" ({len(wrong)} such showers): only of energies above 0 and angles it is known what to hold them against. Leave them out."
             )
             raise DataError(message)

@@ -116,6 +116,8 @@ def _sizes(rows: pd.DataFrame, records: Records) -> list[TeamSize]:
     found = []
     for _, row in rows.sort_values("world_size").iterrows():
         speed_up, faster_low, faster_high, efficiency, low, high = (_number(row[name]) for name in names)
+        if math.isnan(speed_up):  # of no block in which the smallest team trained, too
+            continue
         workers = int(row["world_size"])
         sizes = (workers, speed_up, faster_low, faster_high, efficiency, low, high, int(row["blocks"]))
         found.append(TeamSize(*sizes, nodes=records.nodes_of(workers)))

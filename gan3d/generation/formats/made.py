@@ -46,8 +46,8 @@ class Computing:
     threads: int | None = None
     """None: as it likes."""
     device: str = "cpu"
-    """As the library calls it: an execution provider of onnxruntime (`cuda`, `tensorrt`, ...), a device of OpenVINO (`gpu`) or of torch
-    (`cuda:0`)."""
+    """In small letters, else as the library calls it: an execution provider of onnxruntime (`cuda`, `tensorrt`, ...), a device of OpenVINO
+    (`gpu`) or of torch (`cuda:0`)."""
 
     def see_that_there_is(self, library: str, there: Collection[str]) -> None:
         """The device, among those (in small letters) that a library has.
@@ -55,7 +55,7 @@ class Computing:
         Raises:
             ConfigError: it is not.
         """
-        if self.device.lower() not in there:
+        if self.device not in there:
             message = (
                 f"{library} has no device {self.device!r} here; it has {', '.join(sorted(there))}. Name one of these, or install the build"
                 f" of {library} that has it."

@@ -136,7 +136,7 @@ def _session(path: Path, computing: Computing) -> tuple[Any, Card]:
     runtime.disable_telemetry_events()
     there = {name.removesuffix(PROVIDER).lower(): name for name in runtime.get_available_providers() if name not in ELSEWHERE}
     computing.see_that_there_is("onnxruntime", there)
-    provider = there[computing.device.lower()]
+    provider = there[computing.device]
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = computing.threads or 0
