@@ -176,7 +176,7 @@ def test_a_graph_from_elsewhere_has_no_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".onnx", ".xml"])
 @pytest.mark.parametrize("place", ["near.bin", "../far.bin", "link.bin", "{folder}/far.bin"])
 def test_a_graph_that_names_other_files_is_refused(tmp_path: Path, suffix: str, place: str) -> None:
-    """OpenVINO reads ONNX graphs too, whatever they are called."""
+    """OpenVINO reads ONNX graphs too, whatever they are called, with files that lie beside them; no card of ours is in these."""
     import onnx
 
     folder = tmp_path / "in"
@@ -194,7 +194,8 @@ def test_a_graph_that_names_other_files_is_refused(tmp_path: Path, suffix: str, 
     path = folder / f"generator{suffix}"
     path.write_bytes(model.SerializeToString())
     path.with_suffix(".bin").write_bytes(b"")
-    with pytest.raises(DataError, match=r"cannot (load|read) it|holds no generator's card"):
+    is_read = suffix == ".xml" and place == "near.bin"
+    with pytest.raises(DataError, match="holds no generator's card" if is_read else r"cannot (load|read) it"):
         Generator.load(path)
 
 

@@ -124,6 +124,9 @@ def test_an_observable_that_training_showers_have_one_value_of_is_left_out() -> 
         return cells, energy
 
     distributions = ObservableDistributions.fit([with_faint_last_layer(seed, 0.0) for seed in range(5)], "layers")
+    left_out = distributions.spread[0].exp().isinf()
+    assert left_out.any()
+    assert not left_out.all()
     same = distributions.distance(*with_faint_last_layer(20, 0.0))
     assert abs(same) < 0.5
     cells, energy = with_faint_last_layer(20, 1e-6)
@@ -142,6 +145,7 @@ def test_an_observable_of_any_size_that_varies_is_kept() -> None:
         return 0.005 * scale * cells, energy
 
     distributions = ObservableDistributions.fit([faint(seed, 1.0) for seed in range(5)])
+    assert distributions.spread[0].exp().isfinite().all()
     assert distributions.distance(*faint(20, 1.2)) > 10 * abs(distributions.distance(*faint(20, 1.0)))
 
 

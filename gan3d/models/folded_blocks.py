@@ -88,7 +88,12 @@ class FoldedConvolution:
         of_axes = zip(cells, block.upsampling, weight.shape[2:], padding, strict=True)
         # On a ring a sum over the last cells of the first copy would need those of the one before it: folded only.
         x, y, depth = (best_axis(*axis, may_sum and not (block.is_ring and place == 0)) for place, axis in enumerate(of_axes))
-        self.axes, self.is_ring = (x, y, depth), block.is_ring
+        self.axes = x, y, depth
+        self.around = (x.before, x.after) if block.is_ring else None
+        """Of a ring: its own cells, put before and behind it."""
+        self.both_sides = [0 if block.is_ring else x.padded_by_convolution, y.padded_by_convolution, depth.padded_by_convolution]
+        padded = (depth, y) if block.is_ring else (depth, y, x)
+        self.unlike = [side - axis.padded_by_convolution for axis in padded for side in (axis.before, axis.after)]
         taps = [axis.taps.to(weight) for axis in self.axes]
         kernel = torch.einsum("ocxyz,rix,sjy,tkz->rstocijk", weight, *taps).flatten(0, 3)
         self.kernel = kernel.contiguous(memory_format=torch.channels_last_3d)
@@ -120,15 +125,11 @@ class FoldedConvolution:
 
     def phases(self, x: torch.Tensor) -> torch.Tensor:
         """Activations (B, C, n, n, n) to phases (B, q, q, q, s * s * s * O), contiguous."""
-        around, y, depth = self.axes
-        if self.is_ring:
-            x = closed(x, around.before, around.after)
-        both_sides = [0 if self.is_ring else around.padded_by_convolution, y.padded_by_convolution, depth.padded_by_convolution]
-        padded_here = (depth, y) if self.is_ring else (depth, y, around)
-        unlike = [side - axis.padded_by_convolution for axis in padded_here for side in (axis.before, axis.after)]
-        padded = functional.pad(x, unlike) if any(unlike) else x
+        if self.around is not None:
+            x = closed(x, *self.around)
+        padded = functional.pad(x, self.unlike) if any(self.unlike) else x
         several = at_least_two(padded).contiguous(memory_format=torch.channels_last_3d)
-        return functional.conv3d(several, self.kernel, self.bias, padding=both_sides)[: len(x)].permute(0, 2, 3, 4, 1)
+        return functional.conv3d(several, self.kernel, self.bias, padding=self.both_sides)[: len(x)].permute(0, 2, 3, 4, 1)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Activations (B, C, n, n, n) to (B, O, m, m, m), channels last in memory."""

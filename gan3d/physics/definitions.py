@@ -31,5 +31,9 @@ def distance_version(settings: TrialSettings, newest: int = VERSION) -> int:
     """
     if newest > VERSION:
         return newest
-    has_changed = settings.is_ring or settings.training.polar_angle
-    return newest if has_changed else FIRST_VERSION
+    return version_of(is_polar=settings.is_ring, by_angle=settings.training.polar_angle, newest=newest)
+
+
+def version_of(*, is_polar: bool, by_angle: bool, newest: int = VERSION) -> int:
+    """Version of distances of polar cells or of square ones, in bins of the polar angle, too, or not."""
+    return newest if is_polar or by_angle else FIRST_VERSION

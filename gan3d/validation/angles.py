@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from gan3d.data.showers import Showers
-from gan3d.physics.observables import EMPTY_SHOWER_GEV, deposited_energy, shower_angle
+from gan3d.physics.observables import shower_angle
 from gan3d.validation.collection import blocks
 from gan3d.validation.means import FEWEST, bins_of, error_of_difference, size_of_nothing
+from gan3d.validation.sides import is_whole
 
 Array = NDArray[np.float64]
 
@@ -60,8 +61,6 @@ def angles_in_bins(one: Showers, reference: Showers, depth: torch.Tensor) -> lis
 def _asked_and_missed(showers: Showers, depth: torch.Tensor) -> Iterator[Array]:
     """(B, 2) of each block: the polar angle and by how much the measured one is more [rad]; without empty and broken showers."""
     for block in blocks(showers):
-        cells = torch.from_numpy(block.cells).double()
-        # What is not finite deposits no finite energy.
-        is_whole = (deposited_energy(cells) > EMPTY_SHOWER_GEV) & torch.isfinite(cells).flatten(1).all(dim=1)
-        asked = block.polar_angle_or_normal[is_whole.numpy()]
-        yield np.stack([asked, shower_angle(cells[is_whole], depth).numpy() - asked], axis=1)
+        kept = block.take(np.flatnonzero(is_whole(block)))
+        asked = kept.polar_angle_or_normal
+        yield np.stack([asked, shower_angle(torch.from_numpy(kept.cells).double(), depth).numpy() - asked], axis=1)

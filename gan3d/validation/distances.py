@@ -15,7 +15,7 @@ import torch
 from gan3d.data.showers import Showers
 from gan3d.generation.resampling import resample_counts, resampled_sums
 from gan3d.physics.binning import Binning
-from gan3d.physics.definitions import FIRST_VERSION, VERSION
+from gan3d.physics.definitions import version_of
 from gan3d.physics.distance import DISTANCES, with_scalars
 from gan3d.physics.sums import ShowerSums
 from gan3d.validation.collection import blocks
@@ -57,7 +57,7 @@ def shower_distances(ours: Showers, theirs: Showers, others: Showers, detector: 
         is_polar=detector.is_polar,
     )
     first, known, second = (_sums(one, binning, threshold_gev, seed + place) for place, one in enumerate((ours, theirs, others)))
-    version = VERSION if binning.is_polar or binning.angle_edges else FIRST_VERSION
+    version = version_of(is_polar=binning.is_polar, by_angle=bool(binning.angle_edges))
     return Distances(_estimated(first, known), _estimated(second, known), version)
 
 

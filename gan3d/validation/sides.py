@@ -36,12 +36,13 @@ class Most(NamedTuple):
 
 def whole_ones(*sides: Showers) -> Sides:
     """Without empty and not finite ones, which the gate has counted; as many of each side as the side with fewest has."""
-    kept = [np.flatnonzero(_is_whole(one)) for one in sides]
+    kept = [np.flatnonzero(is_whole(one)) for one in sides]
     number = min(map(len, kept))
     return Sides(*(one.take(rows[:number]) for one, rows in zip(sides, kept, strict=True)))
 
 
-def _is_whole(showers: Showers) -> NDArray[np.bool_]:
+def is_whole(showers: Showers) -> NDArray[np.bool_]:
+    """Which (N,) are neither empty nor broken."""
     total = showers.cells.sum(axis=(1, 2, 3), dtype=np.float64)
     return np.asarray(np.isfinite(total) & (total > EMPTY_SHOWER_GEV))
 
@@ -50,7 +51,7 @@ def with_more(showers: Showers, more: Showers, reference: Showers, places: Halve
     """A generator's of both halves beside the Monte Carlo of both."""
     ours = in_a_row([showers, more]).take(slice(0, MOST_COMPARED))
     theirs = reference.take(np.concatenate([places.others, places.theirs])[: len(ours)])
-    kept = np.flatnonzero(_is_whole(ours) & _is_whole(theirs))
+    kept = np.flatnonzero(is_whole(ours) & is_whole(theirs))
     return Most(ours.take(kept), theirs.take(kept), are_pairs=True)
 
 
