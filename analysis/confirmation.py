@@ -25,6 +25,7 @@ from gan3d.records import METRICS
 from gan3d.scaling import contest
 from gan3d.scaling.progress import CORE_SECONDS
 from gan3d.scaling.speedup import SEED_KEY
+from gan3d.terminal.words import counted
 from gan3d.tracking import frames
 
 DEFAULT, BEST = CONTENDERS
@@ -107,7 +108,7 @@ def figure_of(study: frames.StudyInfo, epochs: pd.DataFrame, of_trials: pd.DataF
     drawing.legend_below(figure, curves)
     seconds, seeds = float(epochs["spent"].max()), of_trials["seed"].nunique()
     note = (
-        f"{seeds} seeds that the search has not used; {seconds:.0f} core-seconds a trial, later epochs left out. "
+        f"{counted(seeds, 'seed')} that the search has not used; {seconds:.0f} core-seconds a trial, later epochs left out. "
         "Geometric means; intervals: 95 %, Student's t on logarithms, ratios paired by seed."
     )
     if left_out:
@@ -152,7 +153,8 @@ def draw_ratios(axes: Axes, table: pd.DataFrame, colours: dict[str, str]) -> Non
     for place, row in enumerate(others.to_dict("records")):
         ends = [[row["ratio"] - row["ratio_low"]], [row["ratio_high"] - row["ratio"]]]
         axes.errorbar([row["ratio"]], [place], xerr=ends, color=colours[row["contender"]], marker="o", capsize=4, linewidth=1.8)
-        text = f"{row['ratio']:.3f} ({row['ratio_low']:.3f} to {row['ratio_high']:.3f}): {row['verdict']}"
+        interval = "" if pd.isna(row["ratio_low"]) else f" ({row['ratio_low']:.3f} to {row['ratio_high']:.3f})"
+        text = f"{row['ratio']:.3f}{interval}: {row['verdict']}"
         axes.annotate(text, (row["ratio"], place), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9)
     axes.set_yticks(range(len(others)), others["contender"])
     axes.set_ylim(-0.6, len(others) - 0.2)

@@ -55,7 +55,7 @@ class Marks:
         """The search begins."""
         self.searched = time.time()
 
-    def trial_started(self, number: int, sample: dict[str, Any]) -> None:  # noqa: ARG002
+    def trial_started(self, number: int, sample: dict[str, Any], known_epochs: int = 0) -> None:  # noqa: ARG002
         """Tune has a trial."""
         self.started[number] = time.time()
 

@@ -68,7 +68,7 @@ class Notes:
     def earlier_trials(self, records: list[TrialRecord]) -> None:
         self.earlier = records
 
-    def trial_started(self, number: int, sample: dict[str, Any]) -> None:
+    def trial_started(self, number: int, sample: dict[str, Any], known_epochs: int = 0) -> None:
         self.started.append(number)
 
     def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:

@@ -20,6 +20,7 @@ from gan3d.terminal.console import console_for, is_live
 from gan3d.terminal.display import display
 from gan3d.terminal.standing import Standing
 from gan3d.terminal.words import duration_text, number_text, sample_text, short_names, short_paths
+from gan3d.tracking.outcome import TURN_OVER
 
 STUDIES = Path(__file__).parent.parent / "studies"
 
@@ -77,6 +78,26 @@ def test_without_a_terminal_each_event_is_one_plain_line(study: Study) -> None:
     assert "trial 2 failed" in lines[9]
     assert "losses are not finite" in lines[9]
     assert "best" not in lines[9]
+
+
+def test_a_trial_that_makes_way_is_not_among_the_ended_and_tells_its_epochs_once(study: Study) -> None:
+    written = io.StringIO()
+    with Terminal(study, Console(file=written, width=40), is_live=False) as terminal:
+        terminal.trial_started(0, sample_of(study))
+        terminal.epoch_ended(0, 1, metrics(0.5))
+        terminal.trial_ended(record(0, "stopped", 0.5, reason=f"after epoch 1 of 4: {TURN_OVER}"))
+        terminal.trial_started(0, sample_of(study), 1)
+        for epoch, value in enumerate((0.5, 0.4), start=1):
+            terminal.epoch_ended(0, epoch, metrics(value))
+        terminal.trial_ended(record(0, objective=0.4))
+    lines = [line.split(" ", 2)[2] for line in written.getvalue().splitlines()]
+    told = [line.partition(":")[0].removeprefix("trial 0 ") for line in lines if " after 4 epochs" not in line]
+    assert told == ["started", "epoch 1/4", "goes on behind epoch 1", "epoch 2/4"]
+    ends = [line for line in lines if " after 4 epochs" in line]
+    assert ends[0].startswith("trial 0 makes way")
+    assert ends[0].endswith("[0/8]")
+    assert ends[1].startswith("trial 0 complete")
+    assert ends[1].endswith("[1/8]")
 
 
 def test_live_the_ends_stay_and_the_display_goes(study: Study) -> None:

@@ -16,7 +16,7 @@ from gan3d.config.places import problems_of
 from gan3d.config.problem import Contradictions, Path, Problem, show, split
 from gan3d.config.scalars import Scalar
 from gan3d.config.scheduler import Scheduler
-from gan3d.config.settings import Says, Settings
+from gan3d.config.settings import Positive, Says, Settings
 from gan3d.config.space import SearchSpace
 from gan3d.config.stairs import STAIRS
 from gan3d.config.study_checks import crowding_problem, study_problems
@@ -72,6 +72,9 @@ class Trials(Settings):
     """Trials in all; by default the grid's size, or 10."""
     concurrent: Annotated[int, Field(ge=1)] = 1
     """Trials at the same time."""
+    turn: Positive | None = None
+    """Age, by `scheduler.rungs_in`, after which a trial makes way for those that wait, to go on when they have come as far: a study that is
+    stopped half way has then trained all of them alike. Without it each is trained to its end before the next begins."""
 
 
 class Study(Settings):

@@ -34,6 +34,7 @@ def study_problems(study: Study) -> Iterator[Problem]:
         _blocks,
         _distinct,
         _scheduler,
+        _turns,
         _objective,
         _one_number,
         _figures,
@@ -126,6 +127,13 @@ def _scheduler(study: Study) -> Iterator[Problem]:
         yield Problem(key, rule, way_out, others=(("scheduler.name", scheduler.name),), at=study.search_space.path_of(key))
         return
     yield from scheduler_problems(scheduler, study.training.epochs)
+
+
+def _turns(study: Study) -> Iterator[Problem]:
+    scheduler, turn = study.scheduler, study.trials.turn
+    if turn is not None and scheduler.name != "none":
+        way_out = "Its rungs spare long trials already: remove trials.turn, or set scheduler.name to none."
+        yield Problem("trials.turn", "lets trials wait for each other, but", way_out, turn, (("scheduler.name", scheduler.name),))
 
 
 def _objective(study: Study) -> Iterator[Problem]:

@@ -52,6 +52,7 @@ from gan3d.search.spending import SpentBudget
 from gan3d.search.stopping import StopRequest
 from gan3d.search.storage import claim_storage
 from gan3d.search.team import TRIAL_RESOURCES, AbandonedTeams, TeamSpec, TeamTrial
+from gan3d.search.turns import with_turns
 from gan3d.search.warm_start import from_earlier_studies, known_from
 from gan3d.tracking import notes
 from gan3d.tracking.callback import StudyCallback, Watcher
@@ -187,7 +188,9 @@ def _search(
     board = ray.remote(num_cpus=0, resources=TRIAL_RESOURCES)(Board).remote()
     with forwarded(board, watcher), quiet(verbose=verbose):
         if searcher.num_open and not account.exhausted and searcher.has_next():
-            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], SpentBudget(account, request, study.trials.concurrent))
+            budget = SpentBudget(account, request, study.trials.concurrent)
+            stopper = with_turns(budget, study.trials.turn, searcher.youngest_waiting)
+            hearing = Hearing([callback, AbandonedTeams(board, searcher.begin)], stopper)
             _tuner(study, searcher, hearing, board, results, verbose=verbose).fit()
     for record in searcher.untrained:
         _track_untrained(tracker, record)
@@ -246,7 +249,8 @@ def _tuner(study: Study, searcher: OptunaSearcher, hearing: Hearing, board: Any,
             mode=study.objective.direction[:3],
             search_alg=searcher,
             scheduler=EarlyStopping(searcher.goes_on),
-            num_samples=searcher.num_open * MOST_STARTS,
+            # Of trials that take turns: until the searcher has no more.
+            num_samples=searcher.num_open * MOST_STARTS if study.trials.turn is None else -1,
             max_concurrent_trials=study.trials.concurrent,
             # A team of another size frees CPUs only with its actor.
             reuse_actors=study.trials.concurrent == 1 or len(world_sizes(study)) == 1,

@@ -36,6 +36,7 @@ from gan3d.search.optuna_trials import (
 )
 from gan3d.search.rungs import make_stopping
 from gan3d.search.samplers import asked_for, drawn_to_its_end, make_sampler
+from gan3d.search.turns import TURN_ATTRIBUTE, is_turn_over, turn_began
 from gan3d.tracking.outcome import ACTOR_LOST, AGE, BEST, EPOCH, FAILED, MERIT, OBJECTIVE, RESTARTS, UNTRAINED, outcome_of
 from gan3d.training.merit import merit_of
 
@@ -50,8 +51,8 @@ class OptunaSearcher(Searcher):
     """Tune's side of the Optuna study: asks for samples, tells how trials go, and which shall go on.
 
     What Tune gets as a trial's ``config``: ``number`` (Optuna's, used everywhere), ``sample``, ``settings`` and ``digest``
-    (effective ones), ``epochs``, ``team_workers``, ``known_epochs`` and ``known_restarts`` (that earlier sessions told Optuna of), and the
-    ``assignment`` for the workers.
+    (effective ones), ``epochs``, ``team_workers``, ``known_epochs`` and ``known_restarts`` (that Optuna was told of before),
+    ``turn_began``, and the ``assignment`` for the workers.
     """
 
     def __init__(
@@ -122,6 +123,10 @@ class OptunaSearcher(Searcher):
         if self._next is None:
             self._next = self._find_next()
         return self._next is not None
+
+    def youngest_waiting(self) -> float | None:
+        """The age at which the next trial would begin, or go on, if there were room; None where none waits."""
+        return turn_began(self._trials()[self._next[0].number]) if self.has_next() and self._next is not None else None
 
     def _may_begin(self) -> bool:
         """Whether another trial may; the first may whatever happens: a session that begins has something to do."""
@@ -196,6 +201,9 @@ class OptunaSearcher(Searcher):
         seconds = self._held_seconds().get(trial.number, 0.0)
         record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason, seconds=seconds)
         tell_end(self._optuna, trial, record, self._study.objective)
+        if record.state == "stopped" and result is not None and is_turn_over(result):
+            trial.set_user_attr(TURN_ATTRIBUTE, result[AGE])
+            self._interrupted.append(self._trials()[trial.number])
 
     def _put_back(self, trial: optuna.Trial) -> None:
         """An actor lost before the trial could begin is not the trial's doing, and Tune does not try again: propose it once more."""
@@ -247,12 +255,14 @@ class OptunaSearcher(Searcher):
         tell_end(self._optuna, trial, self.untrained[-1], self._study.objective)
 
     def _next_trial(self) -> optuna.Trial | None:
-        if self._interrupted:
-            trial = self._taken_up(self._interrupted.pop(0))
+        asked = sum(trial.state != TrialState.WAITING for trial in self._own())
+        youngest = min(self._interrupted, key=turn_began, default=None)
+        if youngest is not None and (turn_began(youngest) == 0 or asked >= self._study.num_trials):
+            self._interrupted.remove(youngest)
+            trial = self._taken_up(youngest)
             if trial.user_attrs.get(STOPPED_ATTRIBUTE):
                 trial.set_user_attr(STOPPED_ATTRIBUTE, "")
             return trial
-        asked = sum(trial.state != TrialState.WAITING for trial in self._own())
         if asked >= self._study.num_trials:
             return None
         self._optuna.sampler = make_sampler(self._study, asked, self._trials())
@@ -276,5 +286,6 @@ class OptunaSearcher(Searcher):
             "team_workers": self._study.team_workers(settings.world_size),
             "known_epochs": max(curve_of(self._trials()[trial.number]), default=0),
             "known_restarts": trial.user_attrs.get(RESTARTS_ATTRIBUTE, 0),
+            "turn_began": turn_began(self._trials()[trial.number]),
             "assignment": assignment_of(self._study, trial.number, settings, trials_folder=self._trials_folder, base=self._base),
         }

@@ -22,6 +22,8 @@ class RunningTrial:
     sample: dict[str, Any]
     epochs: int
     started: float
+    known_epochs: int = 0
+    """That it had when it was taken up; it tells them again."""
     epoch: int = 1
     step: int = 0
     steps: int = 0
@@ -57,8 +59,8 @@ class Standing:
 
     @property
     def num_ended(self) -> int:
-        """Ended trials, those of earlier sessions too."""
-        return len(self.ended)
+        """Ended trials, those of earlier sessions too; without those that will go on."""
+        return sum(record.state != "stopped" for record in self.ended.values())
 
     def earlier_trials(self, records: Iterable[TrialRecord]) -> None:
         """Trials that ended before this session."""
@@ -66,9 +68,10 @@ class Standing:
             self._earlier.add(record.number)
             self.end(record)
 
-    def start(self, number: int, sample: dict[str, Any], now: float) -> None:
-        """A trial starts, or is taken up again."""
-        self.running[number] = RunningTrial(number, dict(sample), self.study.epochs_of(sample), now)
+    def start(self, number: int, sample: dict[str, Any], now: float, known_epochs: int = 0) -> None:
+        """A trial starts, or is taken up again behind so many epochs."""
+        self.ended.pop(number, None)
+        self.running[number] = RunningTrial(number, dict(sample), self.study.epochs_of(sample), now, known_epochs)
         self._judges[number] = Judge(self.study.objective)
 
     def step(self, number: int, epoch: int, step: int, steps: int) -> None:
@@ -104,7 +107,8 @@ class Standing:
 
     def seconds_left(self, now: float) -> float | None:
         """From the mean time of the trials that ended in this session; None before the first."""
-        seconds = [record.seconds for number, record in self.ended.items() if number not in self._earlier and record.seconds > 0]
+        whole = [record for number, record in self.ended.items() if number not in self._earlier and record.state != "stopped"]
+        seconds = [record.seconds for record in whole if record.seconds > 0]
         if not seconds:
             return None
         mean = sum(seconds) / len(seconds)

@@ -19,6 +19,7 @@ from gan3d.terminal.crossing import crossing_text, target_text
 from gan3d.terminal.display import display
 from gan3d.terminal.standing import Standing
 from gan3d.terminal.words import duration_text, excess_text, metric_text, number_text, sample_text, short_names
+from gan3d.tracking.outcome import TURN_OVER
 
 #: Times a second that the live display is drawn.
 DRAWN_PER_SECOND = 4
@@ -56,12 +57,13 @@ class Terminal:
         if count:
             self.say(f"{count} of {self._standing.study.num_trials} trials ended earlier")
 
-    def trial_started(self, number: int, sample: dict[str, Any]) -> None:
-        """A trial was given to its workers, or taken up again."""
+    def trial_started(self, number: int, sample: dict[str, Any], known_epochs: int = 0) -> None:
+        """A trial was given to its workers, or taken up again, and has told so many epochs already."""
         with self._lock:
-            self._standing.start(number, sample, time.monotonic())
+            self._standing.start(number, sample, time.monotonic(), known_epochs)
         if not self._is_live:
-            self.say(f"trial {number} started: {sample_text(sample, self._names) or 'the settings as written'}")
+            word = f"goes on behind epoch {known_epochs}" if known_epochs else "started"
+            self.say(f"trial {number} {word}: {sample_text(sample, self._names) or 'the settings as written'}")
 
     def step_progress(self, number: int, epoch: int, step: int, steps: int) -> None:
         """How far a trial's epoch is; shown live only."""
@@ -73,8 +75,8 @@ class Terminal:
         with self._lock:
             crossing = self._standing.end_epoch(number, epoch, metrics)
             trial = self._standing.running.get(number)
-            epochs = trial.epochs if trial is not None else epoch
-        if not self._is_live:
+            epochs, known = (trial.epochs, trial.known_epochs) if trial is not None else (epoch, 0)
+        if not self._is_live and epoch > known:
             objective = f"{metric_text(self._metric)} {number_text(metrics[self._metric])}"
             speed = number_text(metrics.get("timing.showers_per_second"))
             self.say(f"trial {number} epoch {epoch}/{epochs}: {objective}, {speed} showers/s")
@@ -82,12 +84,13 @@ class Terminal:
             self._line(f"{self._target} reached {crossing_text(crossing)}", STYLES["complete"])
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """A trial is complete, pruned or failed."""
+        """A trial is complete, pruned or failed, or will go on later."""
         with self._lock:
             self._standing.end(record)
             best, ended = self._standing.best, self._standing.num_ended
         is_best = best is not None and best.number == record.number
-        text = f"trial {record.number} {record.state} after {record.epochs} epochs in {duration_text(record.seconds)}"
+        how = "makes way" if record.reason.endswith(TURN_OVER) else record.state
+        text = f"trial {record.number} {how} after {record.epochs} epochs in {duration_text(record.seconds)}"
         if record.objective is not None:
             text += f", {metric_text(self._metric)} {number_text(record.objective)}{excess_text(record.excess)}"
             text += " (best so far)" if is_best else ""

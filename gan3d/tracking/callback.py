@@ -23,8 +23,8 @@ class Watcher(Protocol):
     def earlier_trials(self, records: list[TrialRecord]) -> None:
         """Trials that ended in earlier sessions of the study; told once, before anything starts."""
 
-    def trial_started(self, number: int, sample: dict[str, Any]) -> None:
-        """A trial was given to its workers, or taken up again."""
+    def trial_started(self, number: int, sample: dict[str, Any], known_epochs: int = 0) -> None:
+        """A trial was given to its workers, or taken up again: then it tells so many epochs once more."""
 
     def epoch_ended(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
         """A trial reported an epoch."""
@@ -63,7 +63,7 @@ class StudyCallback(tune.Callback):
         self._sizes.pop(config["number"], None)  # whole again, until an epoch says otherwise
         self._account.start_trial(config["number"], config["settings"]["workers"]["per_trial"])
         self._tracker.start_trial(config["number"], config["sample"], config["settings"], config["digest"])
-        self._watcher.trial_started(config["number"], config["sample"])
+        self._watcher.trial_started(config["number"], config["sample"], config["known_epochs"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:  # noqa: ARG002
         """Log an epoch's metrics under its own number."""

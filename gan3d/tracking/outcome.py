@@ -4,6 +4,7 @@
     all epochs trained, or all it may use complete      COMPLETE   TERMINATED   FINISHED, state=complete
     stopped early by the scheduler       pruned        PRUNED     TERMINATED   FINISHED, state=pruned
     the budget was spent, the disk full  stopped       RUNNING    TERMINATED   FINISHED, state=stopped, reason
+    its turn is over, others wait        stopped       RUNNING    TERMINATED   FINISHED, state=stopped, reason
     diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
     its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason=ACTOR_LOST, error
     would train as an earlier trial did  as that one   as that    (not told)   as that one, reason=UNTRAINED: ...
@@ -12,7 +13,7 @@
 Tune tells the searcher (Optuna) of a lost actor first, and without the error: so the reason is the same words for all, and
 MLflow's tag ``error`` has the error's last line besides.
 A trial that the budget stopped stays RUNNING for Optuna, which cannot take up an ended one: the next session goes on with it from its
-last epoch. Optuna's user attribute ``stopped`` has the reason meanwhile.
+last epoch, and so does this one with a trial whose turn was over. Optuna's user attribute ``stopped`` has the reason meanwhile.
 A diverged trial is TERMINATED for Tune because its team of workers lives on; an ERROR would tear the team down.
 The objective of a trial, its trade-offs and what it breaks of constraints are those of its best epoch (`gan3d.training.merit`), whose
 state is kept in ``best.pt``: a minimum over epochs is optimistic, so a winner is judged again on showers it has not seen.
@@ -35,6 +36,8 @@ OBJECTIVE, MERIT, BEST = "objective", "merit", "best"
 AGE, IS_OLD = "age", "is_old"
 #: Present where neither the trial nor the scheduler ended it: the limit that is spent, who asked for it, or the disk that is full.
 STOPPED = "stopped"
+#: The same of a trial that made way for others: `gan3d.search.turns`.
+TURN_OVER = "its turn is over, others wait"
 #: How the reason of a trial begins whose end was known without training.
 UNTRAINED = "not trained"
 #: The reason of a trial that Tune marks ERROR.
