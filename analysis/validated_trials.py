@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +79,18 @@ def main() -> int:
 
 
 def draw(arguments: argparse.Namespace) -> str:
-    """Table and figure of all complete trials; returns the study's run id."""
+    """Table and figure of all trials that are complete, or stopped until the study goes on; returns the study's run id."""
     source = (arguments.tracking_uri, arguments.study, arguments.run_id)
     study = frames.study(*source)
     trials = frames.trials(*source)
     if STAIRS not in trials:
         message = f"study {study.name!r} has no contenders and no stairs. For one trial: gan3d validate TRIAL --reference FILE."
         raise ConfigError(message)
-    trials = trials[trials["state"] == "complete"]
+    trials = trials[trials["state"].isin(["complete", "stopped"]) & (trials["epochs"] > 0)]
     if trials.empty:
-        message = f"no trial of study {study.name!r} is complete yet: nothing to validate."
+        message = f"no trial of study {study.name!r} is complete yet, or stopped behind an epoch: nothing to validate."
         raise ConfigError(message)
-    rows, warnings = [], dict[str, None]()
+    rows, warnings = [], dict.fromkeys(unfinished(trials))
     for trial in trials.to_dict("records"):
         found = validated(asked_of(arguments, int(trial["trial"])))
         warnings |= dict.fromkeys(found.warnings)
@@ -103,6 +103,14 @@ def draw(arguments: argparse.Namespace) -> str:
     facts = {"study": study.name, "reference": [path.name for path in arguments.reference], "warnings": list(warnings)}
     drawing.publish(arguments, "validated_trials", figure_of(study, table), table, facts)
     return study.run_id
+
+
+def unfinished(trials: pd.DataFrame) -> Iterator[str]:
+    """A warning where trials are to go on."""
+    stopped = trials[trials["state"] == "stopped"]
+    if not stopped.empty:
+        told = ", ".join(f"{row.trial} (epoch {row.epochs})" for row in stopped.itertuples())
+        yield f"Not trained to their end yet: trials {told}."
 
 
 def asked_of(arguments: argparse.Namespace, number: int) -> Validation:

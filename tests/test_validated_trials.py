@@ -1,4 +1,4 @@
-"""Every complete trial of a study of contenders is validated as `gan3d validate` does it; the table has what the report says."""
+"""Every complete or stopped trial of a study of contenders is validated as `gan3d validate` does it; the table has what the report says."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SEEDS = (2, 3)
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two contenders, two seeds each, as training leaves them; one trial more that failed."""
+    """Two contenders, two seeds each, as training leaves them, the last one to go on; one trial more that failed."""
     folder = tmp_path_factory.mktemp("small")
     study = load_small_study(folder, {"stairs": STAIRS, "training.seed": {"choice": list(SEEDS)}}, workers={"per_trial": 1}).study
     tracker = StudyTracker.open(default_tracking_uri(folder), study_name="small", results=folder, resume=False)
@@ -39,9 +39,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, sample in enumerate([*samples, samples[0]]):
         settings = study.trial_settings(sample)
         tracker.start_trial(number, sample, settings.model_dump(), "")
-        is_complete = number < len(samples)
-        tracker.end_trial(TrialRecord(number, sample, "complete" if is_complete else "failed", "", 1, 0.5, 1.0))
-        if is_complete:
+        tracker.log_metrics(number, 1, {"timing.epoch_seconds": 1.0, "physics.shower_distance": 0.5})
+        ended = ("complete", "complete", "complete", "stopped", "failed")[number]
+        tracker.end_trial(TrialRecord(number, sample, ended, "", 1, 0.5, 1.0))
+        if ended != "failed":
             trial = TrialFolder(folder / "trials" / f"{number:04d}")
             trial.write_settings(settings.model_dump(mode="json"))
             state = TrainState(settings, Ranks()).state_dict()
@@ -72,7 +73,7 @@ def drawn(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     return call
 
 
-def test_each_complete_trial_has_a_row_and_each_contender_a_column(
+def test_each_trial_with_a_state_has_a_row_and_each_contender_a_column(
     drawn: Callable[..., int], reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert drawn("small", "--reference", reference) == 0
@@ -93,7 +94,7 @@ def test_each_complete_trial_has_a_row_and_each_contender_a_column(
     assert f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}" in line.split("|")[3]
     facts = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))
     assert facts["reference"] == ["reference.h5"]
-    assert facts["warnings"] == []
+    assert facts["warnings"] == ["Not trained to their end yet: trials 3 (epoch 1)."]
     assert (tmp_path / "validated_trials.png").stat().st_size > 10_000
 
 
@@ -117,7 +118,7 @@ def test_a_reference_that_chose_the_epochs_is_said_once_and_kept(
     (tmp_path / "validation.h5").write_bytes(reference.read_bytes())
     assert drawn("small", "--reference", "validation.h5") == 0
     assert capsys.readouterr().err.count("is a file of data.validation of this trial") == 1, "four trials, one file"
-    (warning,) = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["warnings"]
+    _unfinished, warning = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["warnings"]
     assert "chose the epoch" in warning
 
 
