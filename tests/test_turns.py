@@ -28,11 +28,11 @@ EPOCHS = 3
 class Session:
     """One session of a study whose trials are played, one at a time: real searcher, storage and turns; Tune's part is here."""
 
-    def __init__(self, folder: Path, *, seeds: int = 3, turn: float = 1) -> None:
-        files = [folder / "small.yaml"]
-        if not files[0].exists():
-            write_study(folder, {SEED: {"choice": list(range(1, 1 + seeds))}}, trials={"turn": turn})
-        study = load_study(files[0], [f"trials.turn={turn}"]).study
+    def __init__(self, folder: Path, *, turn: float = 1) -> None:
+        file = folder / "small.yaml"
+        if not file.exists():
+            write_study(folder, {SEED: {"choice": [1, 2, 3]}}, trials={"turn": turn})
+        study = load_study(file, [f"trials.turn={turn}"]).study
         opened = open_optuna_study(study, folder / "journal.log")
         self.searcher = OptunaSearcher(study, opened, trials_folder=folder / "trials", base=folder)
         self.turns = Turns(turn, self.searcher.youngest_waiting)
