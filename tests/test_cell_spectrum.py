@@ -106,7 +106,7 @@ def test_bends_are_trained_and_kept_in_a_checkpoint(files: Path) -> None:
     assert curves[0] is not None
     assert curves[1] is not None
     torch.testing.assert_close(curves[0].knots, curves[1].knots)
-    assert (curves[0].bend - curves[1].bend).abs().min() > 1e-4
+    assert (curves[0].bend - curves[1].bend).abs().min() > 1e-6, "each of them moves"
 
 
 @pytest.mark.parametrize("changes", [{"training.generator.output": "relu"}, {"training.generator.layer_energies": "network"}])

@@ -117,9 +117,11 @@ def test_two_workers_of_8_are_one_of_16_to_double_rounding(two_ranks: GlooProces
 
 def test_two_workers_of_8_are_one_of_16_to_single_rounding(two_ranks: GlooProcesses, files: Path) -> None:
     # RMSprop divides a gradient by its own size, so a weight whose gradient is rounding noise moves at random: not so with a large epsilon.
-    # One step only: single rounding grows about twentyfold from update to update (at kinks of the activations, we think), double does not.
-    differences = compare(two_ranks, files, {"training.optimiser.epsilon": 1.0}, torch.float32)
-    assert max(differences.values()) < 1e-3, differences
+    # Rounding that takes one number over the kink of an activation changes gradients by far more than rounding. Which seeds that happens to
+    # depends on the processor (up to 7e-2 was seen, and 9e-6 without); a mistake in the arithmetic happens to all of them.
+    recipes = [{"training.optimiser.epsilon": 1.0, "training.seed": seed} for seed in range(2016, 2020)]
+    found = [compare(two_ranks, files, recipe, torch.float32) for recipe in recipes]
+    assert min(max(differences.values()) for differences in found) < 1e-4, found
 
 
 def test_batch_normalisation_sees_one_workers_showers(two_ranks: GlooProcesses, files: Path) -> None:
