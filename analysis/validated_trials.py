@@ -4,15 +4,18 @@
 
 Writes validated_trials.png/.svg/.csv/.json: a row per trial. Each generates as many showers as the reference has, from the best of its
 states: half of them for the gate, all for classifiers and Frechet distance. The same classifiers judge all of them and, for the floor, half
-of the Monte Carlo against the other; minutes a trial.
+of the Monte Carlo against the other; minutes a trial. Interrupted, it goes on behind the last trial it has judged.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY
+from kept_rows import KeptRows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gan3d import __version__
 from gan3d.cli.validation import Validation, validated
 from gan3d.config.stairs import STAIRS
 from gan3d.errors import ConfigError
+from gan3d.generation.production import sha256_of
 from gan3d.generation.trained import trial_folder
 from gan3d.scaling.speedup import SEED_KEY
 from gan3d.tracking import frames
@@ -90,18 +96,21 @@ def draw(arguments: argparse.Namespace) -> str:
     if trials.empty:
         message = f"no trial of study {study.name!r} is complete yet, or stopped behind an epoch: nothing to validate."
         raise ConfigError(message)
-    rows, warnings = [], dict.fromkeys(unfinished(trials))
-    for trial in trials.to_dict("records"):
-        found = validated(asked_of(arguments, int(trial["trial"])))
-        warnings |= dict.fromkeys(found.warnings)
-        warnings |= dict.fromkeys(f"{name} not measured: {why}." for name, why in found.report.not_measured.items())
-        rows.append({"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])} | numbers_of(found.report))
+    rows, warnings, kept = [], dict.fromkeys(unfinished(trials)), KeptRows(arguments.output / "validated_trials.rows.jsonl")
+    for place, trial in enumerate(trials.to_dict("records"), start=1):
+        asked = asked_of(arguments, int(trial["trial"]))
+        who = {"contender": trial[STAIRS], "seed": int(trial[SEED_KEY]), "trial": int(trial["trial"])}
+        print(f"trial {who['trial']} ({who['contender']}, seed {who['seed']}), {place} of {len(trials)}", file=sys.stderr)
+        found = kept.get(depends_on(asked), partial(found_of, asked))
+        warnings |= dict.fromkeys(found["warnings"])
+        rows.append(who | found["numbers"])
     table = pd.DataFrame(rows)
     print(*table_lines(table), "", sep="\n")
     # Trials of a study mostly chose their epochs on the same files: each is said once.
     print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
     facts = {"study": study.name, "reference": [path.name for path in arguments.reference], "warnings": list(warnings)}
     drawing.publish(arguments, "validated_trials", figure_of(study, table), table, facts)
+    kept.forget()
     return study.run_id
 
 
@@ -119,7 +128,20 @@ def asked_of(arguments: argparse.Namespace, number: int) -> Validation:
     return Validation(folder, tuple(arguments.reference), (), arguments.calorimeter, arguments.most, arguments.seed, arguments.quick)
 
 
-def numbers_of(report: Report) -> dict[str, float]:
+def depends_on(asked: Validation) -> dict[str, str]:
+    """What a trial's numbers depend on, as text: its state and the files by their bytes."""
+    digests = [sha256_of(asked.what), *(hashlib.sha256(path.read_bytes()).hexdigest() for path in asked.reference if path.exists())]
+    return {key: str(value) for key, value in asdict(asked).items()} | {"sha256": " ".join(digests), "gan3d": __version__}
+
+
+def found_of(asked: Validation) -> dict[str, Any]:
+    """Validate."""
+    found = validated(asked)
+    not_measured = (f"{name} not measured: {why}." for name, why in found.report.not_measured.items())
+    return {"numbers": numbers_of(found.report), "warnings": [*found.warnings, *not_measured]}
+
+
+def numbers_of(report: Report) -> dict[str, Any]:
     """A report's numbers as columns: each with its ``_error`` and its ``_floor`` as far as it has them."""
     flagged = sum(one.is_flagged for one in report.findings)
     found: dict[str, Any] = {"showers": report.num_judged, "flagged": flagged, "flagged_floor": 0, "numbers": len(report.findings)}

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from small_study import GRID, SAMPLES, load_small_study
 
+from gan3d.cli.validation import Validated, Validation
 from gan3d.config.load import dump_study
 from gan3d.config.objective import Objective
 from gan3d.data.shower_file import open_shower_file, write_clic_file
@@ -120,6 +121,39 @@ def test_a_reference_that_chose_the_epochs_is_said_once_and_kept(
     assert capsys.readouterr().err.count("is a file of data.validation of this trial") == 1, "four trials, one file"
     _unfinished, warning = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["warnings"]
     assert "chose the epoch" in warning
+
+
+def test_what_was_interrupted_goes_on_behind_the_last_trial_it_has_judged(
+    drawn: Callable[..., int], reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = importlib.import_module("validated_trials")
+    really, judged = script.validated, []
+
+    def counted(asked: Validation) -> Validated:
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        judged.append(asked.what.name)
+        return really(asked)
+
+    assert drawn("small", "--reference", reference) == 0
+    whole = (tmp_path / "validated_trials.csv").read_bytes()
+    monkeypatch.setattr(script, "validated", counted)
+    with pytest.raises(KeyboardInterrupt):
+        drawn("small", "--reference", reference, "--output", tmp_path / "two")
+    with (tmp_path / "two" / "validated_trials.rows.jsonl").open("a", encoding="utf-8") as cut_off:
+        cut_off.write('\n{"asked":')
+    judged.clear()
+    assert drawn("small", "--reference", reference, "--output", tmp_path / "two") == 0
+    assert judged == ["0002", "0003"]
+    assert (tmp_path / "two" / "validated_trials.csv").read_bytes() == whole
+    judged.clear()
+    with pytest.raises(KeyboardInterrupt):
+        drawn("small", "--reference", reference, "--output", tmp_path / "two")
+    assert judged == ["0000", "0001"], "the table was written: asked anew, all are judged anew"
+    judged.clear()
+    with pytest.raises(KeyboardInterrupt):
+        drawn("small", "--reference", reference, "--output", tmp_path / "two", "--seed", 2)
+    assert judged == ["0000", "0001"], "another question"
 
 
 def test_divergences_stand_beside_areas(monkeypatch: pytest.MonkeyPatch) -> None:
