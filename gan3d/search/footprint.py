@@ -5,7 +5,7 @@ Sizes of networks and files are counted; a worker's memory is an estimate (`work
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -137,6 +137,7 @@ def generator_inputs(generator: GeneratorNetwork, num_showers: int) -> tuple[tor
 def largest_and_smallest(candidates: Iterable[TrialSettings]) -> tuple[Networks, Networks]:
     """The networks with most and with fewest parameters; of as many those of whose parameters most is remembered, and least."""
     different = {shape_of(settings): settings for settings in map(without_rates, candidates)}
+    num_parameters = ParameterCount()
     ordered = sorted(different.values(), key=lambda settings: (num_parameters(settings), *memories_of(settings)))
     return networks_of(ordered[-1]), networks_of(ordered[0])
 
@@ -152,11 +153,24 @@ def memories_of(settings: TrialSettings) -> tuple[int, bool]:
     return numbers_per_parameter(settings), settings.training.generator_average > 0
 
 
-def num_parameters(settings: TrialSettings) -> int:
-    """Of both networks: much sooner counted than what they keep for a backward pass."""
-    with torch.device("meta"):
-        networks = (make_generator(settings), make_discriminator(settings))
-    return sum(parameter.numel() for network in networks for parameter in network.parameters())
+class ParameterCount:
+    """Parameters of both networks of trials: much sooner counted than what they keep for a backward pass, and each network made once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, int] = {}
+
+    def __call__(self, settings: TrialSettings) -> int:
+        """Of a generator and a discriminator."""
+        training, grid = settings.training, settings.data.grid
+        return self._number((training.generator, training.polar_angle, grid), make_generator, settings) + self._number(
+            (training.discriminator, training.polar_angle, grid), make_discriminator, settings
+        )
+
+    def _number(self, shape: Hashable, make: Callable[[TrialSettings], nn.Module], settings: TrialSettings) -> int:
+        if shape not in self._found:
+            with torch.device("meta"):
+                self._found[shape] = sum(parameter.numel() for parameter in make(settings).parameters())
+        return self._found[shape]
 
 
 def without_rates(settings: TrialSettings) -> TrialSettings:
