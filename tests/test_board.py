@@ -287,6 +287,20 @@ def test_a_trial_posted_by_another_team_takes_it_from_the_team_before() -> None:
     run(story())
 
 
+def test_a_trial_that_left_its_team_in_peace_has_not_been_restarted_by_the_next_one() -> None:
+    async def story() -> None:
+        board = Board()
+        for turn in range(MAX_RESTARTS + 2):
+            team = f"team {turn}"
+            sequence, left_behind = await board.post(team, assignment())
+            assert left_behind == []
+            await board.report(team, sequence, 1, {})
+            assert await board.take(team, sequence, MOMENT) == {"epoch": 1, "metrics": {}, "restarts": 0}
+            await board.dissolve(team)
+
+    run(story())
+
+
 def test_an_abandoned_trial_gives_its_placement_group_back_once() -> None:
     async def story() -> None:
         board = Board()

@@ -13,6 +13,7 @@ from gan3d.config.load import LoadedStudy
 from gan3d.cost.account import Account
 from gan3d.cost.ledger import Ledger
 from gan3d.records import TrialRecord
+from gan3d.search.optuna_trials import INTERRUPTED
 from gan3d.tracking import frames
 from gan3d.tracking.catching_up import catch_up
 from gan3d.tracking.outcome import UNTRAINED
@@ -104,6 +105,19 @@ def test_a_trial_whose_end_is_said_already_is_left_alone(folder: Path, loaded: L
     again = Driver(folder, loaded)
     again.catch_up(of(0))
     assert frames.trials(again.uri, "small").equals(rows)
+
+
+def test_a_trial_whose_driver_was_killed_waits_and_goes_on(folder: Path, loaded: LoadedStudy) -> None:
+    killed = Driver(folder, loaded)
+    killed.start(0, 1)
+    killed.train(0, 1, 2)
+    again = Driver(folder, loaded)
+    again.catch_up(of(0, "stopped", INTERRUPTED))
+    (row,) = frames.trials(again.uri, "small").to_dict("records")
+    assert (row["state"], row["reason"], row["epochs"]) == ("stopped", INTERRUPTED, 2)
+    again.start(0)
+    (row,) = frames.trials(again.uri, "small").to_dict("records")
+    assert (row["state"], row["reason"]) == ("running", "")
 
 
 def test_a_server_that_does_not_answer_stops_nothing(folder: Path, loaded: LoadedStudy, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, IS_OLD, REASON, RESTARTS, STOPPED, outcome_of, worst
+from gan3d.tracking.outcome import ACTOR_LOST, BEST, EPOCH, FAILED, IS_OLD, REASON, RESTARTS, STOPPED, TURN_OVER, outcome_of, worst
 from gan3d.training.merit import Merit
 
 EPOCHS = 3
@@ -33,6 +33,16 @@ TABLE: dict[str, tuple[dict[str, Any] | None, str, tuple[str, str, int, float | 
     "diverged in its first epoch": (result(1, None, DIVERGED), "", ("failed", DIVERGED, 0, None)),
     "diverged in a later epoch": (result(2, 0.5, DIVERGED), "", ("failed", DIVERGED, 2, 0.5)),
     "not a number": (result(3, math.nan), "", ("failed", "the objective is not finite", 3, None)),
+    "not a number yet as its turn is over": (
+        result(1, math.nan) | {STOPPED: TURN_OVER},
+        "",
+        ("stopped", f"after epoch 1 of 3: {TURN_OVER}", 1, None),
+    ),
+    "not a number as the budget was spent in the end": (
+        result(3, math.nan) | {STOPPED: SPENT},
+        "",
+        ("failed", "the objective is not finite", 3, None),
+    ),
     "infinite": (result(3, math.inf), "", ("failed", "the objective is not finite", 3, None)),
     "actor lost at once": (None, ACTOR_LOST, ("failed", ACTOR_LOST, 0, None)),
     "actor lost in a later epoch": (result(2, 0.5), ACTOR_LOST, ("failed", ACTOR_LOST, 2, 0.5)),

@@ -178,6 +178,19 @@ def test_trials_of_an_earlier_session_count_but_say_nothing_of_the_time_left(stu
     assert standing.seconds_left(1.0) is None
 
 
+def test_the_time_left_of_trials_that_take_turns_is_what_each_of_them_has_before_it(study: Study) -> None:
+    standing = Standing(study, now=0.0)
+    standing.earlier_trials([record(0, "stopped", seconds=70.0), record(1, "stopped", objective=0.1, seconds=80.0)])
+    assert standing.num_ended == 0
+    assert standing.best is not None
+    assert standing.best.number == 1, "of an earlier session, and yet to go on"
+    standing.start(0, {}, now=0.0)
+    standing.end(record(0, seconds=100.0))
+    assert standing.seconds_left(30.0) == 6 * 100.0 + 20.0
+    standing.start(1, {}, now=30.0)
+    assert standing.seconds_left(35.0) == 6 * 100.0 + 15.0
+
+
 @pytest.mark.parametrize(("study_name", "best"), [("quickstart", 0.2), ("scaling_1_to_16", 0.7)])
 def test_the_best_is_the_best_in_the_studys_direction(study_name: str, best: float) -> None:
     study = load_study(STUDIES / f"{study_name}.yaml").study

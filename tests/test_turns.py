@@ -16,6 +16,7 @@ from tune_results import epoch_result, failed_result
 
 from gan3d.config.load import load_study
 from gan3d.errors import ConfigError
+from gan3d.search.optuna_trials import INTERRUPTED
 from gan3d.search.samplers import open_optuna_study
 from gan3d.search.searcher import FINISHED, OptunaSearcher
 from gan3d.search.turns import Turns
@@ -112,6 +113,47 @@ def test_a_trial_that_fails_ends_or_tells_its_epochs_again_makes_way_for_nobody(
 def test_with_a_scheduler_that_stops_trials_turns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trials.turn = 2.0 lets trials wait for each other, but scheduler.name = asha"):
         load_small_study(tmp_path, {SEED: {"choice": [1, 2]}}, trials={"turn": 2}, scheduler={"name": "asha"})
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsga2"])
+def test_with_a_sampler_that_learns_from_ended_trials_turns_are_refused(tmp_path: Path, sampler: str) -> None:
+    with pytest.raises(ConfigError, match=rf"trials.turn = 2.0 lets every trial begin .* for sampler.name = {sampler} "):
+        load_small_study(tmp_path, {SEED: {"choice": [1, 2]}}, trials={"turn": 2, "number": 2}, sampler={"name": sampler})
+
+
+def stopped(session: Session) -> list[tuple[int, int]]:
+    """Numbers and epochs of the trials that wait to go on."""
+    return [(record.number, record.epochs) for record in session.searcher.stopped()]
+
+
+def test_a_trial_waits_until_it_goes_on_not_until_somebody_looks_at_it(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.play(most_starts=3)
+    assert session.searcher.youngest_waiting() == 1.0
+    assert stopped(session) == [(0, 1), (1, 1), (2, 1)]
+    assert session.searcher.suggest("goes on") is not None
+    assert stopped(session) == [(1, 1), (2, 1)]
+
+
+def test_a_trial_whose_driver_was_killed_waits_as_others_do(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.play(most_starts=4)  # trial 0 has had two turns
+    assert session.searcher.suggest("killed") is not None
+    session.searcher.on_trial_result("killed", epoch_result(2, 0.5))
+    assert stopped(session) == [(0, 2), (2, 1)]
+    later = Session(tmp_path)
+    assert stopped(later) == [(0, 2), (1, 2), (2, 1)]
+    assert {record.number: record.reason for record in later.searcher.stopped()}[1] == INTERRUPTED
+    assert later.play() == [(1, [3]), (2, [2]), (0, [3]), (2, [3])]
+
+
+def test_a_trial_that_has_begun_is_trained_though_another_like_it_has_ended(tmp_path: Path) -> None:
+    write_study(tmp_path, {SEED: {"choice": [1, 2, 3]}}, sampler={"name": "random"}, trials={"turn": 1, "number": 2})
+    session = Session(tmp_path)
+    session.searcher._optuna.enqueue_trial({SEED: 1})  # as the first, which is the settings as written
+    assert session.play() == [(number, [epoch]) for epoch in (1, 2, 3) for number in (0, 1)]
+    assert session.searcher.untrained == []
+    assert [(record.state, record.sample) for record in session.searcher.records()] == [("complete", {SEED: 1})] * 2
 
 
 def played(folder: Path, cases: Sequence[str], **trials: Any) -> Path:

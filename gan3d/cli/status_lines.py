@@ -131,7 +131,7 @@ def _standing(status: Status, study: Study) -> Iterator[tuple[str, str, str]]:
 
 def _about_the_state(status: Status) -> str:
     if status.driver is not None:
-        over = status.counts["to_come"] + len(status.open_trials) == 0
+        over = status.counts["to_come"] + status.counts["stopped"] + len(status.open_trials) == 0
         return f"{status.driver.text}{'; all trials have ended, it is about to end' if over else ''}"
     return {
         "complete": "all trials have ended",

@@ -74,7 +74,8 @@ class Trials(Settings):
     """Trials at the same time."""
     turn: Positive | None = None
     """Age, by `scheduler.rungs_in`, after which a trial makes way for those that wait, to go on when they have come as far: a study that is
-    stopped half way has then trained all of them alike. Without it each is trained to its end before the next begins."""
+    stopped half way has then trained all of them alike. Without it each is trained to its end before the next begins. Not with samplers
+    that learn from ended trials: they would have proposed all before one ends."""
 
 
 class Study(Settings):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: A finite space of up to so many samples is checked sample by sample; of any other, the corners.
 MAX_SAMPLES_CHECKED = 10_000
+#: Samplers to which it is all the same how trials end.
+UNLEARNING = ("grid", "random", "quasi_random")
 
 
 def study_problems(study: Study) -> Iterator[Problem]:
@@ -134,6 +136,10 @@ def _turns(study: Study) -> Iterator[Problem]:
     if turn is not None and scheduler.name != "none":
         way_out = "Its rungs spare long trials already: remove trials.turn, or set scheduler.name to none."
         yield Problem("trials.turn", "lets trials wait for each other, but", way_out, turn, (("scheduler.name", scheduler.name),))
+    if turn is not None and (sampler := study.sampler.name) not in UNLEARNING:
+        rule = "lets every trial begin before one has ended, which leaves nothing to learn from for"
+        way_out = f"Remove trials.turn, or set sampler.name to {', '.join(UNLEARNING[:-1])} or {UNLEARNING[-1]}."
+        yield Problem("trials.turn", rule, way_out, turn, (("sampler.name", sampler),))
 
 
 def _objective(study: Study) -> Iterator[Problem]:

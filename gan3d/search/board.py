@@ -91,11 +91,11 @@ class Board:
         return [group for number in others for group in await self.abandon(number)]
 
     def _take_from_others(self, team: str, number: int) -> tuple[int, list[Any]]:
-        """End other teams' work on a trial; returns its restarts, the move being one, and their placement groups."""
+        """End other teams' work on a trial; returns its restarts (one more, unless they went home) and their placement groups."""
         restarts, left_behind = 0, []
         for name, lost in self._slots.items():
             if name != team and lost.assignment is not None and lost.assignment["number"] == number:
-                restarts = max(restarts, lost.restarts + 1)
+                restarts = restarts if lost.is_dissolved else max(restarts, lost.restarts + 1)
                 left_behind.append(lost.placement_group)
                 lost.assignment = lost.placement_group = None
                 lost.is_dissolved = lost.is_closed = True

@@ -6,7 +6,7 @@ that change from epoch to epoch, so there each epoch is a user attribute, ``epoc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import optuna
@@ -20,6 +20,8 @@ from gan3d.training.merit import Merit, best_epoch, merit_of_record, order
 #: User attributes of an Optuna trial: of its effective settings; and, where another study trained it, which and as what.
 DIGEST_ATTRIBUTE, FROM_ATTRIBUTE = "digest", "warm_start"
 STOPPED_ATTRIBUTE, SECONDS_ATTRIBUTE, REASON_ATTRIBUTE, RESTARTS_ATTRIBUTE = "stopped", "seconds", "reason", "restarts"
+#: The reason of a trial whose driver was killed.
+INTERRUPTED = "its session was interrupted"
 #: Name of the constraint that Optuna's samplers see.
 CONSTRAINT = "excess"
 _EPOCH = "epoch/"
@@ -72,6 +74,13 @@ def tell_end(opened: optuna.Study, trial: optuna.Trial, record: TrialRecord, obj
         trial.set_constraint(CONSTRAINT, record.excess)
     values = [record.objective, *record.trade_offs] if record.objective is not None and record.state == "complete" else None
     opened.tell(trial, values, state=STATES[record.state])
+
+
+def mark_interrupted(opened: optuna.Study, trials: Iterable[optuna.trial.FrozenTrial]) -> None:
+    """Store of trials whose driver was killed that they wait, as those do that it stopped: it may be long until they go on."""
+    for trial in trials:
+        if curve_of(trial) and not trial.user_attrs.get(STOPPED_ATTRIBUTE):
+            optuna.Trial(opened, trial._trial_id).set_user_attr(STOPPED_ATTRIBUTE, INTERRUPTED)
 
 
 def record_of(trial: optuna.trial.FrozenTrial, objective: Objective, held_seconds: Mapping[int, float] | None = None) -> TrialRecord:

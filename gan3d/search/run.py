@@ -173,8 +173,8 @@ def _search(
         admission=admission,
         held_seconds=account.ledger.held_seconds,
     )
-    earlier = list(searcher.records())
-    watcher.earlier_trials(earlier)
+    earlier, waiting = list(searcher.records()), list(searcher.stopped())
+    watcher.earlier_trials([*earlier, *waiting])
     if earlier and not tracker.continued:
         watcher.say("The study's earlier run is not at this tracking URI: a new one starts, and only new trials show in it.")
     if earlier and account.ledger.is_empty:
@@ -182,7 +182,7 @@ def _search(
     if (known := known_from(opened)) and not earlier:
         watcher.say(f"Known from {' and '.join(sorted(set(known)))}, and not trained again: {len(known)} trials.")
     if tracker.continued:
-        catch_up(tracker, uri, study, earlier, account, results / "trials")
+        catch_up(tracker, uri, study, [*earlier, *waiting], account, results / "trials")
     callback = StudyCallback(tracker, watcher, account)
     # On the head's node, as trials' actors are: a node that dies must not take it along.
     board = ray.remote(num_cpus=0, resources=TRIAL_RESOURCES)(Board).remote()

@@ -31,6 +31,7 @@ from gan3d.search.optuna_trials import (
     curve_of,
     has_diverged,
     keep_epoch,
+    mark_interrupted,
     record_of,
     tell_end,
 )
@@ -83,6 +84,7 @@ class OptunaSearcher(Searcher):
         self._trials_folder, self._base = trials_folder.absolute(), base.absolute()
         self._live: dict[str, tuple[optuna.Trial, dict[str, Any]]] = {}
         self._interrupted = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
+        mark_interrupted(opened, self._interrupted)
         self._begun: set[str] = set()
         self._lost_starts: Counter[int] = Counter()
         self._may_go_on, self._num_proposed = may_go_on, 0
@@ -103,7 +105,7 @@ class OptunaSearcher(Searcher):
                 yield record_of(trial, self._study.objective, held)
 
     def stopped(self) -> Iterator[TrialRecord]:
-        """Trials that the budget stopped and nobody has taken up again."""
+        """Trials that will go on and that nobody has taken up again."""
         held = self._held_seconds()
         for trial in self._trials():
             if trial.state == TrialState.RUNNING and trial.user_attrs.get(STOPPED_ATTRIBUTE):
@@ -147,6 +149,8 @@ class OptunaSearcher(Searcher):
             self._admission.begin(trial.number, workers)
         self._next = None
         self._num_proposed += 1
+        if trial.user_attrs.get(STOPPED_ATTRIBUTE):
+            trial.set_user_attr(STOPPED_ATTRIBUTE, "")
         config = self._config(trial, settings)
         self._live[trial_id] = (trial, config)
         return config
@@ -162,7 +166,8 @@ class OptunaSearcher(Searcher):
             except ConfigError as error:
                 self._tell_untrained(trial, str(error))
                 continue
-            if (twin := self._twin(trial.number, settings.digest())) is not None:
+            has_begun = bool(curve_of(self._trials()[trial.number]))
+            if not has_begun and (twin := self._twin(trial.number, settings.digest())) is not None:
                 self._tell_twin(trial, twin)
                 continue
             trial.set_user_attr(DIGEST_ATTRIBUTE, settings.digest())
@@ -171,6 +176,7 @@ class OptunaSearcher(Searcher):
     def begin(self, trial_id: str) -> None:
         """Tune has started a trial that was proposed."""
         self._begun.add(trial_id)
+        del self._lost_starts[self._live[trial_id][0].number]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep the learning curve; an epoch reported again by a resumed trial is known already."""
@@ -200,9 +206,11 @@ class OptunaSearcher(Searcher):
         reason = ACTOR_LOST if error else ""
         seconds = self._held_seconds().get(trial.number, 0.0)
         record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason, seconds=seconds)
-        tell_end(self._optuna, trial, record, self._study.objective)
-        if record.state == "stopped" and result is not None and is_turn_over(result):
+        has_made_way = record.state == "stopped" and result is not None and is_turn_over(result)
+        if has_made_way and result is not None:
             trial.set_user_attr(TURN_ATTRIBUTE, result[AGE])
+        tell_end(self._optuna, trial, record, self._study.objective)
+        if has_made_way:
             self._interrupted.append(self._trials()[trial.number])
 
     def _put_back(self, trial: optuna.Trial) -> None:
@@ -259,10 +267,7 @@ class OptunaSearcher(Searcher):
         youngest = min(self._interrupted, key=turn_began, default=None)
         if youngest is not None and (turn_began(youngest) == 0 or asked >= self._study.num_trials):
             self._interrupted.remove(youngest)
-            trial = self._taken_up(youngest)
-            if trial.user_attrs.get(STOPPED_ATTRIBUTE):
-                trial.set_user_attr(STOPPED_ATTRIBUTE, "")
-            return trial
+            return self._taken_up(youngest)
         if asked >= self._study.num_trials:
             return None
         self._optuna.sampler = make_sampler(self._study, asked, self._trials())

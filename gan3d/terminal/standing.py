@@ -24,6 +24,8 @@ class RunningTrial:
     started: float
     known_epochs: int = 0
     """That it had when it was taken up; it tells them again."""
+    held: float = 0.0
+    """Seconds that it had its workers before."""
     epoch: int = 1
     step: int = 0
     steps: int = 0
@@ -63,15 +65,17 @@ class Standing:
         return sum(record.state != "stopped" for record in self.ended.values())
 
     def earlier_trials(self, records: Iterable[TrialRecord]) -> None:
-        """Trials that ended before this session."""
+        """Trials that ended before this session, for good or until they go on."""
         for record in records:
             self._earlier.add(record.number)
             self.end(record)
 
     def start(self, number: int, sample: dict[str, Any], now: float, known_epochs: int = 0) -> None:
         """A trial starts, or is taken up again behind so many epochs."""
-        self.ended.pop(number, None)
-        self.running[number] = RunningTrial(number, dict(sample), self.study.epochs_of(sample), now, known_epochs)
+        earlier = self.ended.pop(number, None)
+        self._earlier.discard(number)
+        held = 0.0 if earlier is None else earlier.seconds
+        self.running[number] = RunningTrial(number, dict(sample), self.study.epochs_of(sample), now, known_epochs, held)
         self._judges[number] = Judge(self.study.objective)
 
     def step(self, number: int, epoch: int, step: int, steps: int) -> None:
@@ -112,6 +116,7 @@ class Standing:
         if not seconds:
             return None
         mean = sum(seconds) / len(seconds)
-        running = sum(max(mean - (now - trial.started), 0.0) for trial in self.running.values())
-        waiting = max(self.study.num_trials - self.num_ended - len(self.running), 0)
-        return (running + waiting * mean) / self.study.trials.concurrent
+        begun = [trial.held + now - trial.started for trial in self.running.values()]
+        begun += [record.seconds for record in self.ended.values() if record.state == "stopped"]
+        to_come = max(self.study.num_trials - self.num_ended - len(begun), 0)
+        return (sum(max(mean - seconds, 0.0) for seconds in begun) + to_come * mean) / self.study.trials.concurrent

@@ -50,7 +50,7 @@ class Terminal:
         self._stack.close()
 
     def earlier_trials(self, records: Iterable[TrialRecord]) -> None:
-        """Trials that ended before this session, where a study is gone on with."""
+        """Trials that ended before this session, for good or until they go on, where a study is gone on with."""
         with self._lock:
             self._standing.earlier_trials(records)
             count = self._standing.num_ended

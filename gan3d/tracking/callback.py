@@ -21,7 +21,7 @@ class Watcher(Protocol):
     """Hears what happens in a study while it happens; the terminal is one."""
 
     def earlier_trials(self, records: list[TrialRecord]) -> None:
-        """Trials that ended in earlier sessions of the study; told once, before anything starts."""
+        """Trials that ended in earlier sessions of the study, for good or until they go on; told once, before anything starts."""
 
     def trial_started(self, number: int, sample: dict[str, Any], known_epochs: int = 0) -> None:
         """A trial was given to its workers, or taken up again: then it tells so many epochs once more."""

@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def catch_up(tracker: StudyTracker, tracking_uri: str, study: Study, ended: Iterable[TrialRecord], account: Account, trials: Path) -> None:
-    """Say the end of every trial that has ``ended`` and whose run does not say so; ``trials`` is the folder of trials' folders."""
+    """Say the end of every trial that has ``ended``, for good or until it goes on, and whose run does not say so.
+
+    ``trials`` is the folder of trials' folders.
+    """
     unreachable: tuple[type[Exception], ...] = (ConfigError, *failures())
     try:
         rows = frames.trials(tracking_uri, study.name, tracker.study_run_id)

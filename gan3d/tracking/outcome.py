@@ -81,9 +81,11 @@ def _state(last: Mapping[str, Any], reached: int, epochs: int, error: str) -> tu
         return ("stopped", f"in epoch {reached + 1} of {epochs}: {stopped}") if stopped else ("failed", str(last.get(REASON, "")))
     if not reached:
         return "failed", "ended before its first epoch"
-    if not merit_of(last[BEST]).is_finite:
-        return "failed", "the objective is not finite"
-    if reached >= epochs or last.get(IS_OLD):
-        return "complete", ""
     spent, where = last.get(STOPPED), f"after epoch {reached} of {epochs}"
+    is_whole = reached >= epochs or bool(last.get(IS_OLD))
+    # One that is to go on may become finite.
+    if not merit_of(last[BEST]).is_finite and (is_whole or not spent):
+        return "failed", "the objective is not finite"
+    if is_whole:
+        return "complete", ""
     return ("stopped", f"{where}: {spent}") if spent else ("pruned", f"stopped by the scheduler {where}")
