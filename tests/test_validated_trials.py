@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -61,24 +65,47 @@ def reference(results: Path) -> Path:
     return results / "reference.h5"
 
 
-@pytest.fixture
-def drawn(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    monkeypatch.syspath_prepend(str(ANALYSIS))
-    script = importlib.import_module("validated_trials")
+class Drawn(NamedTuple):
+    """What a call of the script left."""
 
-    def call(study: str, *options: object) -> int:
-        words = ["validated_trials.py", study, "--results", results, "--output", tmp_path, "--quick", *options]
-        monkeypatch.setattr("sys.argv", [str(word) for word in words])
-        return int(script.main())
+    code: int
+    output: Path
+    out: str
+    err: str
 
-    return call
+    @property
+    def csv(self) -> bytes:
+        return (self.output / "validated_trials.csv").read_bytes()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return dict(json.loads((self.output / "validated_trials.json").read_text(encoding="utf-8")))
 
 
-def test_each_trial_with_a_state_has_a_row_and_each_contender_a_column(
-    drawn: Callable[..., int], reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert drawn("small", "--reference", reference) == 0
-    table = pd.read_csv(tmp_path / "validated_trials.csv")
+def draw(script: ModuleType, study: str, results: Path, reference: Path | str, output: Path, *options: object) -> Drawn:
+    words = ["validated_trials.py", study, "--results", results, "--reference", reference, "--output", output, "--quick", *options]
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr("sys.argv", [str(word) for word in words])
+        code = script.main()
+    return Drawn(code, output, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ANALYSIS))
+        yield importlib.import_module("validated_trials")
+
+
+@pytest.fixture(scope="module")
+def whole(script: ModuleType, results: Path, reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    return draw(script, "small", results, reference, tmp_path_factory.mktemp("whole"))
+
+
+def test_each_trial_with_a_state_has_a_row_and_each_contender_a_column(whole: Drawn) -> None:
+    assert whole.code == 0
+    table = pd.read_csv(BytesIO(whole.csv))
     assert list(zip(table["contender"], table["seed"], table["trial"], strict=True)) == [
         ("few filters", 2, 0),
         ("few filters", 3, 1),
@@ -89,88 +116,81 @@ def test_each_trial_with_a_state_has_a_row_and_each_contender_a_column(
     assert (table["flagged"] > 10).all(), "none of them was trained"
     assert (table["profile_depth_floor"] == table["profile_depth_floor"].iloc[0]).all(), "one reference, one floor"
     assert table.groupby("contender")["profile_depth"].nunique().eq(2).all(), "seeds differ"
-    printed = capsys.readouterr().out.splitlines()
-    line = next(line for line in printed if line.startswith("| profile depth, size of the deviation"))
+    line = next(line for line in whole.out.splitlines() if line.startswith("| profile depth, size of the deviation"))
     sizes = 100 * table[table["contender"] == "best"]["profile_depth"].abs()
     assert f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}" in line.split("|")[3]
-    facts = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))
-    assert facts["reference"] == ["reference.h5"]
-    assert facts["warnings"] == ["Not trained to their end yet: trials 3 (epoch 1)."]
-    assert (tmp_path / "validated_trials.png").stat().st_size > 10_000
+    assert whole.facts["reference"] == ["reference.h5"]
+    assert whole.facts["warnings"] == ["Not trained to their end yet: trials 3 (epoch 1)."]
+    assert (whole.output / "validated_trials.png").stat().st_size > 10_000
+    assert "trial 3 (best, seed 3), 4 of 4" in whole.err
 
 
-def test_the_ten_distances_are_there_with_their_floors(
-    drawn: Callable[..., int], reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert drawn("small", "--reference", reference) == 0
-    table = pd.read_csv(tmp_path / "validated_trials.csv")
+def test_the_ten_distances_are_there_with_their_floors(whole: Drawn) -> None:
+    table = pd.read_csv(BytesIO(whole.csv))
     for name in NAMES:
         assert (table[f"physics.{name}"] > 0).all(), name
         floor = table[f"physics.{name}_floor"]
         assert (floor == floor.iloc[0]).all(), "one reference, one floor"
     assert (table["physics.shower_distance"] > 2 * table["physics.shower_distance_floor"]).all(), "none of them was trained"
-    assert "| physics.shower distance |" in capsys.readouterr().out
+    assert "| physics.shower distance |" in whole.out
 
 
 def test_a_reference_that_chose_the_epochs_is_said_once_and_kept(
-    drawn: Callable[..., int], reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: ModuleType, results: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "validation.h5").write_bytes(reference.read_bytes())
-    assert drawn("small", "--reference", "validation.h5") == 0
-    assert capsys.readouterr().err.count("is a file of data.validation of this trial") == 1, "four trials, one file"
-    _unfinished, warning = json.loads((tmp_path / "validated_trials.json").read_text(encoding="utf-8"))["warnings"]
+    found = draw(script, "small", results, "validation.h5", tmp_path)
+    assert found.err.count("is a file of data.validation of this trial") == 1, "four trials, one file"
+    _unfinished, warning = found.facts["warnings"]
     assert "chose the epoch" in warning
 
 
 def test_what_was_interrupted_goes_on_behind_the_last_trial_it_has_judged(
-    drawn: Callable[..., int], reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: ModuleType, results: Path, reference: Path, whole: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = importlib.import_module("validated_trials")
     really, judged = script.validated, []
 
     def counted(asked: Validation) -> Validated:
         if len(judged) == 2:
             raise KeyboardInterrupt
         judged.append(asked.what.name)
-        return really(asked)
+        return really(asked)  # type: ignore[no-any-return]
 
-    assert drawn("small", "--reference", reference) == 0
-    whole = (tmp_path / "validated_trials.csv").read_bytes()
+    def again(*options: object) -> Drawn:
+        judged.clear()
+        return draw(script, "small", results, reference, tmp_path, *options)
+
     monkeypatch.setattr(script, "validated", counted)
     with pytest.raises(KeyboardInterrupt):
-        drawn("small", "--reference", reference, "--output", tmp_path / "two")
-    with (tmp_path / "two" / "validated_trials.rows.jsonl").open("a", encoding="utf-8") as cut_off:
+        again()
+    with (tmp_path / "validated_trials.rows.jsonl").open("a", encoding="utf-8") as cut_off:
         cut_off.write('\n{"asked":')
-    judged.clear()
-    assert drawn("small", "--reference", reference, "--output", tmp_path / "two") == 0
+    assert again().csv == whole.csv
     assert judged == ["0002", "0003"]
-    assert (tmp_path / "two" / "validated_trials.csv").read_bytes() == whole
-    judged.clear()
     with pytest.raises(KeyboardInterrupt):
-        drawn("small", "--reference", reference, "--output", tmp_path / "two")
+        again()
     assert judged == ["0000", "0001"], "the table was written: asked anew, all are judged anew"
-    judged.clear()
     with pytest.raises(KeyboardInterrupt):
-        drawn("small", "--reference", reference, "--output", tmp_path / "two", "--seed", 2)
+        again("--seed", 2)
     assert judged == ["0000", "0001"], "another question"
 
 
-def test_divergences_stand_beside_areas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ANALYSIS))
+def test_divergences_stand_beside_areas(script: ModuleType) -> None:
     kinds = ("high_level", "challenge", "low_level")
     beside = {f"{kind}_{what}": Beside(0.6, 0.01, 0.5, 0.01, 200, 100) for kind in kinds for what in ("auc", "divergence")}
     report = Report(100, 200, 100, (), (), (), (), {}, 1, {}, beside, {})
-    found = importlib.import_module("validated_trials").numbers_of(report)
-    assert set(beside) <= set(found)
-    assert importlib.import_module("validated_trials").as_text(float("nan"), "frechet") == "not measured"
+    assert set(beside) <= set(script.numbers_of(report))
+    assert script.as_text(float("nan"), "frechet") == "not measured"
 
 
-def test_a_study_without_records_is_told(drawn: Callable[..., int], reference: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert drawn("absent", "--reference", reference) == 2
-    assert "Studies there: small" in capsys.readouterr().err
+def test_a_study_without_records_is_told(script: ModuleType, results: Path, reference: Path, tmp_path: Path) -> None:
+    found = draw(script, "absent", results, reference, tmp_path)
+    assert found.code == 2
+    assert "Studies there: small" in found.err
 
 
-def test_a_reference_that_is_not_there_is_told(drawn: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert drawn("small", "--reference", "none.h5") == 2
-    assert "none.h5" in capsys.readouterr().err
+def test_a_reference_that_is_not_there_is_told(script: ModuleType, results: Path, tmp_path: Path) -> None:
+    found = draw(script, "small", results, "none.h5", tmp_path)
+    assert found.code == 2
+    assert "none.h5" in found.err
