@@ -79,10 +79,10 @@ samples/simulated/calochallenge_2_validation.h5: | $(READY)
 	$(BIN)/gan3d simulate $@ --calorimeter calochallenge_2 --showers 500 --energy 1 100 --spectrum log_uniform --seed 2
 
 test: $(READY) ## the tests, without those that take minutes each, two files at a time
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --durations 15 $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 test-slow: $(READY) ## the tests that take minutes each, two files at a time: kills, end to end, documentation
-	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --durations 15 $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15 $(ARGS)
 
 test-cluster: $(CLUSTER_READY) ## those that need Spark or Ray's server of jobs, in an environment of their own (1 GB; a Java for Spark)
 	$(ONE_THREAD) .venv-cluster/bin/python -m pytest -m slow tests/test_spark.py tests/test_submission.py $(ARGS)

@@ -16,8 +16,37 @@ from gan3d.tracking.store import default_tracking_uri
 
 DATABASE = "tracking.db"
 
+#: Files that take minutes, the longest first: begun last, one of them would leave the other worker without work.
+LONGEST = (
+    "test_survival",
+    "test_docs",
+    "test_soak",
+    "test_kills",
+    "test_quickstart",
+    "test_slurm",
+    "test_run",
+    "test_gate",
+    "test_laws",
+    "test_gate_geant4",
+    "test_verdict_run",
+    "test_confirmation",
+    "test_bookkeeping",
+    "test_doctor_hosts",
+    "test_turns",
+    "test_budget",
+    "test_samplers",
+    "test_export",
+    "test_inference",
+)
+
 #: pytest-xdist tells its workers how wide the terminal is; tests of lines print for nobody's.
 os.environ.pop("COLUMNS", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,10 @@ from gan3d.training.checkpoint import TrialFolder, load_state
 MARK = "GAN3D_TEST_SESSION"
 #: What follows from the seed alone, bit for bit.
 EXACT = ("losses.", "physics.")
-#: Longest wait for anything, and for a session's last process to be gone, on a busy machine [s]. Ray's agents tell their head that
-#: their node died before they end, and where the head died with it they give up after 60 s (gcs_rpc_server_reconnect_timeout_s).
+#: Longest wait for anything, and for a session's last process to be gone, on a busy machine [s].
 PATIENCE, GONE = 300.0, 150.0
+#: Ray's agents tell their head that their node died before they end, and where the head died with it they give up after 60 s.
+IMPATIENT = {"RAY_gcs_rpc_server_reconnect_timeout_s": "15"}
 
 
 class Session:
@@ -45,7 +46,7 @@ class Session:
         with self._output.open("w") as output:
             self.driver = subprocess.Popen(
                 [sys.executable, "-m", "gan3d.cli", *words],
-                env={**os.environ, MARK: self.mark},
+                env={**os.environ, **IMPATIENT, MARK: self.mark},
                 cwd=folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from benchmarks.planted_faults import BEGIN, CLIC, DOCUMENT, END, FAULTS, NAMED_BY, monte_carlo, simulated, with_cells
 from gan3d.data.showers import Showers
 from gan3d.simulation.constants import fitted_constants
+from gan3d.validation import gate
 from gan3d.validation.classifier import separation
 from gan3d.validation.collection import blocks
 from gan3d.validation.detector import Detector
@@ -121,7 +123,19 @@ def test_deviations_are_two_sided_but_where_less_is_no_fault(name: str, value: f
 def test_the_same_seed_judges_alike(good: Showers, reference: ObservableTable, floor: Floor) -> None:
     table = tabulated(good)
     assert judge(table, reference, floor, seed=3) == judge(table, reference, floor, seed=3)
-    assert floor_of(reference, 100, 2, num_draws=3) == floor_of(reference, 100, 2, num_draws=3)
+    first = floor_of(reference, 100, 2, num_draws=3)
+    gate._floor.cache_clear()
+    assert floor_of(reference, 100, 2, num_draws=3) == first
+
+
+def test_a_floor_is_made_once_for_the_same_numbers_and_anew_for_others(reference: ObservableTable) -> None:
+    rows = np.arange(250)
+    first = floor_of(reference.draw(rows), 100, 2, num_draws=3)
+    assert floor_of(reference.draw(rows), 100, 2, num_draws=3) is first
+    for other in (reference.draw(rows + 1), replace(reference.draw(rows), polar_angle=reference.draw(rows).polar_angle + 1e-9)):
+        assert floor_of(other, 100, 2, num_draws=3) is not first
+    for asked in ((101, 2, 3), (100, 3, 3), (100, 2, 4)):
+        assert floor_of(reference.draw(rows), *asked) is not first
 
 
 def test_cells_are_counted_between_edges_that_belong_to_the_bin_below() -> None:

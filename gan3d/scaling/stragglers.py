@@ -9,6 +9,7 @@ than a log-normal's makes large teams slower than this says.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -30,10 +31,24 @@ def expected_maximum(world_sizes: Sequence[int], spread: Array | float) -> Array
         Shape (spreads, world sizes).
     """
     spreads = np.atleast_1d(np.asarray(spread, float))[:, None]
-    sizes = np.asarray(world_sizes, float)
+    sizes = tuple(map(float, world_sizes))
+    values = np.exp(spreads * _Z - spreads**2 / 2) @ _weights(sizes)
+    return np.where((spreads == 0) | (np.array(sizes) == 1), 1.0, values)
+
+
+# Fits and their bootstrap samples ask again and again about the same few sizes.
+@lru_cache(maxsize=256)
+def _weights(world_sizes: tuple[float, ...]) -> Array:
+    """Probabilities of the largest being at `_Z`, shape (Z, world sizes)."""
+    sizes = np.array(world_sizes)
     weights = sizes * stats.norm.pdf(_Z)[:, None] * stats.norm.cdf(_Z)[:, None] ** (sizes - 1)
-    values = np.exp(spreads * _Z - spreads**2 / 2) @ (weights / weights.sum(0))
-    return np.where((spreads == 0) | (sizes == 1), 1.0, values)
+    return np.asarray(weights / weights.sum(0))
+
+
+@lru_cache(maxsize=256)
+def _waits(world_size: int) -> Array:
+    """Of each of `_SPREADS`."""
+    return expected_maximum([world_size], _SPREADS)[:, 0] - 1.0
 
 
 def spread_of(wait: float, world_size: int) -> float:
@@ -42,4 +57,4 @@ def spread_of(wait: float, world_size: int) -> float:
     Between 0, also for less than no wait, and 1.5, also for a longer wait than that makes. A lone rank waits for nobody and tells nothing.
     """
     assert world_size > 1
-    return float(np.interp(wait, expected_maximum([world_size], _SPREADS)[:, 0] - 1.0, _SPREADS))
+    return float(np.interp(wait, _waits(world_size), _SPREADS))

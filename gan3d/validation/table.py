@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,6 +50,16 @@ class ObservableTable:
     def num_showers(self) -> int:
         """Showers looked at, M."""
         return len(self.is_broken)
+
+    @property
+    def digest(self) -> str:
+        """Of all its numbers."""
+        found = hashlib.sha256(json.dumps(list(self.columns)).encode())
+        arrays = (*self.columns.values(), self.layer_shares, self.shape, self.incident_energy, self.polar_angle, self.is_broken)
+        for values in arrays:
+            found.update(f"{values.dtype} {values.shape}".encode())
+            found.update(values.tobytes())
+        return found.hexdigest()
 
     def draw(self, rows: NDArray[np.int64]) -> ObservableTable:
         """The showers at these places of all M, in their order."""
