@@ -155,7 +155,9 @@ def draw_ratios(axes: Axes, table: pd.DataFrame, colours: dict[str, str]) -> Non
         axes.errorbar([row["ratio"]], [place], xerr=ends, color=colours[row["contender"]], marker="o", capsize=4, linewidth=1.8)
         interval = "" if pd.isna(row["ratio_low"]) else f" ({row['ratio_low']:.3f} to {row['ratio_high']:.3f})"
         text = f"{row['ratio']:.3f}{interval}: {row['verdict']}"
-        axes.annotate(text, (row["ratio"], place), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9)
+        # In the middle of the panel: beside a point near its edge it would reach beyond.
+        at = axes.get_yaxis_transform()
+        axes.annotate(text, (0.5, place), xycoords=at, xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9)
     axes.set_yticks(range(len(others)), others["contender"])
     axes.set_ylim(-0.6, len(others) - 0.2)
     axes.margins(x=0.25)

@@ -63,7 +63,10 @@ def finish(loaded: LoadedStudy, folder: Path, url: str | None = None) -> list[tu
             if epoch == 3 or not searcher.goes_on("a", result):
                 searcher.on_trial_complete("a", result)
                 break
-    return [(one.number, one.state, one.params, one.intermediate_values, one.values, one.user_attrs) for one in opened.trials]
+    # What has gone on was `stopped`, and is no longer.
+    attributes = [{name: value for name, value in one.user_attrs.items() if value != ""} for one in opened.trials]
+    told = zip(opened.trials, attributes, strict=True)
+    return [(one.number, one.state, one.params, one.intermediate_values, one.values, kept) for one, kept in told]
 
 
 @pytest.mark.parametrize("name", STUDIES)
