@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from gloo_processes import GlooProcesses, gloo_processes
 
 from benchmarks.hosts.namespaces import why_not
 from benchmarks.hosts.testbed import TestBed
@@ -61,6 +62,13 @@ def tracked_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
+    """Two real ranks, which have imported torch when the first file asked for them."""
+    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
+        yield processes
 
 
 @pytest.fixture(scope="module")

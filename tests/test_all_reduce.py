@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import torch
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from torch import nn
 
 from gan3d.training.all_reduce import DeferredAllReduce
@@ -23,12 +22,6 @@ NOTHING = 0.2
 REPEATS = 3
 #: Sums go through the host's memory, or through the network's software.
 WAYS = pytest.mark.parametrize("may_share_memory", [True, False])
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 def all_reduce_of(ranks: Ranks, network: nn.Module, may_share_memory: bool) -> tuple[DeferredAllReduce, nn.Module]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch.distributed as dist
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import small_files, small_files_with_angle, small_trial, some_epochs
 from torch.nn.parallel import distributed
 
@@ -50,12 +49,6 @@ TRIALS: dict[str, dict[str, Any]] = {
     "small_buckets": {"training.generator.filters": [64, 32, 4], "training.generator.kernel": 5, "workers.bucket_megabytes": 0.25},
     "polar_angle": {"training.polar_angle": True, "training.discriminator.filters": [8, 64, 96, 64]},
 }
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 @pytest.fixture(scope="module")

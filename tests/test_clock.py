@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import ALONE, small_files, small_trial, trained
 
 from gan3d.config.training import TrialSettings
@@ -245,12 +245,6 @@ def sleepy_epochs(ranks: Ranks, settings: TrialSettings, turns: tuple[str, ...])
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_files(tmp_path_factory.mktemp("showers"))
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 @pytest.fixture(scope="module", params=["one_bucket", pytest.param("several_buckets", marks=pytest.mark.slow)])

@@ -7,23 +7,16 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 
 from gan3d.training.fabric import all_reduce_points, main, parsed
 from gan3d.training.ranks import Ranks
 
 SIZES = [1024, 65_536, 1_048_576]
 ASKED = ["--rounds", "2", "--idle-seconds", "0", "--sizes", *map(str, SIZES)]
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 def check(document: dict) -> None:

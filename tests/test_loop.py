@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import ALONE, checksum, showers_of, small_files, small_trial, some_epochs, trained, training_showers, values
 
 from gan3d.config.training import TrialSettings
@@ -29,12 +28,6 @@ NUM_TRAIN = 48
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_files(tmp_path_factory.mktemp("showers"), num_train=NUM_TRAIN)
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 def factors(files: Path, changes: dict[str, Any], steps: range, steps_per_epoch: int = 10) -> list[float]:

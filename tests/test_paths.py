@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 import pytest
 import torch
 from chosen_paths import always
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import ALONE, small_files, small_trial
 
 from gan3d.models import tuning
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.skipif(Kernel.here() is None, reason="no kernel was com
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> FilePath:
     return small_files(tmp_path_factory.mktemp("files"))
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 @pytest.mark.parametrize("path", PATHS)

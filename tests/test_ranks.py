@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import ALONE, checksum, showers_of, small_files, small_trial, trained, training_showers
 from torch.nn.parallel import DistributedDataParallel
 
@@ -40,12 +40,6 @@ FAST = ("seed", "several_buckets")
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_files(tmp_path_factory.mktemp("showers"))
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 @contextmanager

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
-import pytest
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 
 from gan3d.training.loop import slowest_rank
 from gan3d.training.ranks import Ranks
 from gan3d.training.seat import seats, spans
 
 
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
-
-
 def seats_of(ranks: Ranks) -> list[dict[str, Any]]:
-    os.environ["GLOO_SOCKET_IFNAME"] = f"if{ranks.rank}"
-    return seats(ranks, 3)
+    with patch.dict(os.environ, GLOO_SOCKET_IFNAME=f"if{ranks.rank}"):
+        return seats(ranks, 3)
 
 
 def slowest_of(ranks: Ranks, seconds: tuple[float, float]) -> tuple[int, float]:

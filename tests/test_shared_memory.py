@@ -32,12 +32,6 @@ def three_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProces
         yield processes
 
 
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
-
-
 def written(rank: int, turn: int) -> list[torch.Tensor]:
     """Numbers whose sum depends on the order in the last bit."""
     generator = torch.Generator().manual_seed(100 * turn + rank)

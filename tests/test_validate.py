@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import ALONE, checksum, showers_of, small_files, small_files_with_angle, small_trial, trained
 
 from gan3d.config.training import TrialSettings
@@ -29,12 +28,6 @@ from gan3d.training.validate import FIRST_STEPS, generate_like, refuse_empty, re
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An odd number of validation showers: ranks have shards of different lengths."""
     return small_files(tmp_path_factory.mktemp("showers"), num_validation=31)
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 def settings_for(files: Path, world_size: int) -> TrialSettings:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from gloo_processes import GlooProcesses, gloo_processes
+from gloo_processes import GlooProcesses
 from small_trial import ALONE, small_files, small_trial, trained
 from torch import nn
 
@@ -35,12 +34,6 @@ CHANGES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_files(tmp_path_factory.mktemp("showers"))
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlooProcesses]:
-    with gloo_processes(2, tmp_path_factory.mktemp("store")) as processes:
-        yield processes
 
 
 def after_epochs(ranks: Ranks, files: Path, changes: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[EpochRecord]]:
