@@ -21,6 +21,7 @@ from test_run import optuna_trials
 from gan3d.config.cost import Rates
 from gan3d.cost.ledger import SECONDS_BETWEEN_SAVES, Ledger, Spent
 from gan3d.records import TrialRecord
+from gan3d.search.optuna_trials import INTERRUPTED
 from gan3d.tracking import frames
 from gan3d.training.checkpoint import TrialFolder
 
@@ -264,7 +265,8 @@ def test_a_killed_driver_forgets_seconds_of_its_ledger_and_no_epoch(tmp_path: Pa
     before, finished = folder.ledger().total(), folder.records(0)
 
     session = folder.run("--json", *many, "--set", TINY, "--resume")
-    assert (session.returncode, session.told["state"], session.told["trials"]) == (0, "stopped", []), session.stderr
+    assert (session.returncode, session.told["state"]) == (0, "stopped"), session.stderr
+    assert [(one["number"], one["state"], one["reason"]) for one in session.told["trials"]] == [(0, "stopped", INTERRUPTED)]
     assert folder.ledger().total() == before
     orphaned = folder.records(0)  # workers whose driver is gone end the epoch they are in
     assert orphaned[: len(finished)] == finished
