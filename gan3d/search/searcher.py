@@ -206,11 +206,11 @@ class OptunaSearcher(Searcher):
         reason = ACTOR_LOST if error else ""
         seconds = self._held_seconds().get(trial.number, 0.0)
         record = outcome_of(trial.number, config["sample"], config["epochs"], result, reason, seconds=seconds)
-        has_made_way = record.state == "stopped" and result is not None and is_turn_over(result)
-        if has_made_way and result is not None:
-            trial.set_user_attr(TURN_ATTRIBUTE, result[AGE])
+        made_way_at = result[AGE] if result is not None and record.state == "stopped" and is_turn_over(result) else None
+        if made_way_at is not None:
+            trial.set_user_attr(TURN_ATTRIBUTE, made_way_at)
         tell_end(self._optuna, trial, record, self._study.objective)
-        if has_made_way:
+        if made_way_at is not None:
             self._interrupted.append(self._trials()[trial.number])
 
     def _put_back(self, trial: optuna.Trial) -> None:

@@ -8,7 +8,8 @@
     diverged, or its workers kept dying  failed        FAIL       TERMINATED   FAILED, state=failed, reason
     its trial actor died                 failed        FAIL       ERROR        FAILED, state=failed, reason=ACTOR_LOST, error
     would train as an earlier trial did  as that one   as that    (not told)   as that one, reason=UNTRAINED: ...
-    study interrupted                    running       RUNNING    (not told)   RUNNING until resumed
+    study interrupted                    running       RUNNING    (not told)   RUNNING until the next session begins, then
+                                         stopped                               as stopped until it goes on
 
 Tune tells the searcher (Optuna) of a lost actor first, and without the error: so the reason is the same words for all, and
 MLflow's tag ``error`` has the error's last line besides.
